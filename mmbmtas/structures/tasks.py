@@ -1,0 +1,47 @@
+"""The dense-prediction tasks mmbmtas knows, and how their label maps behave."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+IGNORE_INDEX = 255
+"""Label value left out of losses and metrics in class and binary maps."""
+
+LabelKind = Literal['classes', 'binary', 'normals', 'depth', 'value']
+
+
+@dataclass(frozen=True)
+class Task:
+    """How one task's label map is stored and transformed.
+
+    Attributes:
+        name: Task name; its label is ``gt_<name>``, its prediction ``pred_<name>``.
+        kind: ``classes`` (integers, 255 ignored), ``binary`` (0, 1, 255 ignored), ``normals``
+            (camera-space unit vectors, the zero vector ignored), ``depth`` (metres, 0 ignored) or
+            ``value`` (any other float map, 0 ignored).
+    """
+
+    name: str
+    kind: LabelKind
+
+    @property
+    def key(self) -> str:
+        """Field of the data sample and of the pipeline's results that holds the label."""
+        return f'gt_{self.name}'
+
+    @property
+    def pad_value(self) -> int:
+        """What padding a label map puts in: ignored in every kind."""
+        return IGNORE_INDEX if self.kind in ('classes', 'binary') else 0
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task('semseg', 'classes'),
+        Task('human_parts', 'classes'),
+        Task('saliency', 'binary'),
+        Task('normals', 'normals'),
+        Task('edge', 'binary'),
+        Task('depth', 'depth'),
+    )
+}
