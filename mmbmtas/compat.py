@@ -1,0 +1,127 @@
+"""What makes the OpenMMLab stack run on current releases; nothing else is patched anywhere.
+
+``apply()`` runs on ``import mmbmtas``. Each repair looks first whether it is needed and leaves a
+healthy installation alone:
+
+===========================  ==================================================================
+``repair_torchvision``       a CUDA build of torchvision beside a CPU build of torch
+``stub_mmcv_ops``            mmcv-lite has no compiled operators, mmseg imports them unguarded
+``replace_pkg_resources``    setuptools 82 dropped ``pkg_resources``, mmengine asks it for paths
+``register_safe_loader``     torch 2.6 loads weights only, and knows no mmengine checkpoint
+===========================  ==================================================================
+
+The optimiser wrapper for mixed precision on CPUs is ``mmbmtas.engine.optimizers``'s, and the set-up
+of distributed training on CPUs is ``mmbmtas.engine.launch``'s.
+"""
+
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+import types
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+_LIBRARIES: list[Any] = []  # schemas of torch.library live as long as their Library object
+
+
+def apply() -> None:
+    """Run every repair that this installation needs."""
+    repair_torchvision()
+    stub_mmcv_ops()
+    replace_pkg_resources()
+
+
+def repair_torchvision() -> None:
+    """Import torchvision even where its compiled operators do not fit the installed torch.
+
+    mmengine's Runner and mmpretrain import torchvision; they use none of its two missing operators.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError as error:
+        if 'torchvision::nms does not exist' not in str(error):
+            raise
+        import torch
+
+        for name in [n for n in sys.modules if n.partition('.')[0] == 'torchvision']:
+            del sys.modules[name]
+        library = torch.library.Library('torchvision', 'FRAGMENT')
+        for operator in ('nms', 'qnms'):
+            library.define(f'{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+        _LIBRARIES.append(library)
+        importlib.import_module('torchvision')
+
+
+def stub_mmcv_ops() -> None:
+    """Put an empty ``mmcv._ext`` in place where mmcv has none, so that ``mmcv.ops`` imports."""
+    name = 'mmcv._ext'
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
+        sys.modules[name] = _OpsStub(name)
+
+
+class _OpsStub(types.ModuleType):
+    """Stands for mmcv's compiled operators; each of them refuses when it is called."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, 'Placeholder for the compiled operators of the full mmcv.')
+        self.__spec__ = ModuleSpec(name, loader=None)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('__'):
+            raise AttributeError(name)
+        if name in ('get_compiler_version', 'get_compiling_cuda_version'):
+            return lambda: 'n/a'
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise NotImplementedError(f'the operator {name!r} needs the full mmcv')
+
+        return refuse
+
+
+def replace_pkg_resources() -> None:
+    """Let mmengine find packages without ``pkg_resources``, wherever it bound the two functions."""
+    if importlib.util.find_spec('pkg_resources') is not None:
+        return
+    for module_name in (
+        'mmengine.utils.package_utils',
+        'mmengine.utils',
+        'mmengine.config.config',
+        'mmengine.hub.hub',
+    ):
+        module = importlib.import_module(module_name)
+        for function in (is_installed, get_installed_path):
+            if hasattr(module, function.__name__):
+                setattr(module, function.__name__, function)
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether a distribution or an importable package of this name is there."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.version(package)
+        return True
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
+
+
+def get_installed_path(package: str) -> str:
+    """Give the folder of an importable package, named by its import or its distribution's name.
+
+    Raises:
+        PackageNotFoundError: when neither a package nor a distribution has this name.
+    """
+    for module in (package, *_top_level_modules(package)):
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.origin is not None:
+            return os.path.dirname(spec.origin)
+    raise importlib.metadata.PackageNotFoundError(package)
+
+
+def _top_level_modules(distribution: str) -> list[str]:
+    try:
+        text = importlib.metadata.distribution(distribution).read_text('top_level.txt')
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return (text or '').split()
