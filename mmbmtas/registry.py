@@ -6,6 +6,7 @@ example ``type='mmseg.CrossEntropyLoss'``.
 """
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -34,8 +35,9 @@ MODELS = Registry('model', parent=MMENGINE_MODELS, scope=SCOPE, locations=['mmbm
 TASK_UTILS = Registry(
     'task util', parent=MMENGINE_TASK_UTILS, scope=SCOPE, locations=['mmbmtas.models']
 )
-METRICS = Registry(
-    'metric', parent=MMENGINE_METRICS, scope=SCOPE, locations=['mmbmtas.evaluation']
+METRICS = Registry('metric', parent=MMENGINE_METRICS, scope=SCOPE, locations=['mmbmtas.evaluation'])
+EVALUATORS = Registry(
+    'evaluator', parent=MMENGINE_EVALUATOR, scope=SCOPE, locations=['mmbmtas.evaluation']
 )
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope=SCOPE, locations=['mmbmtas.engine.hooks'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope=SCOPE, locations=['mmbmtas.engine.runner'])

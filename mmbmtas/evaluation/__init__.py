@@ -1,0 +1,36 @@
+from mmbmtas.evaluation.constant import ConstantBaseline, score_constant
+from mmbmtas.evaluation.evaluator import MultiTaskEvaluator
+from mmbmtas.evaluation.headline import (
+    DECLARED_METRICS,
+    HEADLINE_METRICS,
+    delta_m,
+    load_baseline,
+)
+from mmbmtas.evaluation.metrics import (
+    DepthMetric,
+    EdgePixelMetric,
+    HeadlineMetric,
+    HumanPartsMetric,
+    NormalsMetric,
+    SaliencyMetric,
+    SemSegMetric,
+    TaskMetric,
+)
+
+__all__ = [
+    'DECLARED_METRICS',
+    'HEADLINE_METRICS',
+    'ConstantBaseline',
+    'DepthMetric',
+    'EdgePixelMetric',
+    'HeadlineMetric',
+    'HumanPartsMetric',
+    'MultiTaskEvaluator',
+    'NormalsMetric',
+    'SaliencyMetric',
+    'SemSegMetric',
+    'TaskMetric',
+    'delta_m',
+    'load_baseline',
+    'score_constant',
+]

@@ -1,0 +1,15 @@
+from mmbmtas.evaluation.metrics.base import HeadlineMetric, TaskMetric
+from mmbmtas.evaluation.metrics.binary_maps import EdgePixelMetric, SaliencyMetric
+from mmbmtas.evaluation.metrics.class_maps import HumanPartsMetric, SemSegMetric
+from mmbmtas.evaluation.metrics.value_maps import DepthMetric, NormalsMetric
+
+__all__ = [
+    'DepthMetric',
+    'EdgePixelMetric',
+    'HeadlineMetric',
+    'HumanPartsMetric',
+    'NormalsMetric',
+    'SaliencyMetric',
+    'SemSegMetric',
+    'TaskMetric',
+]

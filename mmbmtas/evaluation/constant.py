@@ -1,0 +1,127 @@
+"""What a network must beat: the same prediction everywhere, taken from the training labels."""
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.structures import PixelData
+from numpy.typing import NDArray
+
+from mmbmtas.evaluation.functional import unit_vectors
+from mmbmtas.structures.data_sample import MultiTaskDataSample
+from mmbmtas.structures.tasks import IGNORE_INDEX, TASKS, LabelKind
+
+
+class ConstantBaseline:
+    """Gathers training labels and predicts one constant a task.
+
+    The constant is the most frequent class (class maps; the smallest on a tie), the mean direction
+    (normals), the mean over valid pixels (depth and other float maps), the share of positives
+    (edges and other binary maps) and, for saliency, foreground everywhere: the share of
+    positives would score 0 wherever it is under the lowest threshold.
+
+    Example:
+        >>> from mmengine.structures import PixelData
+        >>> sample = MultiTaskDataSample(gt_depth=PixelData(data=torch.full((1, 2, 2), 3.0)))
+        >>> baseline = ConstantBaseline()
+        >>> baseline.add(sample)
+        >>> baseline.constant('depth')
+        array([3.])
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, LabelKind] = {}
+        self._counts: dict[str, Counter[int]] = {}
+        self._sums: dict[str, list[NDArray[np.float64]]] = {}
+
+    def add(self, sample: MultiTaskDataSample) -> None:
+        """Counts the labels of one training sample."""
+        for key, field in sample.items():
+            if not key.startswith('gt_'):
+                continue
+            task, label = key.removeprefix('gt_'), field.data.detach().cpu().numpy()
+            kind = self._kinds.setdefault(task, _label_kind(task, label))
+            if kind in ('classes', 'binary'):
+                values, counts = np.unique(label[label != IGNORE_INDEX], return_counts=True)
+                counter = self._counts.setdefault(task, Counter())
+                counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+            else:
+                self._sums.setdefault(task, []).append(_sums(label, kind))
+
+    def constant(self, task: str) -> NDArray[np.float64]:
+        """The constant of a task, a value a channel.
+
+        Raises:
+            ValueError: No valid pixel of the task was added.
+        """
+        counts = self._counts.get(task, Counter())
+        sums = [math.fsum(channel) for channel in zip(*self._sums.get(task, []), strict=True)]
+        pixels = counts.total() or (sums.pop() if sums else 0)
+        if not pixels:
+            raise ValueError(f'no training label of {task!r} has a valid pixel')
+        if task == 'saliency':
+            return np.ones(1)
+        kind = self._kinds[task]
+        if kind == 'classes':
+            return np.array([min(counts, key=lambda value: (-counts[value], value))], dtype=float)
+        if kind == 'binary':
+            return np.array([counts[1] / pixels])
+        total = np.array(sums)
+        return unit_vectors(total) if kind == 'normals' else total / pixels
+
+    def predict(self, sample: MultiTaskDataSample) -> MultiTaskDataSample:
+        """A shallow copy of a labelled sample whose predictions are the constants."""
+        predicted = copy.copy(sample)
+        for key, field in sample.items():
+            if key.startswith('gt_') and (task := key.removeprefix('gt_')) in self._kinds:
+                constant = torch.from_numpy(self.constant(task))
+                dtype = torch.int64 if self._kinds[task] == 'classes' else torch.float32
+                data = constant.to(dtype)[:, None, None].expand(field.data.shape)
+                predicted.set_field(PixelData(data=data), f'pred_{task}')
+        return predicted
+
+
+def _label_kind(task: str, label: NDArray) -> LabelKind:
+    """The kind in the task table, else what the array's type says."""
+    if task in TASKS:
+        return TASKS[task].kind
+    return 'value' if np.issubdtype(label.dtype, np.floating) else 'classes'
+
+
+def _sums(label: NDArray, kind: LabelKind) -> NDArray[np.float64]:
+    """Sum of each channel over the valid pixels, then their number."""
+    valid = label.any(axis=0)
+    pixels = label[:, valid].astype(np.float64)
+    if kind == 'normals':
+        pixels = unit_vectors(pixels)
+    return np.append(pixels.sum(axis=1), np.count_nonzero(valid))
+
+
+def score_constant(
+    training: Iterable[MultiTaskDataSample],
+    held_out: Iterable[MultiTaskDataSample],
+    evaluator: Evaluator,
+) -> dict[str, float]:
+    """Scores the constant prediction with the same metrics as a network.
+
+    Args:
+        training: Samples whose labels give the constants.
+        held_out: Samples to score on, with labels of the original size; each is used once, so
+            a generator will do.
+        evaluator: Any mmengine evaluator of task metrics.
+
+    Returns:
+        The evaluator's results, in its units.
+    """
+    baseline = ConstantBaseline()
+    for sample in training:
+        baseline.add(sample)
+    size = 0
+    for sample in held_out:
+        evaluator.process([baseline.predict(sample)])
+        size += 1
+    return evaluator.evaluate(size)

@@ -1,0 +1,101 @@
+"""Which number stands for each task, and the comparison with single-task networks."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmbmtas.evaluation import functional
+from mmbmtas.evaluation.metrics import (
+    DepthMetric,
+    EdgePixelMetric,
+    HeadlineMetric,
+    HumanPartsMetric,
+    NormalsMetric,
+    SaliencyMetric,
+    SemSegMetric,
+    TaskMetric,
+)
+
+_METRICS: tuple[type[TaskMetric], ...] = (
+    SemSegMetric,
+    HumanPartsMetric,
+    SaliencyMetric,
+    NormalsMetric,
+    EdgePixelMetric,
+    DepthMetric,
+)
+
+HEADLINE_METRICS: dict[str, HeadlineMetric] = {
+    metric.default_task: metric.headline_of() for metric in _METRICS
+}
+"""The default number of each task; direction and unit are those its metric class declares."""
+
+DECLARED_METRICS: dict[str, HeadlineMetric] = {
+    headline.key: headline for headline in (metric.headline_of() for metric in _METRICS)
+}
+"""Every number that can stand for a task, by its key in the results."""
+
+Baseline = str | Path | Mapping[str, float] | Sequence[str | Path]
+
+
+def load_baseline(source: Baseline) -> dict[str, float]:
+    """Reads the single-task networks' results.
+
+    Args:
+        source: A JSON file with one object ``{'semseg/mIoU': 65.1, ...}`` (what ``tools/test.py``
+            leaves in its work directory will do), several such files (one a task), or the mapping
+            itself.
+
+    Raises:
+        ValueError: A file that holds no JSON object, or a key that two files give different
+            values.
+    """
+    if isinstance(source, Mapping):
+        return dict(source)
+    merged: dict[str, float] = {}
+    for path in [source] if isinstance(source, str | Path) else source:
+        results = json.loads(Path(path).read_text())
+        if not isinstance(results, dict):
+            raise ValueError(f'{path} should hold a JSON object of results, not {results!r:.50}')
+        for key, value in results.items():
+            if merged.setdefault(key, value) != value:
+                raise ValueError(f'{path} gives {key} {value}, another file {merged[key]}')
+    return merged
+
+
+def delta_m(
+    results: Mapping[str, float],
+    baseline: Baseline,
+    headlines: Sequence[HeadlineMetric] | None = None,
+) -> float:
+    """Delta_m in percent (paper, Eq. 7) of a model's results against single-task networks.
+
+    Args:
+        results: The model's results by metric key; others than the headlines' are not used.
+        baseline: See :func:`load_baseline`.
+        headlines: One number a task. Default: for each task the first in ``DECLARED_METRICS``
+            that both sides have.
+
+    Raises:
+        ValueError: A headline that the baseline lacks or has at 0, or no headline at all.
+    """
+    single = load_baseline(baseline)
+    if headlines is None:
+        headlines = _common_headlines(results, single)
+    return functional.delta_m(
+        {headline.key: results[headline.key] for headline in headlines},
+        single,
+        {headline.key: headline.lower_is_better for headline in headlines},
+    )
+
+
+def _common_headlines(
+    results: Mapping[str, float], single: Mapping[str, float]
+) -> list[HeadlineMetric]:
+    """One number for each task of the results, one of the baseline's if possible."""
+    chosen: dict[str, HeadlineMetric] = {}
+    for key, headline in DECLARED_METRICS.items():
+        task = key.split('/')[0]
+        if key in results and (task not in chosen or chosen[task].key not in single):
+            chosen[task] = headline
+    return list(chosen.values())

@@ -1,0 +1,127 @@
+"""What all task metrics share: reading one sample's label and prediction, and their direction."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class HeadlineMetric:
+    """The number that stands for a task in tables and in Delta_m.
+
+    Attributes:
+        key: Name in the results, ``<task>/<metric>``.
+        lower_is_better: Direction.
+        unit: ``percent``, ``degrees`` or ``m``.
+    """
+
+    key: str
+    lower_is_better: bool
+    unit: str
+
+
+class TaskMetric(BaseMetric):
+    """A metric of one task, scored image by image.
+
+    A subclass declares once what its headline number is (``headline_name``, ``lower_is_better``,
+    ``unit``), turns an image into counts in :meth:`score_image` and pools them in
+    :meth:`pool_images`. Images without a label of the task are left out. Every image leaves
+    exactly one entry in ``results``, a left-out one too: mmengine gathers ranks by position.
+
+    Args:
+        task: Task whose ``gt_<task>`` and ``pred_<task>`` are read; also the results' prefix.
+            Default: the class's own task.
+        collect_device: ``cpu`` or ``gpu``, where ranks exchange results.
+        collect_dir: Directory shared by all ranks for that, with ``cpu``.
+    """
+
+    default_task: ClassVar[str]
+    headline_name: ClassVar[str]
+    lower_is_better: ClassVar[bool] = False
+    unit: ClassVar[str] = 'percent'
+
+    def __init__(
+        self,
+        task: str | None = None,
+        collect_device: str = 'cpu',
+        collect_dir: str | None = None,
+    ) -> None:
+        self.task = task or self.default_task
+        super().__init__(collect_device, prefix=self.task, collect_dir=collect_dir)
+
+    @property
+    def headline(self) -> HeadlineMetric:
+        """The headline number of this metric for its task."""
+        return self.headline_of(self.task)
+
+    @classmethod
+    def headline_of(cls, task: str | None = None) -> HeadlineMetric:
+        """The headline number of this kind of metric for a task (default: the class's own)."""
+        key = f'{task or cls.default_task}/{cls.headline_name}'
+        return HeadlineMetric(key, cls.lower_is_better, cls.unit)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Scores each sample of a batch on its own.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Samples as dicts, see ``MultiTaskDataSample``.
+
+        Raises:
+            ValueError: A labelled sample without a prediction, or whose prediction has another
+                size than the label or values that are not finite; names the image.
+        """
+        for sample in data_samples:
+            has_label = f'gt_{self.task}' in sample
+            self.results.append(self._score_sample(sample) if has_label else None)
+
+    def _score_sample(self, sample: dict) -> Any:
+        try:
+            label = _to_numpy(sample[f'gt_{self.task}']['data'])
+            return self.score_image(self._checked_prediction(sample, label.shape), label, sample)
+        except ValueError as error:
+            raise ValueError(
+                f'{self.task} of image {sample.get("img_path", "(no img_path)")}: {error}'
+            ) from error
+
+    def _checked_prediction(self, sample: dict, shape: tuple[int, ...]) -> NDArray:
+        if f'pred_{self.task}' not in sample:
+            raise ValueError('it has a label but no prediction')
+        prediction = _to_numpy(sample[f'pred_{self.task}']['data'])
+        if prediction.shape != shape:
+            raise ValueError(f'the prediction is {prediction.shape}, the label {shape}')
+        if not np.isfinite(prediction).all():
+            bad = np.count_nonzero(~np.isfinite(prediction))
+            raise ValueError(f'{bad} of {prediction.size} predicted values are not finite')
+        return prediction
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Pools the images that had a label."""
+        return self.pool_images([result for result in results if result is not None])
+
+    @abstractmethod
+    def score_image(self, prediction: NDArray, label: NDArray, sample: dict) -> Any:
+        """Turns one image into small counts or sums.
+
+        Args:
+            prediction: ``(channels, H, W)``, finite.
+            label: ``(channels, H, W)``.
+            sample: The whole sample, for further fields.
+        """
+
+    @abstractmethod
+    def pool_images(self, results: list) -> dict[str, float]:
+        """Turns the images' counts, in any order, into scores by name."""
+
+
+def _to_numpy(data: Any) -> NDArray:
+    """An array of a tensor or an array, on the CPU; bfloat16 widened."""
+    if hasattr(data, 'detach'):
+        data = data.detach().cpu()
+        data = (data.float() if data.is_floating_point() else data).numpy()
+    return np.asarray(data)
