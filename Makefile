@@ -1,0 +1,46 @@
+# `make demo` and `make test` each work alone from a fresh clone.
+#
+#   PYTHON       interpreter that makes .venv                        (python3)
+#   JOBS         parallel test processes                             (2)
+#   PYTEST_ARGS  further arguments of pytest                         (none)
+#   DEMO_ARGS    further arguments of tools/demo.py, such as --short (none)
+#
+# pip takes its own environment variables, for example PIP_EXTRA_INDEX_URL for a CPU build of torch.
+
+PYTHON ?= python3
+JOBS ?= 2
+PY := .venv/bin/python
+READY := .venv/.ready
+REQUIREMENTS := $(wildcard requirements/*.txt)
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-slow check lint clean
+
+demo: $(READY)
+	$(PY) tools/demo.py --out out/demo $(DEMO_ARGS)
+
+test: $(READY)
+	$(PY) -m pytest -n $(JOBS) -m 'not slow' $(PYTEST_ARGS)
+
+test-slow: $(READY)
+	$(PY) -m pytest -m slow $(PYTEST_ARGS)
+
+check: lint test
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy mmbmtas tools
+
+clean:
+	rm -rf build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The stamp is younger than the requirements once they are installed. torch and torchvision must come in
+# one command: torchvision alone would fetch a newer torch.
+$(READY): setup.py $(REQUIREMENTS)
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install -c requirements/constraints.txt \
+	    -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt
+	$(PY) -m pip install --no-deps -e .
+	touch $@
