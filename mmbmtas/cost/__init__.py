@@ -1,0 +1,6 @@
+"""Multiply-adds of modules and networks, and their expectation over architectures."""
+
+from mmbmtas.cost.madds import ModuleCost, count_madds
+from mmbmtas.cost.network import NetworkCost, measure
+
+__all__ = ['ModuleCost', 'NetworkCost', 'count_madds', 'measure']

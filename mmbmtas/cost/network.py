@@ -1,0 +1,113 @@
+"""Cost of whole multi-task networks, from one measurement of their parts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mmbmtas.cost.madds import ModuleCost, forward_cost
+from mmbmtas.structures import BranchedArchitecture
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """Costs of the parts of a multi-task network at one input size.
+
+    All networks that the paper compares are sums of these parts (paper, section 4): they differ
+    in how many copies of the stem and of each layer run.
+
+    Attributes:
+        stem: The encoder's stem, which every branched network has once.
+        layers: One copy of each encoder layer, ``L`` of them, the context module last.
+        decoders: The decoder of each task.
+    """
+
+    stem: ModuleCost
+    layers: tuple[ModuleCost, ...]
+    decoders: Mapping[str, ModuleCost]
+
+    @property
+    def layer_madds(self) -> tuple[int, ...]:
+        """Multiply-adds of one copy of each layer: ``c_l`` of the resource loss (paper, Eq. 5)."""
+        return tuple(layer.madds for layer in self.layers)
+
+    def shared(self) -> ModuleCost:
+        """Cost of one encoder for all tasks, and a decoder each."""
+        return self._sum(1, [1] * len(self.layers))
+
+    def all_apart(self) -> ModuleCost:
+        """Cost of one stem, an encoder for each task behind it, and a decoder each."""
+        return self._sum(1, [len(self.decoders)] * len(self.layers))
+
+    def single(self) -> ModuleCost:
+        """Cost of a network for each task, stem included, summed over the tasks."""
+        copies = len(self.decoders)
+        return self._sum(copies, [copies] * len(self.layers))
+
+    def tree(self, architecture: BranchedArchitecture) -> ModuleCost:
+        """Cost of a branched network: one copy of a layer for each group of tasks.
+
+        Only the decoders of the architecture's tasks count, so an architecture restricted with
+        :meth:`BranchedArchitecture.for_tasks` gives the cost of serving these tasks alone.
+
+        Raises:
+            ValueError: If the architecture has another number of layers, or a task without a
+                decoder.
+        """
+        if architecture.num_layers != len(self.layers):
+            raise ValueError(
+                f'the architecture has {architecture.num_layers} layers, the measured encoder '
+                f'has {len(self.layers)}'
+            )
+        if unknown := [task for task in architecture.tasks if task not in self.decoders]:
+            raise ValueError(f'no decoder was measured for {unknown}, only for {[*self.decoders]}')
+        groups = [grouping.num_groups for grouping in architecture.groupings]
+        return self._sum(1, groups, architecture.tasks)
+
+    def _sum(
+        self, stems: int, copies: Sequence[int], tasks: Sequence[str] | None = None
+    ) -> ModuleCost:
+        """Sum the parts: ``stems`` stems, ``copies[l]`` of layer ``l``, decoders of ``tasks``."""
+        decoders = [self.decoders[task] for task in (self.decoders if tasks is None else tasks)]
+        layers = [layer * n for layer, n in zip(self.layers, copies, strict=True)]
+        return sum([*layers, *decoders], self.stem * stems)
+
+
+def measure(
+    stem: nn.Module,
+    layers: Sequence[nn.Module] | nn.ModuleList,
+    heads: Mapping[str, nn.Module],
+    shape: tuple[int, int],
+    low_level_index: int,
+) -> NetworkCost:
+    """Measure the parts of a network by sending an image of shape ``(1, 3, H, W)`` through them.
+
+    Nothing is computed, see :func:`~mmbmtas.cost.madds.count_madds`. The context feature is what
+    the last layer gives, and each head is called as ``head((low_level, context))``.
+
+    Args:
+        stem: From the image to the first layer's input.
+        layers: One copy of each encoder layer, in order; each takes the output of the one before.
+        heads: The decoder of each task.
+        shape: Height and width of the input in pixels.
+        low_level_index: Position in ``layers`` of the layer whose output is the low-level
+            feature.
+
+    Raises:
+        ValueError: If ``low_level_index`` is not the position of a layer.
+    """
+    if not 0 <= low_level_index < len(layers):
+        raise ValueError(
+            f'low_level_index is {low_level_index}, expected 0 to {len(layers) - 1}: the encoder '
+            f'has {len(layers)} layers'
+        )
+    x, stem_cost = forward_cost(stem, torch.empty(1, 3, *shape, device='meta'))
+    costs = []
+    for index, layer in enumerate(layers):
+        x, cost = forward_cost(layer, x)
+        costs.append(cost)
+        if index == low_level_index:
+            low_level = x
+    decoders = {task: forward_cost(head, (low_level, x))[1] for task, head in heads.items()}
+    return NetworkCost(stem_cost, tuple(costs), decoders)

@@ -1,0 +1,241 @@
+"""The file of a branched architecture: a small JSON document to read, review and diff.
+
+This module checks a document's form, key by key, since the file may come from a stranger. What a
+document means is the matter of :class:`~mmbmtas.structures.architecture.BranchedArchitecture`.
+
+======================  ==========================================================================
+key                     value
+======================  ==========================================================================
+``format``              ``"mmbmtas.architecture"``
+``version``             1
+``tasks``               1 to 16 different names, in the order of the architecture parameters
+``encoder``             the encoder's config, with its ``type``
+``num_layers``          ``L``, at most 1,000
+``layers``              a name for each layer, or null
+``routing``             for each task its candidate in each layer
+``groupings``           for each layer the groups of tasks that share it, as names
+``madds``               null, or numbers and lists of numbers by name: ``shape`` (height and width
+                        of the input in pixels), ``layers`` (multiply-adds of one copy of each
+                        layer), ``network`` (multiply-adds of the whole), ...
+``source``              null, or text or an object: where the architecture came from
+======================  ==========================================================================
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+FORMAT = 'mmbmtas.architecture'
+VERSION = 1
+MAX_BYTES = 1_000_000
+MAX_TASKS = 16
+MAX_LAYERS = 1000
+MAX_NESTING = 20
+
+Document = dict[str, Any]
+
+
+def write_document(document: Document, path: str | os.PathLike) -> None:
+    """Write a document whole or not at all: beside ``path`` first, then renamed over it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        beside.write_text(format_document(document), encoding='utf-8')
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def format_document(document: Document) -> str:
+    """Lay a document out with one task's routing or one layer's groups a line."""
+    entries = []
+    for key, value in document.items():
+        nested = [*value.values()] if isinstance(value, dict) else value
+        if isinstance(nested, list) and any(isinstance(item, (dict, list)) for item in nested):
+            if isinstance(value, dict):
+                lines = [f'{json.dumps(name)}: {json.dumps(item)}' for name, item in value.items()]
+            else:
+                lines = [json.dumps(item) for item in value]
+            opening, closing = '{}' if isinstance(value, dict) else '[]'
+            text = f'{opening}\n    ' + ',\n    '.join(lines) + f'\n  {closing}'
+        else:
+            text = json.dumps(value)
+        entries.append(f'  {json.dumps(key)}: {text}')
+    return '{\n' + ',\n'.join(entries) + '\n}\n'
+
+
+def read_document(path: str | os.PathLike) -> Any:
+    """Read JSON from a file of at most 1 MB.
+
+    Raises:
+        ValueError: If the file is larger, is not JSON (text after it, ``NaN`` and repeated keys
+            included) or nests too deeply.
+        OSError: If the file can't be read.
+    """
+    with open(path, 'rb') as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        fail(path, 'size', f'more than {MAX_BYTES} bytes', f'at most {MAX_BYTES}')
+    try:
+        document = json.loads(
+            content.decode('utf-8'),
+            parse_constant=_finite,
+            parse_float=_finite,
+            object_pairs_hook=_unique_keys,
+        )
+        _check_nesting([document])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{os.fspath(path)}: not a JSON document we read: {error}') from error
+    return document
+
+
+def check_document(document: Any, where: str | os.PathLike) -> None:
+    """Check the type and size of every value of a document.
+
+    Args:
+        document: What was read.
+        where: The file's name, for the message.
+
+    Raises:
+        ValueError: If anything is missing, unknown or of another form; the message names the file,
+            the key, what was found there and what was expected.
+    """
+    expect(isinstance(document, dict), where, 'document', document, 'a JSON object')
+    for key, expected in (('format', FORMAT), ('version', VERSION)):
+        found = document.get(key)
+        same = type(found) is type(expected) and found == expected
+        expect(same, where, key, found, repr(expected))
+    if missing := [key for key in _CHECKS if key not in document]:
+        fail(where, missing[0], 'nothing', 'this key')
+    if unknown := [key for key in document if key not in _CHECKS]:
+        fail(where, unknown[0], 'an unknown key', f'only {", ".join(_CHECKS)}')
+    for key, (is_valid, expected) in _CHECKS.items():
+        expect(is_valid(document[key]), where, key, document[key], expected)
+    tasks, num_layers, routing = document['tasks'], document['num_layers'], document['routing']
+    expect([*routing] == tasks, where, 'routing', [*routing], f'the tasks in order, {tasks}')
+    per_layer = {f'routing.{task}': candidates for task, candidates in routing.items()}
+    per_layer['groupings'] = document['groupings']
+    if document['layers'] is not None:
+        per_layer['layers'] = document['layers']
+    if document['madds'] is not None and isinstance(document['madds'].get('layers'), list):
+        per_layer['madds.layers'] = document['madds']['layers']
+    for key, values in per_layer.items():
+        expect(
+            len(values) == num_layers, where, key, len(values), f'{num_layers}, one for each layer'
+        )
+
+
+def expect(condition: bool, where: str | os.PathLike, key: str, found: Any, expected: str) -> None:
+    """Raise the one form of error this file format has, unless ``condition`` holds."""
+    if not condition:
+        fail(where, key, _brief(found), expected)
+
+
+def fail(where: str | os.PathLike, key: str, found: str, expected: str) -> NoReturn:
+    """Raise a ``ValueError`` that names file, key, what was found and what was expected."""
+    raise ValueError(f'{os.fspath(where)}: {key}: found {found}, expected {expected}')
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 300 else f'{text[:300]}...'
+
+
+def _is_count(value: Any) -> bool:
+    """Tell whether a value is an integer from 0 upwards; ``True`` is not."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_amount(value: Any) -> bool:
+    """Tell whether a value is a finite number from 0 upwards; ``True`` is not."""
+    return _is_count(value) or (isinstance(value, float) and 0 <= value < math.inf)
+
+
+def _are_tasks(value: Any) -> bool:
+    """Tell whether a value is a list of 1 to 16 different identifiers."""
+    return (
+        _list_of(lambda name: isinstance(name, str) and name.isidentifier())(value)
+        and 1 <= len(value) <= MAX_TASKS
+        and len(set(value)) == len(value)
+    )
+
+
+def _is_encoder(value: Any) -> bool:
+    """Tell whether a value is an encoder's config."""
+    return isinstance(value, dict) and isinstance(value.get('type'), str)
+
+
+def _is_madds(value: Any) -> bool:
+    """Tell whether a value maps names to amounts or lists of amounts, ``shape`` to two counts."""
+    if not isinstance(value, dict):
+        return False
+    shape = value.get('shape', [1, 1])
+    return (
+        all(_is_amount(amount) or _list_of(_is_amount)(amount) for amount in value.values())
+        and _list_of(_is_count)(shape)
+        and len(shape) == 2
+    )
+
+
+def _list_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Make a check for lists whose items all pass ``is_valid``."""
+    return lambda value: isinstance(value, list) and all(map(is_valid, value))
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f'{text} is not a finite number')
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError(f'a key is repeated among {[key for key, _ in pairs]}')
+    return result
+
+
+def _check_nesting(value: Any, levels: int = MAX_NESTING) -> None:
+    if not levels:
+        raise ValueError(f'it nests more than {MAX_NESTING} deep')
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, (dict, list)):
+            _check_nesting(item, levels - 1)
+
+
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    'format': (_is_name, 'text'),
+    'version': (_is_count, 'an integer'),
+    'tasks': (_are_tasks, f'1 to {MAX_TASKS} different identifiers'),
+    'encoder': (_is_encoder, 'an object with a "type"'),
+    'num_layers': (
+        lambda value: _is_count(value) and 1 <= value <= MAX_LAYERS,
+        f'an integer from 1 to {MAX_LAYERS}',
+    ),
+    'layers': (lambda value: value is None or _list_of(_is_name)(value), 'null or layer names'),
+    'routing': (
+        lambda value: isinstance(value, dict) and all(map(_list_of(_is_count), value.values())),
+        'for each task a list of candidates, integers from 0',
+    ),
+    'groupings': (
+        _list_of(_list_of(_list_of(_is_name))),
+        'for each layer a list of groups, lists of task names',
+    ),
+    'madds': (
+        lambda value: value is None or _is_madds(value),
+        'null, or non-negative numbers or lists of them by name, "shape" two integers',
+    ),
+    'source': (
+        lambda value: value is None or isinstance(value, (str, dict)),
+        'null, text or an object',
+    ),
+}
