@@ -1,0 +1,180 @@
+"""The network that a search ends in: a tree of encoder layers with a leaf a task."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmbmtas.registry import MODELS, TASK_UTILS
+from mmbmtas.structures import BranchedArchitecture
+
+from ..encoders import CONTEXT, Encoder
+from .pretrained import init_encoder
+
+Features = tuple[Tensor, Tensor]
+"""Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``."""
+
+
+@MODELS.register_module()
+class BranchedNetwork(BaseModule):
+    """A tree-structured encoder; a prefix that tasks share runs once (paper, section 3.1).
+
+    Args:
+        architecture: The tree: a path of an ``architecture.json``, its content, or the object.
+        encoder: Config of the encoder, if it should differ in anything but what the tree fixes, for
+            example its normalisation. By default the tree's own.
+        task: Serve this task alone, with the layers on its way only, so that the backbone fits a
+            plain ``mmseg.EncoderDecoder``. By default all tasks of the tree.
+        dropout: Dropout rate before the context module's projection.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with ImageNet weights of mmpretrain or
+            torchvision, which every branch receives. By default random weights.
+
+    Raises:
+        ValueError: The tree is for another encoder or has no such task.
+
+    Example:
+        >>> tree = BranchedArchitecture.shared(['semseg', 'edge'], {'type': 'MobileNetV2Encoder'}, 18)
+        >>> features = BranchedNetwork(tree)(torch.rand(2, 3, 64, 64))
+        >>> [tuple(feature.shape) for feature in features['edge']]
+        [(2, 24, 16, 16), (2, 128, 4, 4)]
+    """
+
+    def __init__(
+        self,
+        architecture: str | PathLike | dict[str, Any] | BranchedArchitecture,
+        encoder: dict[str, Any] | None = None,
+        task: str | None = None,
+        dropout: float = 0.1,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        tree = as_architecture(architecture)
+        self.encoder: Encoder = build_encoder(encoder or tree.encoder)
+        check_fits(tree, self.encoder)
+        self.task = task
+        tree = replace(tree, encoder=self.encoder.to_config())
+        self.architecture = tree if task is None else tree.for_tasks([task])
+        self.stem = self.encoder.build_stem()
+        self.layers = nn.ModuleList(
+            nn.ModuleList(
+                self.encoder.build_layer(index, dropout if name == CONTEXT else 0.0)
+                for _ in range(grouping.num_groups)
+            )
+            for index, (name, grouping) in enumerate(
+                zip(self.encoder.layer_names, self.architecture.groupings, strict=True)
+            )
+        )
+        # For each branch, the position of the branch of the layer before that it reads.
+        groupings = self.architecture.groupings
+        self._parents = [[0] * groupings[0].num_groups] + [
+            [above.labels[group[0]] for group in grouping.groups]
+            for above, grouping in itertools.pairwise(groupings)
+        ]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks served, in the tree's order."""
+        return self.architecture.tasks
+
+    def forward(self, x: Tensor) -> dict[str, Features] | Features:
+        """Encode images.
+
+        Args:
+            x: ``(N, 3, H, W)``.
+
+        Returns:
+            The features of each task, or of the one task the network was built for.
+        """
+        outputs = [self.stem(x)]
+        low_level = outputs
+        for index, (branches, parents) in enumerate(zip(self.layers, self._parents, strict=True)):
+            outputs = [
+                branch(outputs[parent]) for branch, parent in zip(branches, parents, strict=True)
+            ]
+            if index == self.encoder.low_level_index:
+                low_level = outputs
+        groupings = self.architecture.groupings
+        low_branch, branch = groupings[self.encoder.low_level_index].labels, groupings[-1].labels
+        features = {
+            task: (low_level[low_branch[index]], outputs[branch[index]])
+            for index, task in enumerate(self.tasks)
+        }
+        return features if self.task is None else features[self.task]
+
+    def shared_by(self) -> Iterator[tuple[nn.Module, int]]:
+        """Yield every branch's module and the number of tasks that share it, the stem first."""
+        yield self.stem, len(self.tasks)
+        for branches, grouping in zip(self.layers, self.architecture.groupings, strict=True):
+            for branch, group in zip(branches, grouping.groups, strict=True):
+                yield branch, len(group)
+
+    def init_weights(self) -> None:
+        """Initialise all branches as ``init_cfg`` says; see :func:`init_encoder`."""
+        copies = ((index, copy) for index, layer in enumerate(self.layers) for copy in layer)
+        init_encoder(self.encoder, self.stem, copies, self.init_cfg)
+        self._is_init = True
+
+    def get_extra_state(self) -> Tensor:
+        """Return the tree as JSON bytes, so that a checkpoint says which tree it holds."""
+        return encode_json(self.architecture.to_dict())
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse weights of another tree.
+
+        Raises:
+            ValueError: The checkpoint was made for another tree.
+        """
+        found = BranchedArchitecture.from_dict(decode_json(state))
+        if found != self.architecture:
+            raise ValueError(
+                'the checkpoint holds another tree than the config names:\n'
+                f'checkpoint: {found.describe()}\nconfig: {self.architecture.describe()}\n'
+                'Use the architecture that this checkpoint was trained with '
+                '(tools/export_architecture.py CHECKPOINT writes it).'
+            )
+
+
+def as_architecture(
+    architecture: str | PathLike | dict[str, Any] | BranchedArchitecture,
+) -> BranchedArchitecture:
+    """Return the tree behind a path, a dictionary, or the tree itself."""
+    if isinstance(architecture, BranchedArchitecture):
+        return architecture
+    if isinstance(architecture, dict):
+        return BranchedArchitecture.from_dict(dict(architecture))
+    return BranchedArchitecture.load(architecture)
+
+
+def build_encoder(cfg: dict[str, Any] | Encoder) -> Encoder:
+    """Build an encoder description from its config."""
+    return cfg if isinstance(cfg, Encoder) else TASK_UTILS.build(dict(cfg))
+
+
+def check_fits(architecture: BranchedArchitecture, encoder: Encoder) -> None:
+    """Check that a tree was made for an encoder.
+
+    Raises:
+        ValueError: It was made for another.
+    """
+    own, given = build_encoder(architecture.encoder).to_config(), encoder.to_config()
+    if own != given or architecture.num_layers != encoder.num_layers:
+        raise ValueError(
+            f'the architecture is for {own} with {architecture.num_layers} layers, '
+            f'the config asks for {given} with {encoder.num_layers}'
+        )
+
+
+def encode_json(content: dict[str, Any]) -> Tensor:
+    """Encode JSON as a ``uint8`` tensor, which every checkpoint reader can carry."""
+    return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
+
+
+def decode_json(state: Tensor) -> dict[str, Any]:
+    """Decode what :func:`encode_json` made."""
+    return json.loads(bytes(state.cpu().tolist()))

@@ -1,0 +1,219 @@
+"""The network that is searched: every layer holds a candidate operation for each task."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbmtas.registry import MODELS
+from mmbmtas.structures import BranchedArchitecture
+
+from .branched_network import BranchedNetwork, Features, build_encoder, decode_json, encode_json
+from .pretrained import init_encoder
+
+RoutingMode = Literal['relaxed', 'warmup', 'argmax']
+
+
+@MODELS.register_module()
+class BranchedSupernet(BaseModule):
+    """A stem and ``L`` layers of ``T`` candidate operations each (paper, section 3.1).
+
+    Shapes: ``L`` layers, ``T`` tasks, ``C = T`` candidates a layer. ``arch_params`` is ``(L, T, C)``.
+
+    How a task is routed depends on ``routing_mode`` (:meth:`set_routing_mode`):
+
+    - ``relaxed``: the output of layer ``l`` for task ``t`` is ``sum_c z[l, t, c] * op[l, c](x)`` with
+      ``z`` a Gumbel-softmax sample at temperature ``tau`` (Eq. 2), drawn anew in every forward. In
+      evaluation the argmax instead.
+    - ``warmup``: candidate ``i`` alone serves task ``i``.
+    - ``argmax``: the candidate with the largest parameter alone serves the task.
+
+    With one-hot routing only the chosen candidates run. The last normalisation of every candidate
+    has no affine parameters, so that candidates differ in what they compute, not in scale.
+
+    Args:
+        tasks: Task names, 1 to 16; candidate ``i`` is warmed up on task ``i``.
+        encoder: Config of the encoder description, for example ``dict(type='MobileNetV2Encoder')``.
+        task: Serve this task alone in :meth:`forward`, so that the backbone fits a plain
+            ``mmseg.EncoderDecoder``. By default all tasks.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with ImageNet weights, which every
+            candidate receives. By default random weights.
+
+    Raises:
+        ValueError: ``tasks`` are not 1 to 16 different names, or ``task`` is none of them.
+    """
+
+    arch_params: nn.Parameter
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        encoder: dict[str, Any],
+        task: str | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.tasks = tuple(tasks)
+        if not 1 <= len(set(self.tasks)) == len(self.tasks) <= 16:
+            raise ValueError(f'tasks {list(tasks)}: expected 1 to 16 different names')
+        if task is not None and task not in self.tasks:
+            raise ValueError(f'task {task!r} is none of the tasks {list(tasks)}')
+        self.task = task
+        self.encoder = build_encoder(encoder)
+        self.stem = self.encoder.build_stem()
+        self.layers = nn.ModuleList(
+            nn.ModuleList(self._build_candidate(index) for _ in self.tasks)
+            for index in range(self.encoder.num_layers)
+        )
+        self.arch_params = nn.Parameter(
+            torch.zeros(self.encoder.num_layers, len(self.tasks), len(self.tasks))
+        )
+        self.routing_mode: RoutingMode = 'relaxed'
+        self.tau = 5.0
+
+    def _build_candidate(self, index: int) -> nn.Module:
+        """Build one candidate of a layer, without affine in its last normalisation."""
+        layer = self.encoder.build_layer(index)
+        norm = self.encoder.last_norm(layer)
+        norm.affine = False
+        norm.register_parameter('weight', None)
+        norm.register_parameter('bias', None)
+        return layer
+
+    def set_routing_mode(self, mode: RoutingMode) -> None:
+        """Choose how tasks are routed; see the class.
+
+        Raises:
+            ValueError: ``mode`` is not one of the three.
+        """
+        if mode not in get_args(RoutingMode):
+            raise ValueError(f'routing mode {mode!r}: expected one of {get_args(RoutingMode)}')
+        self.routing_mode = mode
+
+    def weights(self) -> list[nn.Parameter]:
+        """Return the model weights: all parameters but the architecture's."""
+        return [p for name, p in self.named_parameters() if name != 'arch_params']
+
+    def routing_probs(self) -> Tensor:
+        """Return ``p_A``, ``(L, T, C)``: the probability of each candidate for each task and layer."""
+        return self.arch_params.softmax(dim=-1)
+
+    def routing(self, task: str) -> tuple[int, ...]:
+        """Return the candidate of ``task`` in each layer under one-hot routing."""
+        position = self.tasks.index(task)
+        if self.routing_mode == 'warmup':
+            return (position,) * len(self.layers)
+        return tuple(self.arch_params[:, position].argmax(dim=-1).tolist())
+
+    def sample_routing(self, task: str) -> Tensor:
+        """Draw the relaxed routing ``z`` of one task, ``(L, C)``, rows summing to 1 (Eq. 2)."""
+        return F.gumbel_softmax(self.arch_params[:, self.tasks.index(task)], tau=self.tau, dim=-1)
+
+    def forward(
+        self, x: Tensor, tasks: Sequence[str] | None = None
+    ) -> dict[str, Features] | Features:
+        """Encode images for some tasks, one after another.
+
+        Args:
+            x: Images, ``(N, 3, H, W)``.
+            tasks: The tasks to encode for; by default all, or the ``task`` of the constructor.
+
+        Returns:
+            Low-level and context features of each task; of a single ``task`` as a bare pair.
+        """
+        if tasks is None and self.task is not None:
+            return self.encode(self.stem(x), self.task)
+        x = self.stem(x)
+        return {task: self.encode(x, task) for task in (self.tasks if tasks is None else tasks)}
+
+    def encode(self, x: Tensor, task: str) -> Features:
+        """Send the stem's output through all layers as ``task`` is routed."""
+        if self.routing_mode == 'relaxed' and self.training:
+            routing: Sequence[Tensor] | Sequence[int] = self.sample_routing(task).unbind()
+        else:
+            routing = self.routing(task)
+        low_level = x
+        for index, (candidates, choice) in enumerate(zip(self.layers, routing, strict=True)):
+            if isinstance(choice, int):
+                x = candidates[choice](x)
+            else:
+                x = _mix(candidates, choice, x)
+            if index == self.encoder.low_level_index:
+                low_level = x
+        return low_level, x
+
+    def current_architecture(self, source: str | dict[str, Any] | None = None) -> BranchedArchitecture:
+        """Return the tree of the most probable candidates (paper, section 3.2)."""
+        return BranchedArchitecture.from_arch_params(
+            self.arch_params.detach().cpu(),
+            tasks=self.tasks,
+            encoder=self.encoder.to_config(),
+            layers=self.encoder.layer_names,
+            source=source,
+        )
+
+    def init_weights(self) -> None:
+        """Initialise all candidates as ``init_cfg`` says; see :func:`init_encoder`."""
+        affine = set()
+        for index, candidates in enumerate(self.layers):
+            norm = self.encoder.last_norm(candidates[0])
+            name = next(name for name, child in candidates[0].named_modules() if child is norm)
+            affine |= {f'layers.{index}.{name}.weight', f'layers.{index}.{name}.bias'}
+        copies = ((index, copy) for index, layer in enumerate(self.layers) for copy in layer)
+        init_encoder(self.encoder, self.stem, copies, self.init_cfg, unused=affine.__contains__)
+        self._is_init = True
+
+    def get_extra_state(self) -> Tensor:
+        """Return the tasks and the encoder as JSON bytes: what an export needs beside parameters."""
+        return encode_json({'tasks': self.tasks, 'encoder': self.encoder.to_config()})
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse weights of a supernet for other tasks or another encoder.
+
+        Raises:
+            ValueError: Tasks or encoder differ.
+        """
+        found, own = decode_json(state), decode_json(self.get_extra_state())
+        if found != own:
+            raise ValueError(f'the checkpoint holds a supernet for {found}, the config one for {own}')
+
+
+def _mix(candidates: nn.ModuleList, weights: Tensor, x: Tensor) -> Tensor:
+    """Sum the candidates' outputs, weighted by ``weights`` ``(C,)``."""
+    output = weights[0] * candidates[0](x)
+    for weight, candidate in zip(weights[1:], candidates[1:], strict=True):
+        output = output + weight * candidate(x)
+    return output
+
+
+@torch.no_grad()
+def copy_supernet_weights(supernet: BranchedSupernet, network: BranchedNetwork) -> None:
+    """Copy the weights along the supernet's one-hot routing into a branched network.
+
+    The tree must be the one of that routing; then both compute the same in evaluation. Parameters
+    the supernet lacks, its last normalisations' affine, become the identity.
+
+    Raises:
+        ValueError: The tree is not that of the supernet's routing.
+    """
+    routings = {task: supernet.routing(task) for task in network.tasks}
+    tree = BranchedArchitecture.from_routing(
+        network.tasks, supernet.encoder.to_config(), routings
+    )
+    if tree != network.architecture:
+        raise ValueError(
+            f'the supernet routes as {tree.describe()}, the network is {network.architecture.describe()}'
+        )
+    network.stem.load_state_dict(supernet.stem.state_dict())
+    for index, (branches, grouping) in enumerate(
+        zip(network.layers, tree.groupings, strict=True)
+    ):
+        for branch, group in zip(branches, grouping.groups, strict=True):
+            norm = network.encoder.last_norm(branch)
+            nn.init.ones_(norm.weight)
+            nn.init.zeros_(norm.bias)
+            candidate = supernet.layers[index][routings[network.tasks[group[0]]][index]]
+            branch.load_state_dict(candidate.state_dict(), strict=False)

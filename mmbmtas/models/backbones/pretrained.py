@@ -1,0 +1,109 @@
+"""Starting weights: ImageNet checkpoints copied into every candidate or branch."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from mmengine.logging import print_log
+from mmengine.model import constant_init, kaiming_init
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..encoders import CONTEXT, Encoder
+
+_INIT_KEYS = {'type', 'checkpoint', 'strict', 'map_location'}
+
+
+def init_random(module: nn.Module) -> None:
+    """Initialise convolutions after He et al., normalisations to the identity."""
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d):
+            kaiming_init(child)
+        elif isinstance(child, _BatchNorm) and child.affine:
+            constant_init(child, 1)
+
+
+def init_encoder(
+    encoder: Encoder,
+    stem: nn.Module,
+    copies: Iterable[tuple[int, nn.Module]],
+    init_cfg: Mapping | None,
+    unused: Callable[[str], bool] = lambda key: False,
+) -> None:
+    """Initialise a stem and all copies of the layers.
+
+    Everything starts random first; with ``init_cfg = dict(type='Pretrained', checkpoint=...)`` the
+    stem and every copy of every layer but the context module then take the checkpoint's weights. A
+    checkpoint of mmpretrain, mmseg or torchvision, a local file or an URL, will do.
+
+    Args:
+        encoder: The encoder the modules were built from.
+        stem: Its stem.
+        copies: Pairs of layer index and module.
+        init_cfg: ``None`` for random weights, or a ``Pretrained`` config. With ``strict=False``
+            keys that do not fit are logged instead of raised.
+        unused: Tells of a translated key whether the modules have no use for it on purpose.
+
+    Raises:
+        ValueError: ``init_cfg`` is of another form, or the checkpoint does not fit: the message
+            lists the keys nobody knows, those of another shape and those left random.
+    """
+    copies = list(copies)
+    for module in (stem, *(copy for _, copy in copies)):
+        init_random(module)
+    if init_cfg is None:
+        print_log('No init_cfg: the encoder starts from random weights.', logger='current')
+        return
+    if init_cfg.get('type') != 'Pretrained' or not set(init_cfg) <= _INIT_KEYS:
+        raise ValueError(
+            f'init_cfg {dict(init_cfg)}: expected dict(type="Pretrained", checkpoint=PATH_OR_URL'
+            '[, strict=False])'
+        )
+    checkpoint = CheckpointLoader.load_checkpoint(
+        init_cfg['checkpoint'], map_location='cpu', logger='current'
+    )
+    state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    weights, unknown = encoder.translate_state_dict(state_dict)
+    problems = [f'no place for {key}' for key in unknown]
+    problems += _copy('stem.', stem, weights, unused)
+    known = set(f'stem.{key}' for key in stem.state_dict())
+    for index, module in copies:
+        if encoder.layer_names[index] == CONTEXT:
+            continue
+        prefix = f'layers.{index}.'
+        problems += _copy(prefix, module, weights, unused)
+        known |= {prefix + key for key in module.state_dict()}
+    problems += [f'no place for {key}' for key in weights if key not in known and not unused(key)]
+    _report(list(dict.fromkeys(problems)), init_cfg)
+
+
+def _copy(
+    prefix: str, module: nn.Module, weights: Mapping[str, Tensor], unused: Callable[[str], bool]
+) -> list[str]:
+    """Copy the tensors below ``prefix`` into ``module``; return what did not fit."""
+    problems = []
+    for key, target in module.state_dict().items():
+        source = weights.get(prefix + key)
+        if source is None:
+            if not key.endswith('num_batches_tracked'):
+                problems.append(f'left random: {prefix}{key}')
+        elif source.shape != target.shape:
+            problems.append(
+                f'{prefix}{key} has shape {tuple(source.shape)}, expected {tuple(target.shape)}'
+            )
+        else:
+            target.copy_(source)  # a state dict shares memory with its module
+    return problems
+
+
+def _report(problems: list[str], init_cfg: Mapping) -> None:
+    """Raise or log what did not fit."""
+    if not problems:
+        print_log(f'Encoder weights loaded from {init_cfg["checkpoint"]}.', logger='current')
+        return
+    message = (
+        f'{init_cfg["checkpoint"]} does not fit the encoder ({len(problems)} problems; '
+        'init_cfg with strict=False would go on regardless):\n  ' + '\n  '.join(problems)
+    )
+    if init_cfg.get('strict', True):
+        raise ValueError(message)
+    print_log(message, logger='current', level='WARNING')

@@ -1,0 +1,93 @@
+"""What a backbone must say of itself to be searched: its stem, its layers, its checkpoint names."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+CONTEXT = 'context'
+"""Name of the last encoder layer, the context module."""
+
+
+class Encoder(ABC):
+    """A backbone cut into a stem and an ordered list of layers (paper, section 3.1).
+
+    The context module, R-ASPP or ASPP, is the last layer. A subclass builds one copy of any part on
+    request, so that a supernet can hold several candidates of a layer and a branched network
+    several branches, and translates the names of public ImageNet checkpoints.
+
+    Attributes:
+        layer_names: Names of the layers, context module last; layer ``l`` is ``layer_names[l]``.
+        low_level_index: The layer whose output, at stride 4, also feeds the decoders.
+        low_level_channels: Channels of that output.
+        context_channels: Channels of the last layer's output.
+    """
+
+    layer_names: tuple[str, ...]
+    low_level_index: int
+    low_level_channels: int
+    context_channels: int
+
+    @property
+    def num_layers(self) -> int:
+        """Number of layers that can branch, the context module among them."""
+        return len(self.layer_names)
+
+    @abstractmethod
+    def build_stem(self) -> nn.Module:
+        """Build the part that all tasks share: image ``(N, 3, H, W)`` to the first layer's input."""
+
+    @abstractmethod
+    def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
+        """Build one copy of layer ``index``.
+
+        Args:
+            index: Position in ``layer_names``.
+            dropout: Dropout rate before the context module's projection; other layers have none.
+        """
+
+    @abstractmethod
+    def last_norm(self, layer: nn.Module) -> _BatchNorm:
+        """Return the normalisation that ends ``layer``: it is without affine in the supernet."""
+
+    @abstractmethod
+    def translate(self, key: str) -> str | None:
+        """Translate a checkpoint's key.
+
+        Args:
+            key: Key of an mmpretrain or torchvision state dict, without ``backbone.``.
+
+        Returns:
+            ``stem.<name>`` or ``layers.<l>.<name>``, ``None`` for what an encoder has no use for
+            (classifiers).
+
+        Raises:
+            KeyError: The key belongs to no such backbone.
+        """
+
+    def translate_state_dict(
+        self, state_dict: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], list[str]]:
+        """Translate a whole state dict.
+
+        Returns:
+            The tensors under this encoder's names, and the keys that could not be translated.
+        """
+        translated, unknown = {}, []
+        for key, value in state_dict.items():
+            if key.startswith(('head.', 'neck.')):  # mmpretrain's classifier
+                continue
+            try:
+                target = self.translate(key.removeprefix('backbone.'))
+            except KeyError:
+                unknown.append(key)
+                continue
+            if target is not None:
+                translated[target] = value
+        return translated, unknown
+
+    @abstractmethod
+    def to_config(self) -> dict[str, Any]:
+        """Return the config that builds this encoder, as it stands in ``architecture.json``."""

@@ -1,0 +1,69 @@
+"""The penalty on the expected size of the searched network (paper, section 3.3)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mmbmtas.cost import expected_madds, recursive_expected_madds
+from mmbmtas.registry import MODELS
+
+
+@MODELS.register_module()
+class ResourceLoss(nn.Module):
+    """Weight times the expected cost of the tree (Eq. 4 to 6).
+
+    Without a target the loss is ``weight * E``, ``E`` the expected multiply-adds of the encoder
+    layers in 10^9. With ``target_madds`` it is ``weight * |E / target - 1|`` with ``E`` and the
+    target those of the whole network: stem, tree and decoders. That form is ours: it lets a user ask
+    for a budget instead of trying values of lambda.
+
+    Args:
+        weight: ``lambda``, per 10^9 multiply-adds (or per unit of relative deviation).
+        expectation: ``exact``, or ``recursive`` for the paper's Eq. 6, which overestimates the cost.
+        target_madds: Multiply-adds the whole network should have.
+
+    Raises:
+        ValueError: ``expectation`` is neither, or a number is not positive.
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.5,
+        expectation: Literal['exact', 'recursive'] = 'exact',
+        target_madds: float | None = None,
+    ) -> None:
+        super().__init__()
+        expectations = {'exact': expected_madds, 'recursive': recursive_expected_madds}
+        if expectation not in expectations:
+            raise ValueError(f'expectation {expectation!r}: expected one of {list(expectations)}')
+        if weight < 0:
+            raise ValueError(f'weight {weight} of the resource loss: expected 0 or more')
+        if target_madds is not None and target_madds <= 0:
+            raise ValueError(f'target_madds {target_madds}: expected multiply-adds above 0')
+        self.weight = weight
+        self.expected = expectations[expectation]
+        self.target_madds = target_madds
+
+    def forward(
+        self, routing_probs: Tensor, layer_madds: Sequence[int], fixed_madds: int = 0
+    ) -> Tensor:
+        """Compute the penalty.
+
+        Args:
+            routing_probs: ``p_A``, ``(L, T, C)``.
+            layer_madds: Multiply-adds of one copy of each layer, ``L`` of them.
+            fixed_madds: Multiply-adds of what no tree changes: stem and decoders.
+
+        Returns:
+            A scalar.
+        """
+        if self.weight == 0:
+            return routing_probs.new_zeros(())
+        giga = torch.tensor([madds / 1e9 for madds in layer_madds], dtype=torch.float64)
+        expected = self.expected(routing_probs, giga)
+        if self.target_madds is None:
+            return self.weight * expected
+        relative = (expected + fixed_madds / 1e9) / (self.target_madds / 1e9)
+        return self.weight * (relative - 1).abs()

@@ -1,0 +1,126 @@
+"""Losses of the dense-prediction tasks (method section 5).
+
+Each is called as mmseg calls its own, ``loss(pred, target, weight=None, ignore_index=255)``, and is
+finite, with a zero gradient, for a batch without a valid pixel.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbmtas.registry import MODELS
+
+
+class TaskLoss(nn.Module):
+    """What our losses share: a weight in the sum over tasks, and a name in the log.
+
+    Args:
+        loss_weight: Weight ``w_t`` of the task (Eq. 3).
+        loss_name: Key in the loss dictionary; it must begin with ``loss_`` to be minimised.
+    """
+
+    def __init__(self, loss_weight: float, loss_name: str) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self._loss_name = loss_name
+
+    @property
+    def loss_name(self) -> str:
+        """Key in the loss dictionary."""
+        return self._loss_name
+
+
+def _mean_over(values: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
+    """Sum ``values`` where ``valid``, weighted, and divide by the number of valid pixels."""
+    if weight is not None:
+        values = values * weight
+    # `where`, not a product: an invalid pixel may hold an infinite value.
+    total = torch.where(valid, values, values.new_zeros(())).sum()
+    return total / valid.sum().clamp(min=1)
+
+
+@MODELS.register_module()
+class BalancedBCELoss(TaskLoss):
+    """Binary cross-entropy with a weight for positives, for saliency and edges.
+
+    ``mean over valid pixels of [w y BCE + (1 - w) (1 - y) BCE]``.
+
+    Args:
+        positive_weight: ``w`` in [0, 1]. ``None`` takes the share of negatives among the batch's
+            valid pixels, as for saliency; edges have 0.95 on PASCAL-Context, 0.8 on NYUD-v2.
+        loss_weight: Weight of the task; the paper's are 5 (saliency) and 50 (edges).
+        loss_name: Key in the loss dictionary.
+
+    Raises:
+        ValueError: ``positive_weight`` is outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        positive_weight: float | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_bce',
+    ) -> None:
+        super().__init__(loss_weight, loss_name)
+        if positive_weight is not None and not 0 <= positive_weight <= 1:
+            raise ValueError(f'positive_weight {positive_weight}: expected a number in [0, 1]')
+        self.positive_weight = positive_weight
+
+    def forward(
+        self, pred: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
+    ) -> Tensor:
+        """Compare logits ``(N, 1, H, W)`` with labels 0, 1, ``ignore_index`` ``(N, H, W)``."""
+        logits = pred.squeeze(1)
+        valid = target != ignore_index
+        positive = (target == 1).to(logits)
+        if self.positive_weight is None:
+            negatives = ((target == 0) & valid).sum()
+            w = negatives / valid.sum().clamp(min=1)
+        else:
+            w = torch.as_tensor(self.positive_weight).to(logits)
+        entropy = F.binary_cross_entropy_with_logits(logits, positive, reduction='none')
+        balance = torch.where(positive > 0, w, 1 - w)
+        return self.loss_weight * _mean_over(balance * entropy, valid, weight)
+
+
+@MODELS.register_module()
+class NormalsL1Loss(TaskLoss):
+    """L1 distance of surface normals, the prediction normalised first.
+
+    ``sum over channels and valid pixels of |p - g| / number of valid pixels``: three times the mean
+    over all entries.
+
+    Args:
+        loss_weight: Weight of the task; the paper's is 10.
+        loss_name: Key in the loss dictionary.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_l1') -> None:
+        super().__init__(loss_weight, loss_name)
+
+    def forward(
+        self, pred: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
+    ) -> Tensor:
+        """Compare ``(N, 3, H, W)`` with unit vectors ``(N, 3, H, W)``; zero vectors are ignored."""
+        valid = (target != 0).any(dim=1)
+        distance = (F.normalize(pred, dim=1) - target).abs().sum(dim=1)
+        return self.loss_weight * _mean_over(distance, valid, weight)
+
+
+@MODELS.register_module()
+class DepthL1Loss(TaskLoss):
+    """Mean absolute error over the pixels with a depth.
+
+    Args:
+        loss_weight: Weight of the task; the paper's is 1.
+        loss_name: Key in the loss dictionary.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_l1') -> None:
+        super().__init__(loss_weight, loss_name)
+
+    def forward(
+        self, pred: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
+    ) -> Tensor:
+        """Compare ``(N, 1, H, W)`` with metres ``(N, H, W)``; a depth of 0 is ignored."""
+        return self.loss_weight * _mean_over((pred.squeeze(1) - target).abs(), target > 0, weight)

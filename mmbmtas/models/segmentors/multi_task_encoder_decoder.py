@@ -1,0 +1,186 @@
+"""The multi-task network in mmseg's form: one encoder of several tasks, a decoder each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine import dist
+from mmengine.structures import PixelData
+from mmseg.models.segmentors.base import BaseSegmentor
+from mmseg.models.utils import resize
+from torch import Tensor, nn
+
+from mmbmtas.cost import NetworkCost, measure
+from mmbmtas.registry import MODELS
+from mmbmtas.structures.data_sample import MultiTaskDataSample
+
+
+@MODELS.register_module()
+class MultiTaskEncoderDecoder(BaseSegmentor):
+    """An encoder that gives features to each task, and a decoder for each.
+
+    It computes losses, predictions or raw maps as every mmseg segmentor does. Any number of tasks
+    from 1 to 16 will do: a task is a key of ``decode_heads``.
+
+    Args:
+        backbone: Config of :class:`BranchedNetwork` (or another backbone with ``tasks`` and
+            ``encoder`` that returns ``{task: (low_level, context)}``).
+        decode_heads: Config of each task's decoder.
+        cost_shape: Height and width at which costs are stated: the retraining size.
+        data_preprocessor: Config of the preprocessor.
+        init_cfg: Initialisation of the whole network.
+
+    Raises:
+        ValueError: The backbone's tasks are not those of ``decode_heads``.
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        decode_heads: Mapping[str, dict[str, Any]],
+        cost_shape: tuple[int, int] = (512, 512),
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        if set(self.backbone.tasks) != set(decode_heads):
+            raise ValueError(
+                f'the backbone is for the tasks {list(self.backbone.tasks)}, '
+                f'decode_heads for {list(decode_heads)}: they must be the same'
+            )
+        self.decode_heads = nn.ModuleDict(
+            {task: MODELS.build(decode_heads[task]) for task in self.backbone.tasks}
+        )
+        self.cost_shape = tuple(cost_shape)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Task names, in the order of the backbone."""
+        return self.backbone.tasks
+
+    def extract_feat(self, inputs: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return low-level and context features of each task."""
+        return self.backbone(inputs)
+
+    def encode_decode(
+        self, inputs: Tensor, batch_data_samples: Sequence[MultiTaskDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return each task's map ``(N, channels, H, W)`` at the inputs' size."""
+        maps = self._forward(inputs)
+        return {task: resize(x, inputs.shape[2:], mode='bilinear') for task, x in maps.items()}
+
+    def _forward(
+        self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return each task's map ``(N, channels, H / 4, W / 4)``."""
+        features = self.extract_feat(inputs)
+        return {task: head(features[task]) for task, head in self.decode_heads.items()}
+
+    def labelled_tasks(self, data_samples: Sequence[MultiTaskDataSample]) -> list[str]:
+        """Return the tasks with a valid label in the batch, on any rank.
+
+        All ranks of a distributed run must call it together: they decide as one, so that none waits
+        for gradients that another never computes.
+        """
+        present = torch.tensor(
+            [float(head.is_labelled(data_samples)) for head in self.decode_heads.values()],
+            device=next(self.parameters()).device,
+        )
+        dist.all_reduce(present, 'max')
+        return [task for task, flag in zip(self.tasks, present.tolist(), strict=True) if flag]
+
+    def loss(
+        self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]
+    ) -> dict[str, Tensor]:
+        """Compute the losses of all tasks that have a label in the batch.
+
+        Returns:
+            ``{'<task>.loss_...': scalar}``.
+        """
+        features = self.extract_feat(inputs)
+        return self._task_losses(features, data_samples, self.labelled_tasks(data_samples))
+
+    def _task_losses(
+        self,
+        features: Mapping[str, tuple[Tensor, Tensor]],
+        data_samples: Sequence[MultiTaskDataSample],
+        tasks: Sequence[str],
+    ) -> dict[str, Tensor]:
+        """Compute the losses of some tasks; without any, a zero that gradients can flow from."""
+        losses = {}
+        for task in tasks:
+            head = self.decode_heads[task]
+            maps = head(features[task])
+            if head.is_labelled(data_samples):
+                task_losses = head.loss_by_feat(maps, data_samples)
+            else:  # another rank has labels
+                task_losses = {'loss_unlabelled': maps.sum() * 0}
+            losses |= {f'{task}.{name}': value for name, value in task_losses.items()}
+        if not losses:
+            return {'loss_unlabelled': sum(context.sum() for _, context in features.values()) * 0}
+        return losses
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum the losses.
+
+        Raises:
+            FloatingPointError: A loss is not finite; the message names it.
+        """
+        total, log_vars = super().parse_losses(losses)
+        if not torch.isfinite(total):
+            broken = {
+                name: float(value) for name, value in log_vars.items() if not value.isfinite().all()
+            }
+            raise FloatingPointError(
+                f'non-finite loss {broken}: training has diverged or a label is broken; a lower '
+                'learning rate, or gradient clipping (optim_wrapper.clip_grad), may help'
+            )
+        return total, log_vars
+
+    def predict(
+        self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample] | None = None
+    ) -> list[MultiTaskDataSample]:
+        """Predict every task at the images' original size.
+
+        Args:
+            inputs: ``(N, 3, H, W)``.
+            data_samples: Their samples; ``padding`` and ``ori_shape`` of the metainfo say which part
+                of an input is the image and how large it was.
+
+        Returns:
+            The samples with ``pred_<task>``.
+        """
+        maps = self.encode_decode(inputs)
+        if data_samples is None:
+            data_samples = [MultiTaskDataSample() for _ in range(len(inputs))]
+        for task, head in self.decode_heads.items():
+            for sample, logits in zip(data_samples, maps[task].float(), strict=True):
+                logits = _unpad(logits, sample.metainfo)
+                sample.set_data({f'pred_{task}': PixelData(data=head.to_prediction(logits))})
+        return list(data_samples)
+
+    def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
+        """Measure the cost of the network's parts, without computing anything.
+
+        Args:
+            shape: Height and width of the input; ``cost_shape`` by default.
+        """
+        encoder = self.backbone.encoder
+        with torch.device('meta'):
+            stem = encoder.build_stem()
+            layers = [encoder.build_layer(index) for index in range(encoder.num_layers)]
+        return measure(
+            stem, layers, self.decode_heads, shape or self.cost_shape, encoder.low_level_index
+        )
+
+
+def _unpad(logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
+    """Cut the padding off a map ``(C, H, W)`` and bring it to the original size."""
+    left, top, right, bottom = metainfo.get('padding', (0, 0, 0, 0))
+    height, width = logits.shape[1:]
+    logits = logits[:, top : height - bottom, left : width - right]
+    size = tuple(metainfo.get('ori_shape', logits.shape[1:]))[:2]
+    if logits.shape[1:] == size:
+        return logits
+    return resize(logits[None], size, mode='bilinear')[0]

@@ -1,0 +1,123 @@
+"""The network of the search: a supernet, the tasks' decoders, and the resource loss."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from mmbmtas.cost import ModuleCost, NetworkCost
+from mmbmtas.registry import MODELS
+from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures.data_sample import MultiTaskDataSample
+
+from .multi_task_encoder_decoder import MultiTaskEncoderDecoder
+
+
+@MODELS.register_module()
+class SearchEncoderDecoder(MultiTaskEncoderDecoder):
+    """A :class:`BranchedSupernet` with decoders and a resource loss (paper, Eq. 4).
+
+    Args:
+        backbone: Config of :class:`BranchedSupernet`.
+        decode_heads: Config of each task's decoder.
+        resource_loss: Config of :class:`ResourceLoss`.
+        cost_shape: Height and width at which costs are measured: the retraining size, never the
+            search's crop.
+        data_preprocessor: Config of the preprocessor.
+        init_cfg: Initialisation of the whole network.
+
+    Raises:
+        ValueError: ``target_madds`` is out of reach: below the cost of the fully shared network or
+            above that of the network with all tasks apart.
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        decode_heads: Mapping[str, dict[str, Any]],
+        resource_loss: dict[str, Any],
+        cost_shape: tuple[int, int] = (512, 512),
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(backbone, decode_heads, cost_shape, data_preprocessor, init_cfg)
+        self.resource_loss = MODELS.build(resource_loss)
+        target = self.resource_loss.target_madds
+        low, high = self.network_cost.shared().madds, self.network_cost.all_apart().madds
+        if target is not None and not low <= target <= high:
+            raise ValueError(
+                f'target_madds {target:,.0f} is out of reach at {self.cost_shape}: the fully '
+                f'shared network has {low:,}, the one with all tasks apart {high:,}'
+            )
+
+    @cached_property
+    def network_cost(self) -> NetworkCost:
+        """Costs of the network's parts at ``cost_shape``, measured once."""
+        return self.measure_cost()
+
+    @property
+    def fixed_cost(self) -> ModuleCost:
+        """Cost of what no tree changes: the stem and the decoders."""
+        return sum(self.network_cost.decoders.values(), self.network_cost.stem)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Sequence[MultiTaskDataSample] | None = None,
+        mode: str = 'tensor',
+        tasks: Sequence[str] | None = None,
+        with_resource_loss: bool = False,
+    ) -> Any:
+        """As every segmentor; in mode ``loss`` optionally for some tasks.
+
+        Args:
+            inputs: ``(N, 3, H, W)``.
+            data_samples: Their labels.
+            mode: ``loss``, ``predict`` or ``tensor``.
+            tasks: The tasks whose losses to compute, all of them labelled on some rank. ``None``
+                stands for all labelled ones, with the resource loss.
+            with_resource_loss: Whether ``loss_resource`` is among the losses of ``tasks``.
+        """
+        if mode == 'loss' and tasks is not None:
+            assert data_samples is not None
+            losses = self._task_losses(self.backbone(inputs, tasks), data_samples, tasks)
+            return losses | (self._resource_losses() if with_resource_loss else {})
+        return super().forward(inputs, data_samples, mode)
+
+    def loss(
+        self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]
+    ) -> dict[str, Tensor]:
+        """Compute the losses of all labelled tasks and of the architecture."""
+        return super().loss(inputs, data_samples) | self._resource_losses()
+
+    def _resource_losses(self) -> dict[str, Tensor]:
+        """Compute the penalty on the expected size, in a loss dictionary."""
+        return {
+            'loss_resource': self.resource_loss(
+                self.backbone.routing_probs(), self.network_cost.layer_madds, self.fixed_cost.madds
+            )
+        }
+
+    def export_architecture(
+        self, source: str | dict[str, Any] | None = None
+    ) -> BranchedArchitecture:
+        """Return the tree of the most probable candidates, with its cost."""
+        return with_cost(
+            self.backbone.current_architecture(source), self.network_cost, self.cost_shape
+        )
+
+
+def with_cost(
+    architecture: BranchedArchitecture, cost: NetworkCost, shape: tuple[int, int]
+) -> BranchedArchitecture:
+    """Return the same tree with its multiply-adds written in."""
+    network = cost.tree(architecture)
+    madds = {
+        'shape': [*shape],
+        'network': network.madds,
+        'network_paper': network.madds_paper,
+        'layers': [*cost.layer_madds],
+    }
+    return replace(architecture, madds=madds)
