@@ -1,0 +1,24 @@
+from .edges import DeriveEdges
+from .formatting import IgnoreEmptyParts, PackMultiTaskInputs
+from .geometry import (
+    PadToSize,
+    RandomCropSample,
+    RandomFlipSample,
+    RandomScale,
+    ResizeSample,
+)
+from .loading import LoadNYUDv2Labels, LoadPascalContextLabels, LoadSampleImage
+
+__all__ = [
+    'DeriveEdges',
+    'IgnoreEmptyParts',
+    'LoadNYUDv2Labels',
+    'LoadPascalContextLabels',
+    'LoadSampleImage',
+    'PackMultiTaskInputs',
+    'PadToSize',
+    'RandomCropSample',
+    'RandomFlipSample',
+    'RandomScale',
+    'ResizeSample',
+]

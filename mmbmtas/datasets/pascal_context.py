@@ -1,0 +1,150 @@
+"""PASCAL-Context with labels of five tasks (the multi-task release, ``PASCAL_MT``)."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+
+from mmbmtas.registry import DATASETS
+from mmbmtas.structures.palettes import PARTS_PALETTE, class_palette
+
+from .base import MultiTaskDataset
+from .pascal_labels import PERSON, read_object_classes
+
+VOC_CLASSES = [
+    'background',
+    'aeroplane',
+    'bicycle',
+    'bird',
+    'boat',
+    'bottle',
+    'bus',
+    'car',
+    'cat',
+    'chair',
+    'cow',
+    'diningtable',
+    'dog',
+    'horse',
+    'motorbike',
+    'person',
+    'pottedplant',
+    'sheep',
+    'sofa',
+    'train',
+    'tvmonitor',
+]
+PART_CLASSES = ['background', 'head', 'torso', 'upper arm', 'lower arm', 'upper leg', 'lower leg']
+
+# Label maps of the release; edges, and the validity of normals, come from label_map.
+_FOLDERS = {
+    'human_parts': ('human_parts/{}.mat',),
+    'normals': ('normals_distill/{}.png',),
+    'saliency': ('sal_distill/{}.png',),
+    'semseg': ('semseg/VOC12/{}.png', 'semseg/pascal-context/{}.png'),
+    'label_map': ('pascal-context/trainval/{}.mat',),
+}
+
+
+@DATASETS.register_module()
+class PascalContextMT(MultiTaskDataset):
+    """PASCAL-Context: semantic classes, human parts, saliency, normals and edges.
+
+    The layout is that of PASCAL_MT.tgz (4998 training, 5105 validation images). Of the two semantic
+    maps the VOC 2012 one wins where both exist. Where ``human_parts`` is the only task, images
+    without people are dropped. ``ImageSets/Parts/<split>.txt`` caches the object classes of each
+    image; it is written again where it is missing or lists other images, and kept in memory where
+    the folder cannot be written.
+
+    Sample information beside that of :class:`MultiTaskDataset`: ``has_people`` where human parts
+    are asked for. Arguments and errors are those of the base class.
+
+    Example:
+        .. code-block:: python
+
+            dataset = dict(
+                type='PascalContextMT',
+                data_root='data/PASCAL_MT',
+                split='train',
+                tasks=['semseg', 'human_parts', 'saliency', 'normals', 'edge'],
+                pipeline=[
+                    dict(type='LoadSampleImage'),
+                    dict(type='LoadPascalContextLabels'),
+                    dict(type='DeriveEdges'),
+                    dict(type='PackMultiTaskInputs'),
+                ],
+            )
+    """
+
+    TASKS = ('semseg', 'human_parts', 'saliency', 'normals', 'edge')
+    METAINFO = {  # noqa: RUF012
+        'dataset_type': 'PascalContextMT',
+        'classes': {'semseg': VOC_CLASSES, 'human_parts': PART_CLASSES},
+        'palette': {'semseg': class_palette(len(VOC_CLASSES)), 'human_parts': PARTS_PALETTE},
+    }
+
+    def id_file(self) -> Path:
+        """The list of ids of the split."""
+        return Path(self.data_root, 'ImageSets', 'Context', f'{self.split}.txt')
+
+    def sample_files(self, ids: list[str]) -> list[dict[str, list[str]]]:
+        """Where the image and the labels of each id lie."""
+        names = [task for task in self.tasks if task != 'edge']
+        if {'edge', 'normals'} & set(self.tasks):
+            names.append('label_map')
+        patterns = {'img': ('JPEGImages/{}.jpg',), **{name: _FOLDERS[name] for name in names}}
+        return [{n: [p.format(i) for p in patterns[n]] for n in patterns} for i in ids]
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """List the split's samples, with ``has_people`` where human parts are a task."""
+        samples = super().load_data_list()
+        if 'human_parts' not in self.tasks:
+            return samples
+        classes = self._object_classes(samples)
+        for sample in samples:
+            sample['has_people'] = PERSON in classes[sample['img_id']]
+        if self.tasks == ['human_parts']:
+            samples = [sample for sample in samples if sample['has_people']]
+        return samples
+
+    def _object_classes(self, samples: list[dict[str, Any]]) -> dict[str, list[int]]:
+        """VOC classes of the objects of each image, by id, from the cache or the annotations."""
+        cache = Path(self.data_root, 'ImageSets', 'Parts', f'{self.split}.txt')
+        classes = _read_cache(cache)
+        if classes is not None and set(classes) == {sample['img_id'] for sample in samples}:
+            return classes
+        print_log(
+            f'Reading {len(samples)} part annotations to list their objects in {cache} (once)',
+            logger='current',
+        )
+        classes = {
+            s['img_id']: read_object_classes(s['label_paths']['human_parts']) for s in samples
+        }
+        try:
+            _write_cache(cache, classes)
+        except OSError as error:
+            print_log(
+                f'{cache} cannot be written ({error}): the list is kept in memory only', 'current'
+            )
+        return classes
+
+
+def _read_cache(path: Path) -> dict[str, list[int]] | None:
+    """The cached classes, or None where there is no usable cache."""
+    try:
+        classes = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return classes if isinstance(classes, dict) else None
+
+
+def _write_cache(path: Path, classes: dict[str, list[int]]) -> None:
+    """Write beside the cache, then rename, so that other processes never read half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile('w', dir=path.parent, suffix='.tmp', delete=False) as file:
+        json.dump(classes, file)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)

@@ -1,0 +1,74 @@
+"""What label maps have in common: their task, their kind and their resizing."""
+
+from collections.abc import Iterator
+
+import mmcv
+import numpy as np
+
+from mmbmtas.structures.tasks import TASKS, Task
+
+_KEY_PREFIX = 'gt_'
+_RESIZABLE = {np.dtype(t) for t in ('u1', 'i1', 'u2', 'i2', 'i4', 'f4', 'f8')}
+
+
+def label_task(key: str, label: np.ndarray) -> Task:
+    """Find the task that a label belongs to.
+
+    Args:
+        key: The label's key, ``gt_<task>``.
+        label: The label map.
+
+    Returns:
+        The entry of :data:`mmbmtas.structures.tasks.TASKS`, or, for a task of the user's, one of
+        kind ``classes`` where the map holds integers and ``value`` where it holds floats.
+    """
+    name = key.removeprefix(_KEY_PREFIX)
+    if name in TASKS:
+        return TASKS[name]
+    return Task(name, 'value' if label.dtype.kind == 'f' else 'classes')
+
+
+def iter_labels(results: dict) -> Iterator[tuple[Task, np.ndarray]]:
+    """Go through the labels that a sample has.
+
+    Args:
+        results: The pipeline's dict with ``label_keys`` and a map for each.
+
+    Yields:
+        The task and its label map.
+    """
+    for key in results.get('label_keys', ()):
+        yield label_task(key, results[key]), results[key]
+
+
+def add_label(results: dict, task: str, label: np.ndarray) -> None:
+    """Put a label into the pipeline's dict and list its key.
+
+    Args:
+        results: The pipeline's dict; changed.
+        task: Name of the task.
+        label: The label map.
+    """
+    key = f'{_KEY_PREFIX}{task}'
+    results[key] = label
+    keys = results.setdefault('label_keys', [])
+    if key not in keys:
+        keys.append(key)
+
+
+def resize_nearest(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a map so that every value is one of the old values.
+
+    Args:
+        label: ``(H, W)`` or ``(H, W, C)`` of any dtype.
+        size: New width and height in pixels.
+
+    Returns:
+        The resized map, of the same dtype.
+    """
+    if label.dtype in _RESIZABLE:
+        return mmcv.imresize(label, size, interpolation='nearest')
+    height, width = label.shape[:2]
+    rows = np.arange(size[1]) * height // size[1]
+    columns = np.arange(size[0]) * width // size[0]
+    return label[rows[:, None], columns]
