@@ -1,0 +1,62 @@
+# NYUD-v2, four tasks, as a branched network is trained and evaluated on it.
+# The folder is an unpacked NYUD_MT archive, of any of its three packagings. Batch sizes are for one
+# process: with n processes give each 16 / n images (8 / n for ResNet-50).
+dataset_type = 'NYUDv2MT'
+data_root = 'data/NYUD_MT'
+tasks = ['semseg', 'depth', 'normals', 'edge']
+crop_size = (425, 560)
+
+train_pipeline = [
+    dict(type='LoadSampleImage'),
+    dict(type='LoadNYUDv2Labels'),
+    dict(type='RandomScale', scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)),
+    dict(type='PadToSize', size=crop_size),
+    dict(type='RandomCropSample', size=crop_size),
+    dict(type='RandomFlipSample', prob=0.5),
+    dict(type='PackMultiTaskInputs'),
+]
+# Images are padded, labels keep their size: predictions are cropped to the image.
+test_pipeline = [
+    dict(type='LoadSampleImage'),
+    dict(type='LoadNYUDv2Labels'),
+    dict(type='PadToSize', divisor=16, pad_labels=False),
+    dict(type='PackMultiTaskInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        split='train',
+        tasks=tasks,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        split='val',
+        tasks=tasks,
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = [
+    dict(type='mmbmtas.SemSegMetric', num_classes=40),
+    dict(type='mmbmtas.DepthMetric'),
+    dict(type='mmbmtas.NormalsMetric'),
+    dict(type='mmbmtas.EdgePixelMetric'),
+]
+test_evaluator = val_evaluator

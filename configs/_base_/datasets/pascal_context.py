@@ -1,0 +1,67 @@
+# PASCAL-Context, five tasks, as a branched network is trained and evaluated on it.
+# The folder is the unpacked PASCAL_MT.tgz. Batch sizes are for one process: with n processes give
+# each 16 / n images (8 / n for ResNet-50), as the paper's totals are 16 and 8.
+dataset_type = 'PascalContextMT'
+data_root = 'data/PASCAL_MT'
+tasks = ['semseg', 'human_parts', 'saliency', 'normals', 'edge']
+crop_size = (512, 512)
+
+train_pipeline = [
+    dict(type='LoadSampleImage'),
+    dict(type='LoadPascalContextLabels'),
+    dict(type='DeriveEdges'),
+    dict(type='RandomScale', scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)),
+    dict(type='PadToSize', size=crop_size),
+    dict(type='RandomCropSample', size=crop_size),
+    dict(type='RandomFlipSample', prob=0.5),
+    dict(type='IgnoreEmptyParts'),
+    dict(type='PackMultiTaskInputs'),
+]
+# Images are padded, labels keep their size: predictions are cropped to the image.
+test_pipeline = [
+    dict(type='LoadSampleImage'),
+    dict(type='LoadPascalContextLabels'),
+    dict(type='DeriveEdges', method='boundary'),
+    dict(type='PadToSize', size=(512, 512), pad_labels=False),
+    dict(type='IgnoreEmptyParts'),
+    dict(type='PackMultiTaskInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        split='train',
+        tasks=tasks,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        split='val',
+        tasks=tasks,
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = [
+    dict(type='mmbmtas.SemSegMetric', num_classes=21),
+    dict(type='mmbmtas.HumanPartsMetric'),
+    dict(type='mmbmtas.SaliencyMetric'),
+    dict(type='mmbmtas.NormalsMetric'),
+    dict(type='mmbmtas.EdgePixelMetric'),
+]
+test_evaluator = val_evaluator

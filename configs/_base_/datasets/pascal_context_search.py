@@ -1,0 +1,18 @@
+# PASCAL-Context as the search trains on it: whole samples at half their size, crops of 256, edges
+# derived at the reduced size. Evaluation is that of pascal_context.py, at the original size.
+_base_ = './pascal_context.py'
+
+crop_size = (256, 256)
+train_pipeline = [
+    dict(type='LoadSampleImage'),
+    dict(type='LoadPascalContextLabels'),
+    dict(type='ResizeSample', scale_factor=0.5),
+    dict(type='DeriveEdges'),
+    dict(type='RandomScale', scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)),
+    dict(type='PadToSize', size=crop_size),
+    dict(type='RandomCropSample', size=crop_size),
+    dict(type='RandomFlipSample', prob=0.5),
+    dict(type='IgnoreEmptyParts'),
+    dict(type='PackMultiTaskInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
