@@ -1,0 +1,231 @@
+"""From a config file and a command line to a runner: what train.py and test.py share."""
+
+import json
+import math
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from mmbmtas import compat
+from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
+
+
+def add_common_arguments(parser: ArgumentParser) -> None:
+    """Add the options that every mmengine-style tool knows."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override entries of the config, for example model.init_cfg=None or a.b="[1,2]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the ranks of a distributed run were started',
+    )
+    # torch.distributed's launchers add one or the other, depending on their version.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def load_config(args: Namespace) -> Config:
+    """Read the config that a command line names, with its overrides and its work directory.
+
+    Raises:
+        FileNotFoundError: when there is no such config.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f'{args.config} is not a config file: there is no such file')
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    return cfg
+
+
+def prepare_config(cfg: Config) -> Config:
+    """Start the ranks, if any, and settle all that depends on them or on other entries.
+
+    Two top-level keys of our configs are settled here, since overriding them would not reach the
+    entries that mmengine computed from them while it read the file:
+
+    - ``architecture``, the file of a branched architecture, goes to ``model.backbone``.
+    - ``total_batch_size`` is divided among the ranks and goes to the training data loaders.
+
+    Raises:
+        FileNotFoundError: when the architecture's file is missing.
+        ValueError: when the ranks do not divide the total batch size.
+    """
+    world_size = start_ranks(cfg)
+    adapt_to_ranks(cfg)
+    if isinstance(cfg.get('architecture'), str):
+        cfg.architecture = find_beside_config(cfg.architecture, cfg.filename)
+        cfg.model.backbone.architecture = cfg.architecture
+    if 'total_batch_size' in cfg:
+        batch_size, rest = divmod(cfg.total_batch_size, world_size)
+        if rest:
+            raise ValueError(
+                f'total_batch_size = {cfg.total_batch_size} cannot be shared equally by '
+                f'{world_size} ranks: choose a multiple of {world_size}'
+            )
+        for loader in _train_dataloaders(cfg):
+            loader.batch_size = batch_size
+    return cfg
+
+
+def find_beside_config(path: str, config: str | None) -> str:
+    """Find a relative path from here, else from the config's folder or one of the folders above.
+
+    Raises:
+        FileNotFoundError: when it is nowhere there.
+    """
+    folders = Path(config).resolve().parents if config else ()
+    for candidate in (Path(path), *(folder / path for folder in folders)):
+        if candidate.is_file():
+            return str(candidate)
+    where = f', nor in a folder of {config} or above' if config else ''
+    raise FileNotFoundError(f'architecture file {path} not found here ({Path.cwd()}){where}')
+
+
+def _train_dataloaders(cfg: Config) -> Iterator[ConfigDict]:
+    """Yield the data loader of training, and those that the training loop has beside it."""
+    if cfg.get('train_dataloader') is not None:
+        yield cfg.train_dataloader
+    for key, value in (cfg.get('train_cfg') or {}).items():
+        if key.endswith('dataloader'):
+            yield value
+
+
+def use_amp(cfg: Config) -> None:
+    """Switch every optimiser to mixed precision: float16 on GPUs, bfloat16 on CPUs.
+
+    Raises:
+        ValueError: when a wrapper is of a type that has no mixed-precision twin.
+    """
+    amp = 'AmpOptimWrapper' if torch.cuda.is_available() else 'CpuAmpOptimWrapper'
+    for wrapper in _optim_wrappers(cfg.optim_wrapper):
+        kind = wrapper.get('type', 'OptimWrapper')
+        if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'CpuAmpOptimWrapper'):
+            raise ValueError(f'--amp replaces wrappers of type OptimWrapper, not {kind}')
+        wrapper.type = amp
+
+
+def _optim_wrappers(cfg: ConfigDict) -> list[ConfigDict]:
+    """List the wrappers of a config, which holds one or (search) one by name."""
+    if 'optimizer' in cfg:
+        return [cfg]
+    return [value for value in cfg.values() if isinstance(value, dict) and 'optimizer' in value]
+
+
+def use_resume(cfg: Config, checkpoint: str) -> None:
+    """Continue a run from a checkpoint, or with 'auto' from the last one in its work directory.
+
+    With 'auto' and no checkpoint yet the run starts anew, so that a job can be restarted by the
+    same command whenever it was interrupted. Checkpoints in the work directory are the user's own
+    and are trusted, see ``mmbmtas.compat.trust_directory``; others are read without unpickling.
+
+    Raises:
+        FileNotFoundError: when the named checkpoint is missing.
+    """
+    if checkpoint == 'auto':
+        if not Path(cfg.work_dir).is_dir() or find_latest_checkpoint(cfg.work_dir) is None:
+            return
+        cfg.load_from = None
+    else:
+        cfg.load_from = require_checkpoint(checkpoint)
+    cfg.resume = True
+    compat.trust_directory(cfg.work_dir)
+
+
+def require_checkpoint(path: str) -> str:
+    """Give the path back when it is a file, or an address that one of mmengine's backends reads."""
+    if '://' not in path and not Path(path).expanduser().is_file():
+        raise FileNotFoundError(f'{path} is not a checkpoint file: there is no such file')
+    return path
+
+
+def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:
+    """Let the visualisation hook draw, on the screen or into a folder.
+
+    Raises:
+        ValueError: when the config has no such hook.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if hook is None:
+        raise ValueError(
+            '--show and --show-dir need default_hooks.visualization in the config, for example '
+            "dict(type='MultiTaskVisualizationHook')"
+        )
+    hook.draw = True
+    if show:
+        hook.update(show=True, wait_time=wait_time)
+    if show_dir is not None:
+        cfg.visualizer.save_dir = show_dir
+
+
+def use_tta(cfg: Config) -> None:
+    """Test with the config's augmentations, their predictions merged.
+
+    Raises:
+        ValueError: when the config names none.
+    """
+    missing = [key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is None]
+    if missing:
+        raise ValueError(f'--tta needs {" and ".join(missing)} in the config')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.tta_model.module = cfg.model
+    cfg.model = cfg.tta_model
+
+
+def build_runner(cfg: Config, strict: bool) -> Runner:
+    """Build the runner of a prepared config.
+
+    With ``strict`` a checkpoint must fit the model to the last tensor, as one must that is tested
+    or resumed from; mmengine alone would warn, and go on with random weights.
+    """
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if strict:
+        load = runner.load_checkpoint
+
+        def load_strictly(filename: str, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return load(filename, *args, **{**kwargs, 'strict': True})
+            except RuntimeError as error:
+                raise ValueError(f'{filename} does not fit the model: {error}') from error
+
+        runner.load_checkpoint = load_strictly
+    return runner
+
+
+def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
+    """Write metrics as one flat JSON object; a reader never sees half of it.
+
+    Numbers that JSON lacks (infinite, not a number) become null.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = {key: _json_number(value) for key, value in metrics.items()}
+    beside = path.with_name(path.name + '.part')
+    beside.write_text(json.dumps(plain, indent=2, allow_nan=False) + '\n')
+    beside.replace(path)
+
+
+def _json_number(value: Any) -> Any:
+    value = value.item() if hasattr(value, 'item') else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

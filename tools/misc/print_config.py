@@ -1,0 +1,23 @@
+"""Print a config as train.py would use it, with what it inherits and the overrides given."""
+
+import argparse
+
+from mmbmtas.engine import launch
+from mmbmtas.engine.errors import one_line_errors
+
+
+def main() -> None:
+    """Print the config that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    launch.add_common_arguments(parser)
+    parser.add_argument('--save-path', help='write it to this file too (.py, .json or .yml)')
+    args = parser.parse_args()
+    cfg = launch.prepare_config(launch.load_config(args))
+    print(cfg.pretty_text)
+    if args.save_path:
+        cfg.dump(args.save_path)
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()

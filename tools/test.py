@@ -1,0 +1,48 @@
+"""Score a checkpoint on a config's test set, and picture its predictions."""
+
+import argparse
+
+from mmengine.dist import is_main_process
+
+from mmbmtas.engine import launch
+from mmbmtas.engine.errors import one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog='MMBMTAS_TRACEBACK=1 shows where an error came from.'
+    )
+    launch.add_common_arguments(parser)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--out', metavar='FILE.json', help='write the metrics here, as one flat JSON object'
+    )
+    parser.add_argument('--show', action='store_true', help='show predictions on the screen')
+    parser.add_argument('--show-dir', help='write pictures of predictions into this folder')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds for which --show shows a picture'
+    )
+    parser.add_argument('--tta', action='store_true', help="merge the config's augmentations")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Test as the command line says."""
+    args = parse_args()
+    cfg = launch.load_config(args)
+    cfg.load_from = launch.require_checkpoint(args.checkpoint)
+    cfg.resume = False
+    if args.show or args.show_dir:
+        launch.use_drawing(cfg, args.show, args.show_dir, args.wait_time)
+    launch.prepare_config(cfg)
+    if args.tta:
+        launch.use_tta(cfg)
+    metrics = launch.build_runner(cfg, strict=True).test()
+    if args.out and is_main_process():
+        launch.write_metrics(metrics, args.out)
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()

@@ -1,0 +1,40 @@
+"""Train, or search, what a config describes."""
+
+import argparse
+
+from mmbmtas.engine import launch
+from mmbmtas.engine.errors import one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog='MMBMTAS_TRACEBACK=1 shows where an error came from.'
+    )
+    launch.add_common_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue from a checkpoint; without a name from the last one in the work directory',
+    )
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train as the command line says."""
+    args = parse_args()
+    cfg = launch.load_config(args)
+    if args.amp:
+        launch.use_amp(cfg)
+    if args.resume is not None:
+        launch.use_resume(cfg, args.resume)
+    launch.prepare_config(cfg)
+    launch.build_runner(cfg, strict=cfg.get('resume', False)).train()
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
