@@ -1,0 +1,201 @@
+"""Expected multiply-adds of an encoder whose routings are sampled from a distribution.
+
+Shapes: ``L`` encoder layers, ``T`` tasks, ``C`` candidates in each layer. ``probs[l, t, c]`` is the
+probability that task ``t`` takes candidate ``c`` in layer ``l``; all choices are independent. A
+non-empty set ``S`` of tasks stands at position ``sum_{t in S} 2^t - 1`` of an axis of ``2^T - 1``.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import factorial, prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmbmtas.structures import TaskGrouping, all_groupings
+
+MAX_TASKS = 16
+MAX_TASKS_RECURSIVE = 7
+
+
+def expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
+    """Return the exact expectation of the encoder's cost over sampled routings.
+
+    It is the paper's resource loss (Eq. 5) computed without the paper's recursion (Eq. 6), which
+    overestimates it; see :func:`recursive_expected_madds`. As the layers are independent,
+    inclusion-exclusion over the non-empty sets ``S`` of tasks gives it from the probability that
+    the tasks of ``S`` have agreed so far::
+
+        E[groups at l] = sum_S (-1)^(|S|+1) * prod_{l' <= l} sum_c prod_{t in S} probs[l', t, c]
+        E[cost]        = sum_l madds[l] * E[groups at l]
+
+    If candidates differ in cost, the sum over ``c`` in layer ``l`` itself has weights
+    ``madds[l, c]``. It takes ``O(L * 2^T * C)`` steps. Terms alternate in sign and cancel, hence
+    it is computed in float64 whatever the input's type.
+
+    Args:
+        probs: Probabilities, shape (L, T, C), at most 16 tasks; differentiable.
+        madds: Cost of one copy of each layer, shape (L,), or of each candidate, shape (L, C), in
+            any unit. The resource loss takes 10^9 multiply-adds.
+
+    Returns:
+        Expected cost of all copies that run, 0-d, in the unit of ``madds`` and the type of
+        ``probs``, on the device of ``probs``.
+
+    Raises:
+        ValueError: If shapes don't fit, a number is negative or not finite, or the probabilities
+            of a task in a layer don't sum to 1.
+
+    Example:
+        >>> expected_madds(torch.full((1, 2, 2), 0.5), [10.0])  # half of the time both agree
+        tensor(15.)
+    """
+    costs = _check(probs, madds, MAX_TASKS)
+    exact = probs.double()
+    agree = _agreement(exact)
+    weighted = costs[:, None] * agree if costs.dim() == 1 else _agreement(exact, costs)
+    agree_before = torch.ones_like(agree[0])
+    total = torch.zeros_like(agree[0])
+    for agree_here, weighted_here in zip(agree, weighted, strict=True):
+        total = total + agree_before * weighted_here
+        agree_before = agree_before * agree_here
+    signs = torch.as_tensor(_signs(probs.shape[1]), device=probs.device)
+    return (total @ signs).to(probs.dtype)
+
+
+def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
+    """Return the paper's approximation (Eq. 5 and 6), to reproduce its searches.
+
+    The recursion runs over all partitions of the tasks. A partition ``k`` other than all apart has
+    at layer ``l`` the probability that layer ``l`` alone samples exactly ``k``, times that of a
+    partition at layer ``l - 1`` which ``k`` refines; all apart gets what is left of 1. It is not
+    the expectation: with the tasks grouped as {0,1}{2}, a layer in which all three agree leaves
+    the grouping as it is, but the recursion counts it as all apart. So it is never less than
+    :func:`expected_madds`, equal for two tasks, and its gradient is shorter and turned.
+
+    The probability of sampling exactly ``k`` follows from that of agreeing within the groups of
+    ``m``, for all ``m`` that ``k`` refines, by Moebius inversion over the partitions.
+
+    Args:
+        probs: Probabilities, shape (L, T, C) with C = T, at most 7 tasks (877 partitions);
+            differentiable.
+        madds: Cost of one copy of each layer, shape (L,), in any unit.
+
+    Returns:
+        As :func:`expected_madds` does.
+
+    Raises:
+        ValueError: As :func:`expected_madds` does, and if C differs from T.
+    """
+    costs = _check(probs, madds, MAX_TASKS_RECURSIVE)
+    if probs.shape[1] != probs.shape[2] or costs.dim() != 1:
+        raise ValueError(
+            f'probabilities have shape {tuple(probs.shape)}, costs {tuple(costs.shape)}: the '
+            "paper's recursion needs as many candidates as tasks, and one cost a layer"
+        )
+    agree = _agreement(probs.double())
+    sets, num_groups, moebius = (
+        torch.as_tensor(table, device=probs.device) for table in _partitions(probs.shape[1])
+    )
+    padded = torch.cat([torch.ones_like(agree[:, :1]), agree], dim=1)
+    exactly = padded[:, sets].prod(dim=2) @ moebius.T
+    refines = (moebius != 0).double()
+    grouping = exactly[0]
+    expected_groups = [grouping @ num_groups]
+    for exactly_here in exactly[1:]:
+        kept = (exactly_here * (refines @ grouping))[:-1]
+        grouping = torch.cat([kept, 1 - kept.sum(dim=0, keepdim=True)])
+        expected_groups.append(grouping @ num_groups)
+    return (costs @ torch.stack(expected_groups)).to(probs.dtype)
+
+
+def _agreement(probs: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Sum over candidates of the products over each set of tasks.
+
+    A set is a part of the first half of the tasks joined with a part of the second, so all sums
+    are one matrix product, and no array of ``2^T * C`` numbers is ever held.
+
+    Args:
+        probs: Shape (L, T, C).
+        weights: Weight of each candidate in the sum, shape (L, C).
+
+    Returns:
+        Shape (L, 2^T - 1); without weights, the probability that all tasks of a set agree.
+    """
+    half = probs.shape[1] // 2
+    first, second = _subset_products(probs[:, :half]), _subset_products(probs[:, half:])
+    if weights is not None:
+        first = first * weights[:, None]
+    return (second @ first.transpose(1, 2)).flatten(1)[:, 1:]
+
+
+def _subset_products(probs: Tensor) -> Tensor:
+    """Products over all sets of tasks, the empty one first: (L, T, C) to (L, 2^T, C)."""
+    num_layers, num_tasks, num_candidates = probs.shape
+    products = probs.new_ones(num_layers, 1, num_candidates)
+    for task in range(num_tasks):
+        products = torch.cat([products, products * probs[:, task : task + 1]], dim=1)
+    return products
+
+
+@lru_cache
+def _signs(num_tasks: int) -> np.ndarray:
+    """Signs of inclusion-exclusion, ``(-1)^(|S|+1)``, shape (2^T - 1,)."""
+    signs = np.array([-1.0])
+    for _ in range(num_tasks):
+        signs = np.concatenate([signs, -signs])
+    return signs[1:]
+
+
+@lru_cache
+def _partitions(num_tasks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tables over the ``K`` partitions of the tasks, all apart last.
+
+    Returns:
+        The sets of tasks of each partition as bit masks, shape (K, T), padded by the empty set;
+        its number of groups, shape (K,); and the Moebius function, shape (K, K), not zero where
+        the row's partition refines the column's.
+    """
+    groupings = list(all_groupings(num_tasks))
+    position = {grouping: k for k, grouping in enumerate(groupings)}
+    sets = np.zeros((len(groupings), num_tasks), dtype=np.int64)
+    moebius = np.zeros((len(groupings), len(groupings)))
+    for k, grouping in enumerate(groupings):
+        for g, group in enumerate(grouping.groups):
+            sets[k, g] = sum(1 << task for task in group)
+        for merging in all_groupings(grouping.num_groups):
+            merged = TaskGrouping.from_labels(merging.labels[label] for label in grouping.labels)
+            moebius[k, position[merged]] = prod(
+                (-1) ** (len(group) - 1) * factorial(len(group) - 1) for group in merging.groups
+            )
+    num_groups = np.array([float(grouping.num_groups) for grouping in groupings])
+    return sets, num_groups, moebius
+
+
+def _check(probs: Tensor, madds: Tensor | Sequence, max_tasks: int) -> Tensor:
+    """Refuse what is no distribution; return the costs in float64 beside the probabilities."""
+    if probs.dim() != 3 or 0 in probs.shape or not probs.is_floating_point():
+        raise ValueError(
+            f'probabilities are {probs.dtype} of shape {tuple(probs.shape)}, expected floating '
+            'point of shape (layers, tasks, candidates)'
+        )
+    num_layers, num_tasks, num_candidates = probs.shape
+    if num_tasks > max_tasks:
+        raise ValueError(f'probabilities are of {num_tasks} tasks, expected at most {max_tasks}')
+    costs = torch.as_tensor(madds, dtype=torch.float64, device=probs.device)
+    if costs.shape not in ((num_layers,), (num_layers, num_candidates)):
+        raise ValueError(
+            f'costs have shape {tuple(costs.shape)}, expected ({num_layers},) or '
+            f'({num_layers}, {num_candidates})'
+        )
+    for name, values in (('probabilities', probs), ('costs', costs)):
+        if not (values.isfinite() & (values >= 0)).all():
+            raise ValueError(f'{name} hold negative numbers or numbers that are not finite')
+    error = (probs.detach().double().sum(dim=2) - 1).abs().max().item()
+    if error > max(1e-6, 4 * num_candidates * torch.finfo(probs.dtype).eps):
+        raise ValueError(
+            f'probabilities of the candidates differ from a sum of 1 by up to {error:.3g}: give '
+            'the softmax of the architecture parameters'
+        )
+    return costs
