@@ -1,0 +1,212 @@
+"""Whole data sets of synthetic scenes: reproducible, in parallel, and never half-written."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from mmengine.utils import ProgressBar
+
+from .render import Rendering, render
+from .scene import sample_scene
+from .writers import FOLDERS, SPLITS, write_nyud, write_pascal
+
+Layout = Literal['pascal', 'nyud']
+
+VERSION = 1
+"""Counted up whenever the same request would give other files."""
+
+RECORD = 'scenes.json'
+"""File in a data set's folder that holds the request it was written for."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What decides a data set's content, to the byte."""
+
+    layout: Layout
+    train: int
+    val: int
+    height: int
+    width: int
+    seed: int
+    version: int = VERSION
+
+
+def render_image(seed: int, split: str, number: int, size: tuple[int, int]) -> Rendering:
+    """Render one image; scene and labels depend on seed, split and number only.
+
+    Args:
+        seed: Of the data set, 0 or more.
+        split: ``train`` or ``val``.
+        number: Of the image within its split, from 0.
+        size: Height and width, pixels.
+    """
+    rng = np.random.default_rng([seed, SPLITS.index(split), number])
+    return render(sample_scene(rng), size, rng)
+
+
+def write_scenes(
+    root: str | Path,
+    layout: Layout,
+    train: int,
+    val: int,
+    size: tuple[int, int] = (128, 160),
+    seed: int = 0,
+    jobs: int = 1,
+    overwrite: bool = False,
+) -> bool:
+    """Write a data set of synthetic rooms with exact labels.
+
+    The folder appears only when it is complete: files go to a folder beside it, which is renamed at
+    the end and removed on errors and interrupts. Files do not depend on ``jobs``.
+
+    Args:
+        root: Folder to make; ids are ``train_000000``, ``val_000000`` and so on.
+        layout: ``pascal`` for ``PASCAL_MT``, ``nyud`` for packaging B of ``NYUD_MT``.
+        train: Number of training images.
+        val: Number of validation images.
+        size: Height and width, pixels, 16 or more.
+        seed: Of everything random, 0 or more.
+        jobs: Processes.
+        overwrite: Replace what is at ``root``.
+
+    Returns:
+        Whether anything was written: False where ``root`` already holds just this request.
+
+    Raises:
+        FileExistsError: If ``root`` holds something else and ``overwrite`` is off.
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> write_scenes('data/scenes', 'pascal', train=800, val=200, jobs=4)  # doctest: +SKIP
+        True
+    """
+    root = Path(root)
+    request = _request(layout, train, val, size, seed, jobs)
+    if _holds(root, request):
+        return False
+    occupied = root.exists() and (not root.is_dir() or any(root.iterdir()))
+    if occupied and not overwrite:
+        raise FileExistsError(
+            f'{root} exists and is not this data set: choose another folder, or replace it with '
+            'overwrite (--overwrite)'
+        )
+    root.parent.mkdir(parents=True, exist_ok=True)
+    building = root.with_name(f'.{root.name}.partial-{os.getpid()}')
+    try:
+        _build(building, request, jobs)
+        _move(building, root)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return True
+
+
+def _request(
+    layout: Layout, train: int, val: int, size: tuple[int, int], seed: int, jobs: int
+) -> Request:
+    """The checked request."""
+    if layout not in FOLDERS:
+        raise ValueError(f'layout must be one of {", ".join(FOLDERS)}, found {layout!r}')
+    numbers = {'train': (train, 0), 'val': (val, 0), 'seed': (seed, 0), 'jobs': (jobs, 1)}
+    numbers |= {'height': (size[0], 16), 'width': (size[1], 16)}
+    for name, (value, least) in numbers.items():
+        if value < least:
+            raise ValueError(f'{name} must be at least {least}, found {value}')
+    return Request(layout, train, val, size[0], size[1], seed)
+
+
+def _holds(root: Path, request: Request) -> bool:
+    """Whether a folder was written for just this request."""
+    try:
+        return json.loads((root / RECORD).read_text()) == asdict(request)
+    except (OSError, ValueError):
+        return False
+
+
+def _build(root: Path, request: Request, jobs: int) -> None:
+    """Write everything into a new folder."""
+    for folder in FOLDERS[request.layout]:
+        (root / folder).mkdir(parents=True)
+    counts = {'train': request.train, 'val': request.val}
+    tasks = [(split, i) for split in SPLITS for i in range(counts[split])]
+    classes = dict(_run(partial(_write_image, root, request), tasks, jobs))
+    for split in SPLITS:
+        names = [_name(split, i) for i in range(counts[split])]
+        _write_lists(root, request.layout, split, names, classes)
+    (root / RECORD).write_text(json.dumps(asdict(request), indent=2) + '\n')
+
+
+def _name(split: str, number: int) -> str:
+    return f'{split}_{number:06d}'
+
+
+def _write_image(root: Path, request: Request, task: tuple[str, int]) -> tuple[str, list[int]]:
+    """Render and write one image; its id and the VOC classes of its objects."""
+    split, number = task
+    name = _name(split, number)
+    rendering = render_image(request.seed, split, number, (request.height, request.width))
+    if request.layout == 'pascal':
+        return name, write_pascal(root, name, number, rendering)
+    write_nyud(root, name, rendering)
+    return name, []
+
+
+def _write_lists(
+    root: Path, layout: Layout, split: str, names: list[str], classes: dict[str, list[int]]
+) -> None:
+    """Lists of ids, and the cache of object classes."""
+    ids = ''.join(f'{name}\n' for name in names)
+    if layout == 'nyud':
+        (root / 'gt_sets' / f'{split}.txt').write_text(ids)
+        return
+    (root / 'ImageSets/Context' / f'{split}.txt').write_text(ids)
+    objects = {name: classes[name] for name in names}
+    (root / 'ImageSets/Parts' / f'{split}.txt').write_text(json.dumps(objects))
+
+
+def _run(
+    work: 'partial[tuple[str, list[int]]]', tasks: list[tuple[str, int]], jobs: int
+) -> list[tuple[str, list[int]]]:
+    """Do all tasks, in this process or several, with a progress bar."""
+    bar = ProgressBar(len(tasks), file=sys.stderr)
+    results = []
+    if jobs == 1 or len(tasks) < 2:
+        for task in tasks:
+            results.append(work(task))
+            bar.update()
+    else:
+        # Leaving the pool ends its processes, so that none writes on after an interrupt.
+        with multiprocessing.Pool(min(jobs, len(tasks)), _ignore_interrupt) as pool:
+            for result in pool.imap_unordered(work, tasks, chunksize=4):
+                results.append(result)
+                bar.update()
+    sys.stderr.write('\n')
+    return results
+
+
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C to the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _move(building: Path, root: Path) -> None:
+    """Put the finished folder in its place; what stood there goes only when it can be replaced."""
+    old = building.with_name(building.name + '-old')
+    if root.is_dir() and not any(root.iterdir()):
+        root.rmdir()
+    if root.exists():
+        root.rename(old)
+    building.rename(root)
+    if old.is_dir():
+        shutil.rmtree(old)
+    else:
+        old.unlink(missing_ok=True)

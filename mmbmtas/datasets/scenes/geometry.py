@@ -1,0 +1,307 @@
+"""Ray casting of boxes, cylinders, ellipsoids and capsules, vectorised over the pixels of a view.
+
+Every solid is an affine image of a canonical one that lives in local coordinates: the cube
+``[-1, 1]^3``, the cylinder of radius 1 and ``|z| <= 1``, the unit sphere, and the capsule of radius 1
+around ``|z| <= stretch``. A ray is affine too, so its parameter survives the change of coordinates,
+and because view rays are ``(u, v, -1)`` the parameter *is* the depth along the optical axis.
+
+View space is x right, y up, z toward the viewer. Shapes: H, W image height and width, N solids.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+BOX, CYLINDER, ELLIPSOID, CAPSULE, PLANE = range(5)
+FAR = np.float32(1e9)
+NEAR = 0.05
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinhole looking along its own -z.
+
+    Attributes:
+        origin: Position in the world, metres, ``(3,)``.
+        axes: World directions of view x, y, z in its rows, orthonormal, ``(3, 3)``.
+        u: x of the rays ``(u, v, -1)`` of each column, at pixel centres, rising, ``(W,)``.
+        v: y of the rays of each row, at pixel centres, falling, ``(H,)``.
+    """
+
+    origin: Array
+    axes: Array
+    u: Array
+    v: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return len(self.v), len(self.u)
+
+    @property
+    def pixel(self) -> float:
+        """Width of a pixel on the plane at depth 1."""
+        return float(self.u[1] - self.u[0]) if len(self.u) > 1 else 2 * float(abs(self.u[0]))
+
+
+def make_view(origin: NDArray, axes: NDArray, tangent: float, size: tuple[int, int]) -> View:
+    """View with square pixels.
+
+    Args:
+        origin: Position, metres, ``(3,)``.
+        axes: World directions of view x, y, z in rows, ``(3, 3)``.
+        tangent: Tangent of half the angle that the longer side covers.
+        size: Height and width in pixels.
+    """
+    height, width = size
+    step = 2 * tangent / max(height, width)
+    u = (np.arange(width) + 0.5 - width / 2) * step
+    v = (height / 2 - np.arange(height) - 0.5) * step
+    return View(
+        np.asarray(origin, np.float32),
+        np.asarray(axes, np.float32),
+        u.astype(np.float32),
+        v.astype(np.float32),
+    )
+
+
+def look_at(origin: NDArray, target: NDArray, roll: float = 0.0) -> NDArray[np.float64]:
+    """Axes (rows x, y, z in the world, whose z is up) of a view from ``origin`` to ``target``.
+
+    Args:
+        origin: Position, metres, ``(3,)``.
+        target: Point shown in the image's centre, metres; not straight above or below.
+        roll: Turn about the optical axis, radians.
+    """
+    back = np.asarray(origin, np.float64) - np.asarray(target, np.float64)
+    back /= np.linalg.norm(back)
+    right = np.cross([0.0, 0.0, 1.0], back)
+    right /= np.linalg.norm(right)
+    up = np.cross(back, right)
+    cos, sin = np.cos(roll), np.sin(roll)
+    return np.stack([cos * right + sin * up, cos * up - sin * right, back])
+
+
+@dataclass(frozen=True)
+class Solids:
+    """Solids as arrays, in one coordinate system.
+
+    Attributes:
+        kind: ``BOX``, ``CYLINDER``, ``ELLIPSOID``, ``CAPSULE`` or ``PLANE``, int, ``(N,)``. A plane is
+            ``local z = 0``; `cast` skips planes, `cast_room` draws them.
+        center: metres, ``(N, 3)``.
+        axes: Orthonormal local axes in rows, ``(N, 3, 3)``.
+        half: Metres that one canonical unit along each local axis stands for, ``(N, 3)``.
+        stretch: Half length of a capsule's axis in canonical units, ``(N,)``.
+    """
+
+    kind: NDArray[np.int64]
+    center: Array
+    axes: Array
+    half: Array
+    stretch: Array
+
+    def seen_from(self, view: View) -> 'Solids':
+        """The same solids in the coordinates of a view."""
+        center = (self.center - view.origin) @ view.axes.T
+        return Solids(self.kind, center, self.axes @ view.axes.T, self.half, self.stretch)
+
+
+def _windows(solids: Solids, view: View) -> NDArray[np.int64]:
+    """First and last + 1 row and column that each solid can cover, ``(N, 4)``."""
+    corners = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), -1).reshape(8, 3)
+    reach = solids.half.copy()
+    reach[:, 2] *= np.where(solids.kind == CAPSULE, 1 + solids.stretch, 1)
+    points = np.einsum('ck,nk,nkj->ncj', corners, reach, solids.axes) + solids.center[:, None]
+    depth = -points[..., 2]
+    with np.errstate(divide='ignore', invalid='ignore'):
+        x = points[..., 0] / depth
+        y = points[..., 1] / depth
+    step = view.pixel
+    height, width = view.shape
+    bounds = np.stack(
+        [
+            (view.v[0] - y.max(1)) / step,
+            (view.v[0] - y.min(1)) / step + 1,
+            (x.min(1) - view.u[0]) / step,
+            (x.max(1) - view.u[0]) / step + 1,
+        ],
+        -1,
+    )
+    crossing = depth.min(1) < NEAR
+    bounds[crossing] = (0, height, 0, width)
+    bounds = np.clip(np.nan_to_num(bounds), 0, [height, height, width, width])
+    bounds[depth.max(1) < NEAR] = 0
+    bounds[:, ::2] = np.floor(bounds[:, ::2])
+    bounds[:, 1::2] = np.ceil(bounds[:, 1::2])
+    return bounds.astype(np.int64)
+
+
+def _box_depth(o: Array, dx: Array, dy: Array, dz: Array) -> tuple[Array, NDArray[np.bool_]]:
+    near, far = None, None
+    for start, d in zip(o, (dx, dy, dz), strict=True):
+        inverse = 1 / d
+        middle = inverse * -start
+        reach = np.abs(inverse)
+        low, high = middle - reach, middle + reach
+        near = low if near is None else np.maximum(near, low, out=near)
+        far = high if far is None else np.minimum(far, high, out=far)
+    return near, near < far
+
+
+def _round_depth(
+    o: Array, dx: Array, dy: Array, dz: Array | None
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Entry and half length of the stretch inside the unit sphere, or cylinder where dz is None."""
+    square = dx * dx + dy * dy
+    along = dx * o[0] + dy * o[1]
+    if dz is not None:
+        square += dz * dz
+        along += dz * o[2]
+    inverse = 1 / square
+    middle = -along * inverse
+    # The offset at the closest point, not b^2 - 4ac: small far solids would drown in rounding.
+    x, y = o[0] + middle * dx, o[1] + middle * dy
+    inside = 1 - x * x - y * y
+    if dz is not None:
+        z = o[2] + middle * dz
+        inside -= z * z
+    hit = inside > 0
+    half = np.sqrt(np.maximum(inside, 0) * inverse)
+    return middle - half, half, hit
+
+
+def _cylinder_depth(o: Array, dx: Array, dy: Array, dz: Array) -> tuple[Array, NDArray[np.bool_]]:
+    enter, half, hit = _round_depth(o, dx, dy, None)
+    inverse = 1 / dz
+    middle, reach = inverse * -o[2], np.abs(inverse)
+    near = np.maximum(enter, middle - reach)
+    return near, hit & (near < np.minimum(enter + 2 * half, middle + reach))
+
+
+def _capsule_depth(
+    o: Array, dx: Array, dy: Array, dz: Array, stretch: float
+) -> tuple[Array, NDArray[np.bool_]]:
+    side, _, hit = _round_depth(o, dx, dy, None)
+    z = o[2] + side * dz
+    end = np.where(z > 0, np.float32(stretch), np.float32(-stretch))
+    cap, _, cap_hit = _round_depth((o[0], o[1], o[2] - end), dx, dy, dz)  # type: ignore[arg-type]
+    on_side = np.abs(z) <= stretch
+    return np.where(on_side, side, cap), hit & (on_side | cap_hit)
+
+
+def cast(
+    view: View, solids: Solids, depth: Array | None = None, index: NDArray[np.int32] | None = None
+) -> tuple[Array, NDArray[np.int32]]:
+    """Depth along the optical axis and index of the nearest solid at each pixel's centre.
+
+    Args:
+        view: The view.
+        solids: Solids in the view's coordinates (`Solids.seen_from`), seen from outside.
+        depth: Depth so far, metres, ``(H, W)``, changed in place; nothing (`FAR`) by default.
+        index: Solid seen so far, ``(H, W)``, changed in place; -1 by default.
+
+    Returns:
+        Depth in metres (`FAR` where nothing is hit) and index in ``solids`` (-1), ``(H, W)`` each.
+    """
+    depth = np.full(view.shape, FAR, np.float32) if depth is None else depth
+    index = np.full(view.shape, -1, np.int32) if index is None else index
+    matrices = solids.axes / solids.half[:, :, None]
+    origins = -np.einsum('nij,nj->ni', matrices, solids.center)
+    drawn = solids.kind != PLANE
+    # Nearest first costs fewer writes; the result does not depend on it.
+    order = np.argsort(-solids.center[:, 2], kind='stable')
+    windows = _windows(solids, view).tolist()
+    with np.errstate(all='ignore'):
+        for i in order[drawn[order]]:
+            top, bottom, left, right = windows[i]
+            if top >= bottom or left >= right:
+                continue
+            m, o = matrices[i], origins[i]
+            u, v = view.u[left:right], view.v[top:bottom]
+            d = [row[0] * u + (row[1] * v - row[2])[:, None] for row in m]
+            near, hit = _DEPTHS[solids.kind[i]](o, *d, solids.stretch[i])
+            seen = depth[top:bottom, left:right]
+            hit &= near < seen
+            hit &= near > NEAR
+            np.copyto(seen, near, where=hit)
+            np.copyto(index[top:bottom, left:right], np.int32(i), where=hit)
+    return depth, index
+
+
+_DEPTHS = {
+    BOX: lambda o, dx, dy, dz, _: _box_depth(o, dx, dy, dz),
+    CYLINDER: lambda o, dx, dy, dz, _: _cylinder_depth(o, dx, dy, dz),
+    ELLIPSOID: lambda o, dx, dy, dz, _: _round_depth(o, dx, dy, dz)[::2],
+    CAPSULE: _capsule_depth,
+}
+
+
+def cast_room(view: View, room: tuple[float, float, float]) -> tuple[Array, NDArray[np.int32]]:
+    """What a view inside the empty room ``[0, X] x [0, Y] x [0, Z]`` sees, as `cast` gives it.
+
+    Indices are the faces x = 0, x = X, y = 0, y = Y, z = 0 (floor), z = Z (ceiling).
+    """
+    depth = np.full(view.shape, FAR, np.float32)
+    index = np.full(view.shape, -1, np.int32)
+    with np.errstate(all='ignore'):
+        for axis in range(3):
+            x, y, z = view.axes[:, axis]
+            d = x * view.u + (y * view.v - z)[:, None]
+            ahead = d > 0
+            wall = np.where(ahead, np.float32(room[axis]), np.float32(0)) - view.origin[axis]
+            t = wall / d
+            nearer = t < depth
+            np.copyto(depth, t, where=nearer)
+            np.copyto(index, 2 * axis + ahead.astype(np.int32), where=nearer)
+    return depth, index
+
+
+def surface(points: Array, index: NDArray[np.int32], solids: Solids) -> tuple[Array, Array, Array]:
+    """Local position, local normal and normal of points on solids.
+
+    Args:
+        points: Points in the solids' coordinates, ``(3, P)``.
+        index: Solid on whose surface each lies, ``(P,)``.
+        solids: The solids.
+
+    Returns:
+        Position along the local axes in metres from the solid's centre, outward unit normal along
+        the local axes, and the same normal in the solids' coordinates, ``(3, P)`` each.
+    """
+    axes = solids.axes.reshape(-1, 9).T[:, index].reshape(3, 3, -1)
+    offset = np.einsum('nij,nj->in', solids.axes, solids.center)
+    local = np.einsum('ijp,jp->ip', axes, points) - offset[:, index]
+    unit = local / solids.half.T[:, index]
+    kind = solids.kind[index]
+    normal = np.zeros_like(local)
+    flat = np.flatnonzero(kind == BOX)
+    side = np.abs(unit[:, flat]).argmax(0)
+    normal[side, flat] = np.sign(unit[side, flat])
+    normal[2, kind == PLANE] = 1
+    curved = np.flatnonzero((kind != BOX) & (kind != PLANE))
+    normal[:, curved] = _curved_normal(
+        unit[:, curved],
+        kind[curved],
+        solids.half.T[:, index[curved]],
+        solids.stretch[index[curved]],
+    )
+    return local, normal, np.einsum('ijp,ip->jp', axes, normal)
+
+
+def _curved_normal(unit: Array, kind: NDArray[np.int64], half: Array, stretch: Array) -> Array:
+    """Unit normals of cylinders, ellipsoids and capsules, along the local axes."""
+    x, y, z = unit
+    z = np.where(kind == CAPSULE, z - np.clip(z, -stretch, stretch), z)
+    lid = np.abs(z) > np.hypot(x, y)
+    is_cylinder = kind == CYLINDER
+    on_lid = is_cylinder & lid
+    x = np.where(on_lid, 0, x)
+    y = np.where(on_lid, 0, y)
+    z = np.where(is_cylinder & ~lid, 0, z)
+    # A normal follows the inverse transpose of the map from canonical to metric.
+    gradient = np.stack([x, y, z]).astype(np.float32) / half
+    return gradient / np.sqrt((gradient * gradient).sum(0))
