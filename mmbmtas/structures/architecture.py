@@ -1,5 +1,6 @@
 """A branched architecture: which tasks share which encoder layers, as a fixed tree."""
 
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -183,6 +184,28 @@ class BranchedArchitecture:
         """Return the same tree with every group at the candidate of its first task."""
         details = {'layers': self.layers, 'madds': self.madds, 'source': self.source}
         return self.from_groupings(self.tasks, self.encoder, self.groupings, **details)
+
+    def describe(self) -> str:
+        """Say in a line what is shared where, for messages and logs.
+
+        Example:
+            >>> tree = BranchedArchitecture.from_routing(
+            ...     ['semseg', 'depth'], {'type': 'MobileNetV2Encoder'},
+            ...     {'semseg': [0, 0, 1], 'depth': [0, 1, 1]})
+            >>> tree.describe()
+            '1 x {semseg, depth}, 2 x {semseg} {depth}'
+        """
+        runs = [
+            (len([*layers]), grouping) for grouping, layers in itertools.groupby(self.groupings)
+        ]
+        return ', '.join(
+            f'{length} x '
+            + ' '.join(
+                '{' + ', '.join(self.tasks[task] for task in group) + '}'
+                for group in grouping.groups
+            )
+            for length, grouping in runs
+        )
 
     def for_tasks(self, tasks: Sequence[str]) -> 'BranchedArchitecture':
         """Keep some tasks only, in the order given, to serve them alone; ``madds`` is dropped.

@@ -1,5 +1,6 @@
 """Starting weights: ImageNet checkpoints copied into every candidate or branch."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from mmengine.logging import print_log
@@ -106,4 +107,4 @@ def _report(problems: list[str], init_cfg: Mapping) -> None:
     )
     if init_cfg.get('strict', True):
         raise ValueError(message)
-    print_log(message, logger='current', level='WARNING')
+    print_log(message, logger='current', level=logging.WARNING)

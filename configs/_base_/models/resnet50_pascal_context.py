@@ -1,0 +1,50 @@
+# ResNet-50 with ASPP and a DeepLabv3+ decoder for each task of PASCAL-Context, with the paper's loss weights.
+# search_*.py and branched_*.py put a supernet or a branched network in front of the decoders.
+encoder = dict(type='ResNetEncoder', depth=50)
+head = dict(
+    type='DeepLabV3PlusHead',
+    in_channels=[256, 256],
+    channels=256,
+    separable=False,
+)
+decode_heads = dict(
+    semseg=dict(
+        **head,
+        num_classes=21,
+        target_key='gt_semseg',
+        loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True, loss_weight=1.0),
+    ),
+    human_parts=dict(
+        **head,
+        num_classes=7,
+        target_key='gt_human_parts',
+        loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True, loss_weight=2.0),
+    ),
+    saliency=dict(
+        **head,
+        num_classes=1,
+        target_key='gt_saliency',
+        output='probability',
+        loss_decode=dict(type='BalancedBCELoss', loss_weight=5.0),
+    ),
+    normals=dict(
+        **head,
+        num_classes=3,
+        target_key='gt_normals',
+        output='normals',
+        loss_decode=dict(type='NormalsL1Loss', loss_weight=10.0),
+    ),
+    edge=dict(
+        **head,
+        num_classes=1,
+        target_key='gt_edge',
+        output='probability',
+        loss_decode=dict(type='BalancedBCELoss', positive_weight=0.95, loss_weight=50.0),
+    ),
+)
+data_preprocessor = dict(
+    type='mmengine.ImgDataPreprocessor',
+    mean=[127.5] * 3,  # intensities to [-1, 1]
+    std=[127.5] * 3,
+    bgr_to_rgb=True,
+)

@@ -1,0 +1,29 @@
+# How the paper searches: SGD for the weights, Adam for the architecture parameters, a temperature that
+# falls from 5.0 to 0.1. A config that uses this states weight_iters, warmup_iters and the scheduler.
+optim_wrapper = dict(
+    constructor='SearchOptimWrapperConstructor',
+    weights=dict(
+        type='OptimWrapper',
+        optimizer=dict(type='SGD', lr=0.005, momentum=0.9, weight_decay=1e-4),
+    ),
+    arch_params=dict(
+        type='OptimWrapper',
+        optimizer=dict(type='Adam', lr=0.01, weight_decay=5e-5),
+    ),
+)
+train_cfg = dict(type='BranchedSearchLoop', arch_fraction=0.2, split_seed=0)
+default_hooks = dict(param_scheduler=dict(type='SearchParamSchedulerHook'))
+custom_hooks = [
+    dict(type='TemperatureHook', start=5.0, end=0.1),
+    dict(type='OptimizerStateResetHook'),
+    dict(type='SearchBatchNormHook'),
+    dict(type='ArchitectureLoggerHook', interval=50),
+    dict(type='ArchitectureExportHook'),
+]
+# The supernet is not evaluated: its numbers say little of the tree's.
+val_dataloader = None
+val_cfg = None
+val_evaluator = None
+test_dataloader = None
+test_cfg = None
+test_evaluator = None

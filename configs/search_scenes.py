@@ -1,0 +1,38 @@
+# Search a branched network on the synthetic scenes: the whole method, small.
+#
+#   python tools/dataset_converters/synthetic_scenes.py data/scenes --layout pascal --train 400 --val 100
+#   python tools/train.py configs/search_scenes.py
+#
+# Writes work_dirs/search_scenes/architecture.json, which branched_scenes.py retrains.
+# Where it differs from the paper's settings: a narrow network, 64 x 64 crops, Adam at a higher rate
+# for the architecture and half of the images for it, since a search this short has few steps.
+_base_ = [
+    './_base_/models/mobilenet_v2_scenes.py',
+    './_base_/datasets/scenes_search.py',
+    './_base_/schedules/search.py',
+    './_base_/default_runtime.py',
+]
+
+pretrained = None
+total_batch_size = 8  # over all ranks
+cost_shape = (128, 160)  # the retraining size
+weight_iters = 150
+
+model = dict(
+    type='SearchEncoderDecoder',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='BranchedSupernet', tasks=_base_.tasks, encoder=_base_.encoder),
+    decode_heads=_base_.decode_heads,
+    resource_loss=dict(type='ResourceLoss', weight=0.5),
+    cost_shape=cost_shape,
+)
+optim_wrapper = dict(
+    weights=dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3)),
+    arch_params=dict(optimizer=dict(lr=0.1)),
+)
+train_cfg = dict(weight_iters=weight_iters, warmup_iters=30, arch_fraction=0.5)
+param_scheduler = dict(weights=[], arch_params=[])
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(interval=50),
+)

@@ -1,0 +1,112 @@
+"""Watching the architecture while it is searched, and writing down the tree."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from mmbmtas.cost import expected_madds
+from mmbmtas.registry import HOOKS
+
+
+def routing_entropy(probs: Tensor) -> Tensor:
+    """Return the mean entropy of routing probabilities ``(L, T, C)``, as a share of the largest.
+
+    1 is uniform, 0 is decided; with a single candidate it is 0.
+    """
+    entropy = torch.special.entr(probs).sum(dim=-1).mean()
+    return entropy / max(torch.tensor(probs.shape[-1]).log().item(), 1e-12)
+
+
+@HOOKS.register_module()
+class ArchitectureLoggerHook(Hook):
+    """Log what the architecture distribution looks like.
+
+    To the log: ``entropy`` of the routing probabilities (1 uniform, 0 decided), ``expected_gmadds``
+    and ``argmax_gmadds``, the multiply-adds in 10^9 of the whole network in expectation and of the
+    tree that would be exported now. To the visualisation backends also every probability, as
+    ``arch/layer<l>/<task>/candidate<c>``.
+
+    Args:
+        interval: Iterations between two entries.
+
+    Example:
+        >>> custom_hooks = [dict(type='ArchitectureLoggerHook', interval=50)]
+    """
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+
+    @torch.no_grad()
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Log if the interval has come round."""
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        model = runner.train_loop.model
+        probs = model.backbone.routing_probs()
+        layer_madds = torch.tensor(model.network_cost.layer_madds, dtype=torch.float64)
+        expected = float(expected_madds(probs.double(), layer_madds)) + model.fixed_cost.madds
+        tree = model.network_cost.tree(model.backbone.current_architecture())
+        for name, value in (
+            ('entropy', float(routing_entropy(probs))),
+            ('expected_gmadds', expected / 1e9),
+            ('argmax_gmadds', tree.madds / 1e9),
+        ):
+            runner.message_hub.update_scalar(f'train/{name}', value)
+        tasks = model.backbone.tasks
+        runner.visualizer.add_scalars(
+            {
+                f'arch/layer{layer:02d}/{task}/candidate{candidate}': float(value)
+                for layer, rows in enumerate(probs.cpu())
+                for task, row in zip(tasks, rows, strict=True)
+                for candidate, value in enumerate(row)
+            },
+            step=runner.iter + 1,
+        )
+
+
+@HOOKS.register_module()
+class ArchitectureExportHook(Hook):
+    """Write the tree of the most probable candidates beside every checkpoint, and at the end.
+
+    ``<work_dir>/architecture.json`` is always the latest, ``<work_dir>/architectures/iter_<n>.json``
+    the one of each checkpoint.
+
+    Example:
+        >>> custom_hooks = [dict(type='ArchitectureExportHook')]
+    """
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Write the tree of the checkpoint; mmengine calls this on the main process only."""
+        self._write(runner, checkpoint['meta']['iter'])
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Write the tree the search has ended in, and log it."""
+        tree = self._write(runner, runner.iter)
+        madds = tree.madds['network'] / 1e9
+        runner.logger.info(
+            f'Searched architecture: {tree.describe()}; {madds:.3f} billion multiply-adds at '
+            f'{tree.madds["shape"]}. Written to {Path(runner.work_dir) / "architecture.json"}'
+        )
+
+    @staticmethod
+    def _write(runner: Runner, iteration: int) -> Any:
+        """Write both files; return the tree."""
+        source = {
+            'config': Path(runner.cfg.filename).name if runner.cfg.filename else None,
+            'iteration': iteration,
+            'seed': runner.seed,
+        }
+        tree = runner.train_loop.model.export_architecture(source)
+        directory = Path(runner.work_dir)
+        (directory / 'architectures').mkdir(parents=True, exist_ok=True)
+        tree.save(directory / 'architectures' / f'iter_{iteration}.json')
+        tree.save(directory / 'architecture.json')
+        return tree

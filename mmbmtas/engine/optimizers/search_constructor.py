@@ -1,0 +1,59 @@
+"""Optimisers of the search: one for the model weights, one for the architecture parameters."""
+
+from typing import Any
+
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import OPTIMIZERS
+from torch import nn
+
+from mmbmtas.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+_NAMES = {'weights', 'arch_params'}
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class SearchOptimWrapperConstructor:
+    """Build an ``OptimWrapperDict`` with the wrappers ``weights`` and ``arch_params``.
+
+    Args:
+        optim_wrapper_cfg: A wrapper's config under each of the two names.
+        paramwise_cfg: Not supported.
+
+    Raises:
+        ValueError: The names are others, or there is a ``paramwise_cfg``.
+
+    Example:
+        >>> optim_wrapper = dict(
+        ...     constructor='SearchOptimWrapperConstructor',
+        ...     weights=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.005)),
+        ...     arch_params=dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=0.01)))
+    """
+
+    def __init__(
+        self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None
+    ) -> None:
+        if set(optim_wrapper_cfg) != _NAMES or paramwise_cfg:
+            raise ValueError(
+                f'optim_wrapper of a search has {sorted(optim_wrapper_cfg)}, '
+                f'expected {sorted(_NAMES)} and no paramwise_cfg'
+            )
+        self.optim_wrapper_cfg = optim_wrapper_cfg
+
+    def __call__(self, model: nn.Module) -> OptimWrapperDict:
+        """Build both wrappers for ``model``, a :class:`SearchEncoderDecoder`, wrapped or not."""
+        model = getattr(model, 'module', model)
+        arch_params = model.backbone.arch_params
+        params = {
+            'weights': [p for p in model.parameters() if p is not arch_params],
+            'arch_params': [arch_params],
+        }
+        return OptimWrapperDict(
+            **{name: self._build(name, params[name]) for name in ('weights', 'arch_params')}
+        )
+
+    def _build(self, name: str, params: list[nn.Parameter]) -> OptimWrapper:
+        """Build one wrapper."""
+        cfg = dict(self.optim_wrapper_cfg[name])
+        optimizer = OPTIMIZERS.build({**cfg.pop('optimizer'), 'params': params})
+        cfg.setdefault('type', 'OptimWrapper')
+        return OPTIM_WRAPPERS.build(cfg, default_args=dict(optimizer=optimizer))

@@ -1,0 +1,238 @@
+"""The search: weights and architecture parameters in turn, on two splits of the training images."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from mmbmtas.models.segmentors import SearchEncoderDecoder
+from mmbmtas.registry import DATASETS, LOOPS
+
+from .search_plan import Phase, Position, SearchPlan
+
+
+@LOOPS.register_module()
+class BranchedSearchLoop(BaseLoop):
+    """Train a supernet and its architecture parameters in turn (paper, section 3.2).
+
+    The dataset of ``train_dataloader`` is split once, by ``split_seed``, into a weight and an
+    architecture split. An iteration is one batch and all tasks labelled in it, one after another: the
+    weight optimiser steps after each task; the architecture optimiser once, on the gradients of all
+    tasks and of the resource loss. Only the parameters of the phase receive gradients.
+
+    The runner's ``optim_wrapper`` must hold ``weights`` and ``arch_params``
+    (:class:`SearchOptimWrapperConstructor`), its model be a :class:`SearchEncoderDecoder`.
+
+    Args:
+        runner: The runner.
+        dataloader: Config of the loader; both splits use it.
+        weight_iters: Iterations of the weights, warm-up included.
+        warmup_iters: Iterations in which candidate ``i`` alone serves task ``i``.
+        arch_fraction: Share of the training images in the architecture split.
+        split_seed: Seed of the split.
+
+    Raises:
+        ValueError: A split is smaller than a batch, or an argument is out of range.
+
+    Example:
+        >>> train_cfg = dict(type='BranchedSearchLoop', weight_iters=40000, warmup_iters=2000)
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict[str, Any],
+        weight_iters: int,
+        warmup_iters: int = 0,
+        arch_fraction: float = 0.2,
+        split_seed: int = 0,
+    ) -> None:
+        if not 0 < arch_fraction < 1:
+            raise ValueError(f'arch_fraction {arch_fraction}: expected a number between 0 and 1')
+        splits = split_dataset(_build_dataset(dataloader['dataset']), arch_fraction, split_seed)
+        weight_loader, arch_loader = (_build_loader(runner, dataloader, split) for split in splits)
+        super().__init__(runner, weight_loader)
+        self.arch_dataloader = arch_loader
+        self.plan = SearchPlan(weight_iters, warmup_iters, len(weight_loader), len(arch_loader))
+        self.position: Position = self.plan.position(0)
+        self._phase: Phase | None = None
+        self._iter = 0
+        self.stop_training = False
+        if hasattr(splits[0], 'metainfo'):
+            runner.visualizer.dataset_meta = splits[0].metainfo
+
+    @property
+    def max_epochs(self) -> int:
+        """As in mmengine's iteration-based loop, the whole search is one epoch."""
+        return 1
+
+    @property
+    def epoch(self) -> int:
+        """Always 0."""
+        return 0
+
+    @property
+    def max_iters(self) -> int:
+        """All iterations, those of the weights and of the architecture."""
+        return self.plan.max_iters
+
+    @property
+    def iter(self) -> int:
+        """Iterations done."""
+        return self._iter
+
+    @property
+    def model(self) -> SearchEncoderDecoder:
+        """The model without a distributed wrapper."""
+        model = self.runner.model
+        return model.module if is_model_wrapper(model) else model
+
+    def run(self) -> SearchEncoderDecoder:
+        """Search, from the iteration that the runner was resumed at."""
+        plan = self.plan
+        print_log(
+            f'Search: {plan.weight_iters} iterations of the weights ({plan.warmup_iters} of them '
+            f'warm-up) and {plan.arch_iters} of the architecture, in passes of '
+            f'{plan.weight_batches} and {plan.arch_batches} batches.',
+            logger='current',
+        )
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        batches = self._batches()
+        while self._iter < self.max_iters and not self.stop_training:
+            self.position = plan.position(self._iter)
+            self._enter(self.position.phase)
+            self.run_iter(next(batches))
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _batches(self) -> Iterator[Any]:
+        """Yield the batch of each iteration from the current one on."""
+        iterator: Iterator[Any] = iter(())
+        resumed = True
+        for iteration in range(self._iter, self.max_iters):
+            position = self.plan.position(iteration)
+            if position.batch == 0 or resumed:
+                loader = self.arch_dataloader if position.phase == 'arch' else self.dataloader
+                loader.sampler.set_epoch(position.epoch)
+                iterator = iter(loader)
+                for _ in range(position.batch):  # a resumed pass goes on where it was
+                    next(iterator)
+                resumed = False
+            yield next(iterator)
+
+    def _enter(self, phase: Phase) -> None:
+        """Route and give gradients as the phase needs, if it has just begun."""
+        if phase == self._phase:
+            return
+        self._phase = phase
+        backbone = self.model.backbone
+        backbone.set_routing_mode('warmup' if phase == 'warmup' else 'relaxed')
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(phase != 'arch')
+        backbone.arch_params.requires_grad_(phase == 'arch')
+
+    def run_iter(self, data_batch: Any) -> None:
+        """Train on one batch.
+
+        Args:
+            data_batch: What the loader gives: ``dict(inputs=..., data_samples=...)``.
+        """
+        arguments = dict(batch_idx=self._iter, data_batch=data_batch)
+        self.runner.call_hook('before_train_iter', **arguments)
+        data = self.model.data_preprocessor(data_batch, True)
+        tasks = self.model.labelled_tasks(data['data_samples'])
+        step = self._step_arch if self.position.phase == 'arch' else self._step_weights
+        outputs = step(data, tasks)
+        self.runner.call_hook('after_train_iter', **arguments, outputs=outputs)
+        self._iter += 1
+
+    def _step_weights(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Step the weights after each task."""
+        wrapper = self.runner.optim_wrapper['weights']
+        logs: list[dict[str, Tensor]] = []
+        for task in tasks:
+            with wrapper.optim_context(self.runner.model):
+                losses = self.runner.model(**data, mode='loss', tasks=[task])
+            loss, log = self.model.parse_losses(losses)
+            wrapper.update_params(loss)
+            logs.append(log)
+        return _merge(logs)
+
+    def _step_arch(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Accumulate the gradients of all tasks and of the resource loss, then step once."""
+        wrapper = self.runner.optim_wrapper['arch_params']
+        logs: list[dict[str, Tensor]] = []
+        for index, chosen in enumerate([[task] for task in tasks] or [[]]):
+            with wrapper.optim_context(self.runner.model):
+                losses = self.runner.model(
+                    **data, mode='loss', tasks=chosen, with_resource_loss=index == 0
+                )
+            loss, log = self.model.parse_losses(losses)
+            wrapper.backward(loss)
+            logs.append(log)
+        wrapper.step()
+        wrapper.zero_grad()
+        return _merge(logs)
+
+
+def split_dataset(dataset: Any, arch_fraction: float, seed: int) -> tuple[Subset, Subset]:
+    """Split a dataset at random into a weight and an architecture split.
+
+    Args:
+        dataset: The training images.
+        arch_fraction: Share of the second split; its size is rounded to the nearest integer.
+        seed: Seed of the permutation; every rank must use the same.
+
+    Returns:
+        The weight split and the architecture split, disjoint and exhaustive.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(dataset), generator=generator).tolist()
+    cut = len(order) - round(arch_fraction * len(order))
+    splits = Subset(dataset, order[:cut]), Subset(dataset, order[cut:])
+    for split in splits:
+        if hasattr(dataset, 'metainfo'):
+            split.metainfo = dataset.metainfo  # type: ignore[attr-defined]
+    return splits
+
+
+def _build_dataset(cfg: Any) -> Any:
+    """Build a dataset from its config, unless it is one."""
+    dataset = DATASETS.build(cfg) if isinstance(cfg, dict) else cfg
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    return dataset
+
+
+def _build_loader(runner: Runner, cfg: dict[str, Any], split: Subset) -> DataLoader:
+    """Build the loader of one split, whole batches only."""
+    cfg = copy.deepcopy({key: value for key, value in cfg.items() if key != 'dataset'})
+    loader = runner.build_dataloader(
+        {**cfg, 'dataset': split, 'drop_last': True},
+        seed=runner.seed,
+        diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
+    )
+    if len(loader) == 0:
+        raise ValueError(
+            f'a split of {len(split)} training images is smaller than a batch of '
+            f'{cfg["batch_size"]} a rank: take a smaller batch or another arch_fraction'
+        )
+    return loader
+
+
+def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Merge the logs of several tasks; ``loss`` is their sum."""
+    merged: dict[str, Tensor] = {}
+    for log in logs:
+        total = log['loss'] + merged.get('loss', 0)
+        merged |= log | {'loss': total}
+    return merged

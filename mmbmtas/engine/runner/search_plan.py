@@ -1,0 +1,93 @@
+"""Which iteration of a search belongs to which phase: arithmetic only."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal['warmup', 'arch', 'weights']
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where an iteration stands in the search.
+
+    Attributes:
+        phase: ``warmup`` and ``weights`` train the model weights, ``arch`` the architecture
+            parameters.
+        index: Iterations since the phase began.
+        epoch: Passes over the phase's split that were begun before this one.
+        batch: Batches of this pass that were used before this one.
+    """
+
+    phase: Phase
+    index: int
+    epoch: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """Warm-up, then cycles of a pass over each split (method section 2).
+
+    A cycle is one pass over the architecture split, then one over the weight split. The search ends
+    when the weights have had ``weight_iters`` iterations, those of the warm-up included.
+
+    Attributes:
+        weight_iters: Iterations of the weights.
+        warmup_iters: How many of them are warm-up.
+        weight_batches: Batches in a pass over the weight split.
+        arch_batches: Batches in a pass over the architecture split.
+
+    Raises:
+        ValueError: A split has no batch, or the warm-up is longer than the search.
+
+    Example:
+        >>> plan = SearchPlan(weight_iters=10, warmup_iters=2, weight_batches=4, arch_batches=1)
+        >>> plan.max_iters, [plan.position(i).phase for i in range(5)]
+        (12, ['warmup', 'warmup', 'arch', 'weights', 'weights'])
+    """
+
+    weight_iters: int
+    warmup_iters: int
+    weight_batches: int
+    arch_batches: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup_iters <= self.weight_iters:
+            raise ValueError(
+                f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters {self.weight_iters}'
+            )
+        if min(self.weight_batches, self.arch_batches) < 1:
+            raise ValueError(
+                f'a pass has {self.weight_batches} weight and {self.arch_batches} architecture '
+                'batches: expected at least one each'
+            )
+
+    @property
+    def max_iters(self) -> int:
+        """All iterations, those of the weights and of the architecture."""
+        return self.weight_iters + self.arch_iters
+
+    @property
+    def arch_iters(self) -> int:
+        """Iterations of the architecture parameters."""
+        cycles = -((self.warmup_iters - self.weight_iters) // self.weight_batches)  # rounded up
+        return cycles * self.arch_batches
+
+    def position(self, iteration: int) -> Position:
+        """Return where ``iteration``, from 0 to ``max_iters - 1``, stands."""
+        warm_epochs, warm_batch = divmod(min(iteration, self.warmup_iters), self.weight_batches)
+        if iteration < self.warmup_iters:
+            return Position('warmup', iteration, warm_epochs, warm_batch)
+        warm_epochs += warm_batch > 0
+        cycle, step = divmod(iteration - self.warmup_iters, self.arch_batches + self.weight_batches)
+        if step < self.arch_batches:
+            return Position('arch', step, cycle, step)
+        step -= self.arch_batches
+        return Position('weights', step, warm_epochs + cycle, step)
+
+    def progress(self, iteration: int) -> float:
+        """Return the share of the search after warm-up that is done: 0 in warm-up, 1 at the end."""
+        last = self.max_iters - 1
+        if iteration < self.warmup_iters or last <= self.warmup_iters:
+            return 0.0
+        return (iteration - self.warmup_iters) / (last - self.warmup_iters)
