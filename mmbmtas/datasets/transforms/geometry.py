@@ -255,9 +255,9 @@ class RandomFlipSample(BaseTransform):
             return results
         results['img'] = results['img'][:, ::-1]
         for task, label in iter_labels(results):
-            flipped = label[:, ::-1]
+            flipped = label[:, ::-1].copy()
             if task.kind == 'normals':
-                flipped = flipped * np.array([-1, 1, 1], np.float32)
+                flipped[..., 0] *= -1
             results[task.key] = flipped
         return results
 

@@ -1,31 +1,15 @@
-"""What label maps have in common: their task, their kind and their resizing."""
+"""What label maps have in common: going through them, adding one, resizing one."""
 
 from collections.abc import Iterator
 
 import mmcv
 import numpy as np
 
-from mmbmtas.structures.tasks import TASKS, Task
+from mmbmtas.structures.label_task import label_task
+from mmbmtas.structures.tasks import Task
 
 _KEY_PREFIX = 'gt_'
 _RESIZABLE = {np.dtype(t) for t in ('u1', 'i1', 'u2', 'i2', 'i4', 'f4', 'f8')}
-
-
-def label_task(key: str, label: np.ndarray) -> Task:
-    """Find the task that a label belongs to.
-
-    Args:
-        key: The label's key, ``gt_<task>``.
-        label: The label map.
-
-    Returns:
-        The entry of :data:`mmbmtas.structures.tasks.TASKS`, or, for a task of the user's, one of
-        kind ``classes`` where the map holds integers and ``value`` where it holds floats.
-    """
-    name = key.removeprefix(_KEY_PREFIX)
-    if name in TASKS:
-        return TASKS[name]
-    return Task(name, 'value' if label.dtype.kind == 'f' else 'classes')
 
 
 def iter_labels(results: dict) -> Iterator[tuple[Task, np.ndarray]]:
@@ -38,7 +22,8 @@ def iter_labels(results: dict) -> Iterator[tuple[Task, np.ndarray]]:
         The task and its label map.
     """
     for key in results.get('label_keys', ()):
-        yield label_task(key, results[key]), results[key]
+        label = results[key]
+        yield label_task(key.removeprefix(_KEY_PREFIX), label.dtype.kind == 'f'), label
 
 
 def add_label(results: dict, task: str, label: np.ndarray) -> None:

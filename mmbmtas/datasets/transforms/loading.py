@@ -91,7 +91,7 @@ class LoadPascalContextLabels(_LoadLabels):
         results = super().transform(results)
         label_map = results.get('label_map')
         if 'gt_normals' in results and label_map is not None:
-            results['gt_normals'][~NORMALS_VALID[label_map]] = 0
+            results['gt_normals'] *= NORMALS_VALID[label_map][..., None]
         if 'edge' not in results['tasks']:
             results.pop('label_map', None)
         return results
@@ -143,7 +143,8 @@ def read_colour_normals(path: str) -> np.ndarray:
     normals = colours.astype(np.float32)
     normals *= 2 / 255
     normals -= 1
-    normals[((colours == 127) | (colours == 128)).all(axis=-1)] = 0
+    grey = (colours - np.uint8(127) <= 1).all(axis=-1)
+    normals[grey] = 0
     return normals
 
 

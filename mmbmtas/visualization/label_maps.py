@@ -1,0 +1,148 @@
+"""Turns the label map or prediction of a task into a picture and a legend."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+
+from mmbmtas.structures.palettes import PARTS_PALETTE, class_palette
+from mmbmtas.structures.tasks import IGNORE_INDEX, Task
+
+Colour = tuple[int, int, int]
+
+IGNORED_COLOUR: Colour = (236, 226, 200)
+"""Cream, which neither the palettes nor viridis hold: pixels without a valid label."""
+
+VIRIDIS = np.rint(matplotlib.colormaps['viridis'](np.linspace(0, 1, 256))[:, :3] * 255).astype(
+    np.uint8
+)
+"""A perceptually even map from 256 steps to RGB, ``(256, 3)``."""
+
+_DIRECTIONS = {
+    '+x': (255, 128, 128),
+    '-x': (0, 128, 128),
+    '+y': (128, 255, 128),
+    '-y': (128, 0, 128),
+    '+z': (128, 128, 255),
+    '-z': (128, 128, 0),
+}
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colours of a picture mean.
+
+    Attributes:
+        entries: Colour and name of each thing shown.
+        scale: Least and greatest value and the unit, where :data:`VIRIDIS` runs between them.
+    """
+
+    entries: tuple[tuple[Colour, str], ...] = ()
+    scale: tuple[float, float, str] | None = None
+
+
+def draw_label(
+    task: Task,
+    label: np.ndarray,
+    palette: Sequence[Colour] | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Draw a label map or a prediction.
+
+    Classes take the palette's colours; binary maps and probabilities run from black (0) to white
+    (1); normals x, y, z from -1 to 1 become red, green, blue; depth and other values run through
+    viridis. What is ignored is :data:`IGNORED_COLOUR`.
+
+    Args:
+        task: The task that the map belongs to.
+        label: ``(H, W)``, or ``(H, W, 3)`` for normals, as in ``MultiTaskDataSample``.
+        palette: RGB colour of each class; default :func:`default_palette`.
+        value_range: Values that viridis begins and ends at; default the map's own.
+
+    Returns:
+        RGB uint8, ``(H, W, 3)``.
+    """
+    if task.kind == 'classes':
+        return class_table(palette or default_palette(task))[label.astype(np.int64) & 255]
+    if task.kind == 'binary':
+        picture = np.repeat(np.rint(np.clip(label, 0, 1) * 255)[..., None], 3, axis=-1)
+    elif task.kind == 'normals':
+        length = np.maximum(np.linalg.norm(label, axis=-1, keepdims=True), 1e-6)
+        picture = np.rint((label / length + 1) / 2 * 255)
+    else:
+        low, high = value_range or valid_range(task, label)
+        steps = np.clip((label - low) / max(high - low, 1e-6), 0, 1) * 255
+        picture = VIRIDIS[np.nan_to_num(steps).astype(np.uint8)]
+    picture = picture.astype(np.uint8)
+    picture[~valid_pixels(task, label)] = IGNORED_COLOUR
+    return picture
+
+
+def describe_colours(
+    task: Task,
+    maps: Sequence[np.ndarray],
+    names: Sequence[str] | None = None,
+    palette: Sequence[Colour] | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> Legend:
+    """Write the legend of the pictures of a task.
+
+    Args:
+        task: The task.
+        maps: Truth and prediction, those that there are, as for :func:`draw_label`.
+        names: Name of each class; default its number.
+        palette: As for :func:`draw_label`.
+        value_range: As for :func:`draw_label`.
+
+    Returns:
+        The legend; of classes, those that occur, by area.
+    """
+    ignored = any(not valid_pixels(task, label).all() for label in maps)
+    end = ((IGNORED_COLOUR, 'ignored'),) if ignored else ()
+    if task.kind == 'classes':
+        counts = sum(
+            np.bincount(label.ravel().astype(np.int64) & 255, minlength=256) for label in maps
+        )
+        table = class_table(palette or default_palette(task))
+        present = [c for c in np.argsort(-counts, kind='stable') if counts[c] and c != IGNORE_INDEX]
+        return Legend(
+            tuple(
+                (tuple(table[c].tolist()), names[c] if names and c < len(names) else f'class {c}')
+                for c in present
+            )
+            + end
+        )
+    if task.kind == 'binary':
+        return Legend((((0, 0, 0), '0'), ((255, 255, 255), f'1 ({task.name})'), *end))
+    if task.kind == 'normals':
+        return Legend((*((colour, name) for name, colour in _DIRECTIONS.items()), *end))
+    low, high = value_range or valid_range(task, *maps)
+    return Legend(end, (low, high, 'm' if task.kind == 'depth' else ''))
+
+
+def default_palette(task: Task) -> Sequence[Colour]:
+    """Colours of a task whose dataset names none."""
+    return PARTS_PALETTE if task.name == 'human_parts' else class_palette(IGNORE_INDEX)
+
+
+def class_table(palette: Sequence[Colour]) -> np.ndarray:
+    """A palette as a table for all 256 values; those beyond it are ignored, ``(256, 3)``."""
+    table = np.full((256, 3), IGNORED_COLOUR, np.uint8)
+    table[: len(palette)] = palette
+    return table
+
+
+def valid_pixels(task: Task, label: np.ndarray) -> np.ndarray:
+    """Where a map holds a label: not 255, not the zero vector, not 0, by kind, ``(H, W)``."""
+    if task.kind in ('classes', 'binary'):
+        return label != IGNORE_INDEX
+    if task.kind == 'normals':
+        return label.any(axis=-1)
+    return np.isfinite(label) & (label != 0)
+
+
+def valid_range(task: Task, *maps: np.ndarray) -> tuple[float, float]:
+    """Least and greatest valid value of some maps; 0 and 1 where there is none."""
+    values = np.concatenate([label[valid_pixels(task, label)] for label in maps])
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)

@@ -1,0 +1,158 @@
+"""Draws data samples as contact sheets, through mmengine's visualizer and its backends."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.dist import master_only
+from mmengine.visualization import Visualizer
+
+from mmbmtas.registry import VISUALIZERS
+from mmbmtas.structures.data_sample import MultiTaskDataSample
+from mmbmtas.structures.label_task import label_task
+from mmbmtas.structures.tasks import TASKS
+
+from .contact_sheet import Column, draw_contact_sheet
+from .label_maps import describe_colours, draw_label, valid_range
+
+
+@VISUALIZERS.register_module()
+class MultiTaskVisualizer(Visualizer):
+    """Draws the image, the labels and the predictions of a sample as one contact sheet.
+
+    Names and colours of classes come from ``dataset_meta``, which the runner sets from the dataset.
+
+    Args:
+        name: Name of the instance.
+        cell_height: Height of each picture on the sheet in pixels.
+        **kwargs: ``vis_backends``, ``save_dir`` and more, as for mmengine's class.
+
+    Example:
+        .. code-block:: python
+
+            visualizer = dict(
+                type='MultiTaskVisualizer',
+                name='visualizer',
+                vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+            )
+    """
+
+    def __init__(self, name: str = 'visualizer', cell_height: int = 240, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.cell_height = cell_height
+
+    @master_only
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: MultiTaskDataSample | None = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        show: bool = False,
+        wait_time: float = 0,
+        out_file: str | None = None,
+        step: int = 0,
+    ) -> None:
+        """Draw a sample, and show it, write it to a file, or hand it to the backends.
+
+        Args:
+            name: Name of the sheet in the backends, and its title.
+            image: RGB uint8, ``(H, W, 3)``.
+            data_sample: Labels and predictions.
+            draw_gt: Whether to draw the labels.
+            draw_pred: Whether to draw the predictions.
+            show: Whether to open a window; the backends then get nothing.
+            wait_time: Seconds that the window stays open; 0 until a key is pressed.
+            out_file: Image file to write as well.
+            step: Step that the backends file the sheet under.
+        """
+        columns = [] if data_sample is None else sample_columns(data_sample, self.dataset_meta)
+        columns = [
+            Column(
+                c.name, c.truth if draw_gt else None, c.prediction if draw_pred else None, c.legend
+            )
+            for c in columns
+        ]
+        sheet = draw_contact_sheet(image, columns, name, self.cell_height)
+        self.set_image(sheet)
+        if show:
+            self.show(sheet, win_name=name, wait_time=wait_time)
+        else:
+            self.add_image(name, sheet, step)
+        if out_file is not None:
+            mmcv.imwrite(sheet[..., ::-1], out_file)
+
+
+def sample_columns(
+    sample: MultiTaskDataSample, dataset_meta: Mapping[str, Any] | None = None
+) -> list[Column]:
+    """Draw every task that a sample has a label or a prediction of.
+
+    Truth and prediction of depth and other values share one scale, the truth's where it is there.
+
+    Args:
+        sample: The sample.
+        dataset_meta: The dataset's metainfo, of which ``classes`` and ``palette`` map a task's name
+            to its classes' names and colours.
+
+    Returns:
+        A column a task, in the order of the task table, tasks of the user's after them.
+    """
+    meta = dataset_meta or {}
+    keys = sample.keys()
+    found = {key.split('_', 1)[1] for key in keys if key.startswith(('gt_', 'pred_'))}
+    columns = []
+    for name in sorted(
+        found, key=lambda n: (list(TASKS).index(n) if n in TASKS else len(TASKS), n)
+    ):
+        maps = {key: _field_map(sample, f'{key}_{name}') for key in ('gt', 'pred')}
+        maps = {key: label for key, label in maps.items() if label is not None}
+        task = label_task(name, next(iter(maps.values())).dtype.kind == 'f')
+        palette = _of_task(meta.get('palette'), name)
+        limits = None
+        if task.kind in ('depth', 'value'):
+            limits = valid_range(task, next(iter(maps.values())))
+        pictures = {key: draw_label(task, label, palette, limits) for key, label in maps.items()}
+        classes = _of_task(meta.get('classes'), name)
+        legend = describe_colours(task, list(maps.values()), classes, palette, limits)
+        columns.append(Column(name, pictures.get('gt'), pictures.get('pred'), legend))
+    return columns
+
+
+def sample_image(inputs: torch.Tensor, sample: MultiTaskDataSample) -> np.ndarray:
+    """Undo the packing of an image: without the padding of evaluation, in RGB.
+
+    Args:
+        inputs: BGR uint8, ``(3, H, W)``, as packed by ``PackMultiTaskInputs``.
+        sample: The packed sample, with ``padding`` in its metainfo if there is any.
+
+    Returns:
+        RGB uint8, ``(H, W, 3)``.
+    """
+    left, top, right, bottom = sample.metainfo.get('padding', (0, 0, 0, 0))
+    height, width = inputs.shape[1:]
+    window = inputs[:, top : height - bottom, left : width - right]
+    return np.ascontiguousarray(window.cpu().numpy()[::-1].transpose(1, 2, 0))
+
+
+def sheet_name(sample: MultiTaskDataSample, prefix: str) -> str:
+    """A name for a sample's sheet: the prefix and the image's file name without its ending."""
+    return f'{prefix}_{Path(sample.metainfo.get("img_path", "image")).stem}'
+
+
+def _of_task(by_task: Any, name: str) -> Any:
+    """The entry of a task, where the metainfo has entries by task."""
+    return by_task.get(name) if isinstance(by_task, Mapping) else None
+
+
+def _field_map(sample: MultiTaskDataSample, key: str) -> np.ndarray | None:
+    """A field's data as ``(H, W)``, or ``(H, W, C)`` where it has several channels."""
+    if key not in sample:
+        return None
+    data = sample.get(key).data.detach().cpu()
+    data = data.float() if data.is_floating_point() else data
+    return data.permute(1, 2, 0).squeeze(-1).numpy()

@@ -1,0 +1,37 @@
+"""Fixtures that all tests share. Helpers are loaded by path: mmseg installs a package `tests`."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+def _load(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='session')
+def layouts():
+    """The module that writes small datasets in the releases' byte formats."""
+    return _load('layouts')
+
+
+@pytest.fixture(scope='session')
+def pascal_root(layouts, tmp_path_factory):
+    """A PASCAL_MT folder of three images; tests must not change it."""
+    return layouts.write_pascal(tmp_path_factory.mktemp('PASCAL_MT'))
+
+
+@pytest.fixture(scope='session', params='ABC')
+def nyud_root(request, layouts, tmp_path_factory):
+    """A NYUD_MT folder in each of the three packagings; tests must not change it."""
+    return layouts.write_nyud(tmp_path_factory.mktemp(f'NYUD_MT_{request.param}'), request.param)
+
+
+@pytest.fixture(scope='session')
+def real_nyud_root(tmp_path_factory):
+    """A NYUD_MT folder of real photographs with real depth, of odd sizes."""
+    return _load('real_photos').write_real_nyud(tmp_path_factory.mktemp('real_NYUD_MT'))
