@@ -1,0 +1,262 @@
+"""What train.py and test.py do to a config before anything is built."""
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmbmtas.engine import distributed, launch
+from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.optimizers import CpuAmpOptimWrapper
+
+
+def _config(**entries):
+    return Config({'launcher': 'none', 'model': {'backbone': {}}, **entries})
+
+
+def _args(*words):
+    parser = ArgumentParser()
+    launch.add_common_arguments(parser)
+    return parser.parse_args([str(word) for word in words])
+
+
+@pytest.fixture
+def two_ranks(monkeypatch):
+    monkeypatch.setattr(launch, 'start_ranks', lambda cfg: 2)
+
+
+class TestLoadConfig:
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / 'some.py'
+        path.write_text('a = dict(b=1)\n')
+        return path
+
+    def test_work_dir_has_the_name_of_the_config(self, path):
+        assert launch.load_config(_args(path)).work_dir == str(Path('work_dirs/some'))
+
+    def test_work_dir_of_the_config_gives_way_to_the_command_line(self, path):
+        path.write_text("work_dir = 'mine'\n")
+        assert launch.load_config(_args(path)).work_dir == 'mine'
+        assert launch.load_config(_args(path, '--work-dir', 'other')).work_dir == 'other'
+
+    def test_options_reach_the_config(self, path):
+        cfg = launch.load_config(_args(path, '--cfg-options', 'a.b=2', 'c=x'))
+        assert (cfg.a.b, cfg.c) == (2, 'x')
+
+    def test_missing_config_is_named(self):
+        with pytest.raises(FileNotFoundError, match=r'nowhere\.py is not a config file'):
+            launch.load_config(_args('nowhere.py'))
+
+    @pytest.mark.parametrize('spelling', ['--local_rank', '--local-rank'])
+    def test_both_spellings_of_the_local_rank(self, path, spelling, monkeypatch):
+        monkeypatch.setenv('LOCAL_RANK', '5')
+        assert _args(path, spelling, 3).local_rank == 3
+
+
+class TestTotalBatchSize:
+    def test_is_shared_by_the_ranks(self, two_ranks):
+        cfg = _config(
+            total_batch_size=16,
+            train_dataloader={'batch_size': 1},
+            val_dataloader={'batch_size': 3},
+            train_cfg={'type': 'Loop', 'other_dataloader': {'batch_size': 1}},
+        )
+        launch.prepare_config(cfg)
+        assert cfg.train_dataloader.batch_size == 8
+        assert cfg.train_cfg.other_dataloader.batch_size == 8
+        assert cfg.val_dataloader.batch_size == 3
+
+    def test_must_be_a_multiple_of_the_ranks(self, two_ranks):
+        with pytest.raises(ValueError, match=r'total_batch_size = 7 .* by 2 ranks'):
+            launch.prepare_config(_config(total_batch_size=7, train_dataloader={}))
+
+    def test_configs_without_it_keep_their_batch_size(self, two_ranks):
+        cfg = launch.prepare_config(_config(train_dataloader={'batch_size': 3}))
+        assert cfg.train_dataloader.batch_size == 3
+
+
+class TestArchitecture:
+    @pytest.fixture
+    def repository(self, tmp_path, monkeypatch):
+        (tmp_path / 'configs').mkdir()
+        (tmp_path / 'here').mkdir()
+        (tmp_path / 'tree.json').touch()
+        (tmp_path / 'configs' / 'some.py').write_text(
+            "architecture = 'tree.json'\nlauncher = 'none'\n"
+            'model = dict(backbone=dict(architecture=architecture))\n'
+        )
+        monkeypatch.chdir(tmp_path / 'here')
+        return tmp_path
+
+    def test_is_found_above_the_config(self, repository):
+        cfg = launch.prepare_config(Config.fromfile(repository / 'configs' / 'some.py'))
+        assert cfg.model.backbone.architecture == str(repository / 'tree.json')
+
+    def test_working_directory_comes_first(self, repository):
+        (repository / 'here' / 'tree.json').touch()
+        cfg = launch.prepare_config(Config.fromfile(repository / 'configs' / 'some.py'))
+        assert Path(cfg.model.backbone.architecture).resolve() == repository / 'here' / 'tree.json'
+
+    def test_override_reaches_the_model(self, repository):
+        (repository / 'other.json').touch()
+        options = ('--cfg-options', f'architecture={repository}/other.json')
+        cfg = launch.load_config(_args(repository / 'configs' / 'some.py', *options))
+        launch.prepare_config(cfg)
+        assert cfg.model.backbone.architecture == str(repository / 'other.json')
+
+    def test_missing_file_is_named(self, repository):
+        cfg = Config.fromfile(repository / 'configs' / 'some.py')
+        cfg.architecture = 'lost.json'
+        with pytest.raises(FileNotFoundError, match=r'lost\.json not found'):
+            launch.prepare_config(cfg)
+
+    def test_configs_without_one_are_left_alone(self):
+        assert 'architecture' not in launch.prepare_config(_config()).model.backbone
+
+
+class TestAmp:
+    @pytest.mark.parametrize('cuda', [False, True])
+    def test_every_wrapper_is_switched(self, cuda, monkeypatch):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
+        single = _config(optim_wrapper={'optimizer': {'type': 'SGD'}})
+        several = _config(
+            optim_wrapper={
+                'constructor': 'SearchOptimWrapperConstructor',
+                'weights': {'type': 'OptimWrapper', 'optimizer': {}},
+                'arch_params': {'optimizer': {}},
+            }
+        )
+        launch.use_amp(single)
+        launch.use_amp(several)
+        expected = 'AmpOptimWrapper' if cuda else 'CpuAmpOptimWrapper'
+        assert single.optim_wrapper.type == expected
+        assert several.optim_wrapper.weights.type == expected
+        assert several.optim_wrapper.arch_params.type == expected
+        assert several.optim_wrapper.constructor == 'SearchOptimWrapperConstructor'
+
+    def test_unknown_wrappers_are_refused(self):
+        with pytest.raises(ValueError, match='not ApexOptimWrapper'):
+            launch.use_amp(_config(optim_wrapper={'type': 'ApexOptimWrapper', 'optimizer': {}}))
+
+    def test_cpu_wrapper_computes_in_bfloat16_and_steps_in_float32(self):
+        layer = torch.nn.Linear(2, 1)
+        before = layer.weight.detach().clone()
+        wrapper = CpuAmpOptimWrapper(torch.optim.SGD(layer.parameters(), lr=0.1))
+        with wrapper.optim_context(layer):
+            out = layer(torch.ones(3, 2))
+        assert out.dtype == torch.bfloat16
+        wrapper.update_params(out.float().mean())
+        torch.testing.assert_close(layer.weight, before - 0.1)
+
+
+class TestResume:
+    @pytest.fixture
+    def trusted(self, monkeypatch):
+        directories = []
+        monkeypatch.setattr(launch.compat, 'trust_directory', directories.append)
+        return directories
+
+    def test_without_a_name_takes_the_last_of_the_work_directory(self, tmp_path, trusted):
+        (tmp_path / 'last_checkpoint').write_text('iter_4.pth')
+        cfg = _config(work_dir=str(tmp_path), load_from='pretrained.pth')
+        launch.use_resume(cfg, 'auto')
+        assert (cfg.resume, cfg.load_from, trusted) == (True, None, [str(tmp_path)])
+
+    @pytest.mark.parametrize('name', ['.', 'not_there_yet'])
+    def test_without_a_checkpoint_starts_anew(self, tmp_path, name, trusted):
+        cfg = _config(work_dir=str(tmp_path / name), load_from='pretrained.pth', resume=False)
+        launch.use_resume(cfg, 'auto')
+        assert (cfg.resume, cfg.load_from, trusted) == (False, 'pretrained.pth', [])
+
+    def test_trust_is_in_the_work_directory_not_in_the_named_file(self, tmp_path, trusted):
+        (tmp_path / 'a.pth').touch()
+        cfg = _config(work_dir='mine')
+        launch.use_resume(cfg, str(tmp_path / 'a.pth'))
+        assert (cfg.resume, cfg.load_from) == (True, str(tmp_path / 'a.pth'))
+        assert trusted == ['mine']
+
+    def test_missing_checkpoint_is_named(self):
+        with pytest.raises(FileNotFoundError, match=r'lost\.pth is not a checkpoint file'):
+            launch.use_resume(_config(work_dir='mine'), 'lost.pth')
+
+
+class TestTestOptions:
+    def test_drawing(self):
+        cfg = _config(default_hooks={'visualization': {'type': 'V'}}, visualizer={'type': 'W'})
+        launch.use_drawing(cfg, show=False, show_dir='pictures', wait_time=2)
+        assert cfg.default_hooks.visualization == {'type': 'V', 'draw': True}
+        assert cfg.visualizer.save_dir == 'pictures'
+        launch.use_drawing(cfg, show=True, show_dir=None, wait_time=2)
+        assert cfg.default_hooks.visualization.wait_time == 2
+
+    def test_drawing_needs_its_hook(self):
+        with pytest.raises(ValueError, match=r'need default_hooks\.visualization'):
+            launch.use_drawing(_config(), show=True, show_dir=None, wait_time=2)
+
+    def test_tta_wraps_the_model(self):
+        cfg = _config(tta_model={'type': 'T'}, tta_pipeline=['p'], test_dataloader={'dataset': {}})
+        launch.use_tta(cfg)
+        assert cfg.model == {'type': 'T', 'module': {'backbone': {}}}
+        assert cfg.test_dataloader.dataset.pipeline == ['p']
+
+    def test_tta_names_what_is_missing(self):
+        with pytest.raises(ValueError, match='--tta needs tta_pipeline in the config'):
+            launch.use_tta(_config(tta_model={'type': 'T'}))
+
+    def test_metrics_are_written_as_plain_json(self, tmp_path):
+        path = tmp_path / 'new' / 'metrics.json'
+        launch.write_metrics({'a/b': np.float32(0.5), 'c': float('inf'), 'n': 3}, path)
+        assert json.loads(path.read_text()) == {'a/b': 0.5, 'c': None, 'n': 3}
+        assert [entry.name for entry in path.parent.iterdir()] == ['metrics.json']
+
+
+class TestDistributed:
+    def test_single_process_has_no_wrapper(self):
+        cfg = _config()
+        assert distributed.start_ranks(cfg) == 1
+        distributed.adapt_to_ranks(cfg)
+        assert 'model_wrapper_cfg' not in cfg
+
+    @pytest.mark.parametrize('cuda', [False, True])
+    def test_wrapper_and_normalisation(self, cuda, monkeypatch):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
+        heads = [{'norm_cfg': {'type': 'SyncBN', 'eps': 0.1}}]
+        cfg = _config(model={'norm_cfg': {'type': 'SyncBN'}, 'heads': heads})
+        cfg.launcher = 'pytorch'
+        distributed.adapt_to_ranks(cfg)
+        assert cfg.model_wrapper_cfg.find_unused_parameters
+        assert ('device_ids' in cfg.model_wrapper_cfg) is not cuda
+        assert cfg.sync_bn == ('torch' if cuda else None)
+        kind = 'SyncBN' if cuda else 'BN'
+        assert cfg.model.norm_cfg.type == kind
+        assert cfg.model.heads[0].norm_cfg == {'type': kind, 'eps': 0.1}
+
+    def test_launcher_without_its_environment_is_refused(self, monkeypatch):
+        for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+            monkeypatch.delenv(name, raising=False)
+        cfg = _config()
+        cfg.launcher = 'pytorch'
+        with pytest.raises(ValueError, match='expects RANK, WORLD_SIZE, LOCAL_RANK'):
+            distributed.start_ranks(cfg)
+
+
+class TestOneLineErrors:
+    def test_message_is_one_line_and_the_status_1(self, capsys):
+        with pytest.raises(SystemExit) as caught, one_line_errors():
+            raise ValueError('first\n  second')
+        assert caught.value.code == 1
+        assert capsys.readouterr().err == 'error: first second\n'
+
+    def test_other_errors_keep_their_traceback(self, monkeypatch):
+        with pytest.raises(ValueError, match='Traceback'), one_line_errors():
+            raise ValueError('Caught ValueError in worker 0.\nOriginal Traceback')
+        with pytest.raises(KeyError), one_line_errors():
+            raise KeyError('a')
+        monkeypatch.setenv('MMBMTAS_TRACEBACK', '1')
+        with pytest.raises(ValueError, match='plain'), one_line_errors():
+            raise ValueError('plain')
