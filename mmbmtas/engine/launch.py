@@ -62,14 +62,15 @@ def load_config(args: Namespace) -> Config:
 def prepare_config(cfg: Config) -> Config:
     """Start the ranks, if any, and settle all that depends on them or on other entries.
 
-    Two top-level keys of our configs are settled here, since overriding them would not reach the
-    entries that mmengine computed from them while it read the file:
+    Three top-level keys of our configs are settled here, where overrides of them still count
+    (what a config file computes from its keys is fixed once mmengine has read it):
 
     - ``architecture``, the file of a branched architecture, goes to ``model.backbone``.
+    - ``pretrained``, a checkpoint or None, goes to ``model.backbone.init_cfg``.
     - ``total_batch_size`` is divided among the ranks and goes to the training data loaders.
 
     Raises:
-        FileNotFoundError: when the architecture's file is missing.
+        FileNotFoundError: when the architecture's file or the checkpoint is missing.
         ValueError: when the ranks do not divide the total batch size.
     """
     world_size = start_ranks(cfg)
@@ -77,6 +78,9 @@ def prepare_config(cfg: Config) -> Config:
     if isinstance(cfg.get('architecture'), str):
         cfg.architecture = find_beside_config(cfg.architecture, cfg.filename)
         cfg.model.backbone.architecture = cfg.architecture
+    if cfg.get('pretrained') is not None:
+        checkpoint = require_checkpoint(cfg.pretrained)
+        cfg.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}
     if 'total_batch_size' in cfg:
         batch_size, rest = divmod(cfg.total_batch_size, world_size)
         if rest:

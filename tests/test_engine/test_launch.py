@@ -119,6 +119,22 @@ class TestArchitecture:
         assert 'architecture' not in launch.prepare_config(_config()).model.backbone
 
 
+class TestPretrained:
+    def test_reaches_the_backbone(self):
+        cfg = launch.prepare_config(_config(pretrained='torchvision://mobilenet_v2'))
+        assert cfg.model.backbone.init_cfg == {
+            'type': 'Pretrained',
+            'checkpoint': 'torchvision://mobilenet_v2',
+        }
+
+    def test_none_leaves_the_backbone_alone(self):
+        assert 'init_cfg' not in launch.prepare_config(_config(pretrained=None)).model.backbone
+
+    def test_missing_file_is_named(self):
+        with pytest.raises(FileNotFoundError, match=r'lost\.pth is not a checkpoint file'):
+            launch.prepare_config(_config(pretrained='lost.pth'))
+
+
 class TestAmp:
     @pytest.mark.parametrize('cuda', [False, True])
     def test_every_wrapper_is_switched(self, cuda, monkeypatch):
