@@ -43,7 +43,7 @@ def draw_contact_sheet(
     """Draw image, truth and prediction of every task in one sheet.
 
     The image stands left, each task in a column of its own: its name, the truth, the prediction
-    (a row that is left out where no task has one), the legend. About 20 ms a sheet.
+    (a row that is left out where no task has one), the legend.
 
     Args:
         image: RGB uint8, ``(H, W, 3)``.

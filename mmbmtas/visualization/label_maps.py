@@ -35,7 +35,7 @@ class Legend:
 
     Attributes:
         entries: Colour and name of each thing shown.
-        scale: Least and greatest value and the unit, where :data:`VIRIDIS` runs between them.
+        scale: Lower and upper value and the unit, where :data:`VIRIDIS` runs between them.
     """
 
     entries: tuple[tuple[Colour, str], ...] = ()
@@ -58,7 +58,8 @@ def draw_label(
         task: The task that the map belongs to.
         label: ``(H, W)``, or ``(H, W, 3)`` for normals, as in ``MultiTaskDataSample``.
         palette: RGB colour of each class; default :func:`default_palette`.
-        value_range: Values that viridis begins and ends at; default the map's own.
+        value_range: Values that viridis begins and ends at; default
+            :func:`valid_range`.
 
     Returns:
         RGB uint8, ``(H, W, 3)``.
@@ -143,6 +144,19 @@ def valid_pixels(task: Task, label: np.ndarray) -> np.ndarray:
 
 
 def valid_range(task: Task, *maps: np.ndarray) -> tuple[float, float]:
-    """Least and greatest valid value of some maps; 0 and 1 where there is none."""
+    """Between which values almost all valid values lie (percentiles 1 and 99).
+
+    A few far outliers, as depth sensors give them, would otherwise leave one colour to all else.
+
+    Args:
+        task: The task.
+        maps: Its maps.
+
+    Returns:
+        The two values; 0 and 1 where no pixel is valid.
+    """
     values = np.concatenate([label[valid_pixels(task, label)] for label in maps])
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.percentile(values, [1, 99])
+    return float(low), float(high)

@@ -77,8 +77,8 @@ class MultiTaskVisualizer(Visualizer):
             )
             for c in columns
         ]
-        sheet = draw_contact_sheet(image, columns, name, self.cell_height)
-        self.set_image(sheet)
+        title = f'{name}   {image.shape[0]} x {image.shape[1]} pixels'
+        sheet = draw_contact_sheet(image, columns, title, self.cell_height)
         if show:
             self.show(sheet, win_name=name, wait_time=wait_time)
         else:

@@ -12,7 +12,7 @@ from mmbmtas.structures.tasks import IGNORE_INDEX
 
 from .labels import iter_labels, resize_nearest
 
-IMAGE_PAD_VALUE = 128
+IMAGE_PAD_VALUE = (128, 128, 128)
 """Grey that becomes zero up to rounding (0.004) when 0..255 is mapped to [-1, 1]."""
 
 

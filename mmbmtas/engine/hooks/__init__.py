@@ -7,10 +7,12 @@ from .search_hooks import (
     SearchParamSchedulerHook,
     TemperatureHook,
 )
+from .visualization_hook import MultiTaskVisualizationHook
 
 __all__ = [
     'ArchitectureExportHook',
     'ArchitectureLoggerHook',
+    'MultiTaskVisualizationHook',
     'OptimizerStateResetHook',
     'SearchBatchNormHook',
     'SearchParamSchedulerHook',
