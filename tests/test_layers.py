@@ -1,0 +1,144 @@
+"""Imports go one way between the rooms of the package, as docs/design.md draws them."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / 'mmbmtas'
+
+# Room: the rooms that it may import from, beside itself.
+MAY_IMPORT: dict[str, set[str]] = {
+    'version': set(),
+    'compat': set(),
+    'registry': set(),
+    '__init__': {'compat', 'version'},
+    'structures': set(),
+    'cost': {'structures'},
+    'models': {'cost', 'structures', 'registry'},
+    'datasets': {'structures', 'registry'},
+    'evaluation': {'structures', 'registry'},
+    'visualization': {'structures', 'registry'},
+    'engine': {
+        'models',
+        'datasets',
+        'evaluation',
+        'visualization',
+        'cost',
+        'structures',
+        'registry',
+        'compat',
+    },
+}
+MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
+# Modules that serve without any mm package, and the exceptions among them.
+PURE = ('mmbmtas.structures', 'mmbmtas.cost', 'mmbmtas.evaluation.functional')
+PURE_FOLDERS = ('mmbmtas.evaluation.edges',)
+NOT_PURE = ('mmbmtas.structures.data_sample',)
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+MODULES = {_name(path): path for path in sorted(PACKAGE.rglob('*.py'))}
+
+
+def _targets(node: ast.AST, module: str) -> Iterator[str]:
+    """Yield the full names that an import statement asks for, most specific first."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ''
+        if node.level:
+            inside = module.split('.')
+            if MODULES[module].name != '__init__.py':
+                inside = inside[:-1]
+            folder = inside[: len(inside) - node.level + 1]
+            base = '.'.join([*folder, *filter(None, [node.module])])
+        for alias in node.names:
+            name = f'{base}.{alias.name}'
+            yield name if name in MODULES else base
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """Collect what a module imports anywhere, inside functions too."""
+    tree = ast.parse(MODULES[module].read_text())
+    return frozenset(name for node in ast.walk(tree) for name in _targets(node, module))
+
+
+def _ours(module: str) -> frozenset[str]:
+    return frozenset(name for name in _imports(module) if name.partition('.')[0] == 'mmbmtas')
+
+
+def _room(module: str) -> str:
+    return module.split('.')[1] if '.' in module else '__init__'
+
+
+def _is_pure(module: str) -> bool:
+    inside = any(module == name or module.startswith(f'{name}.') for name in PURE + PURE_FOLDERS)
+    return inside and module not in NOT_PURE
+
+
+def test_modules_were_found():
+    rooms = {_room(module) for module in MODULES}
+    assert rooms == set(MAY_IMPORT), 'a new room needs its line in MAY_IMPORT and docs/design.md'
+    assert 'mmbmtas.structures.tasks' in _ours('mmbmtas.structures')
+    assert any('mmengine' in name for name in _imports('mmbmtas.registry'))
+
+
+def test_our_imports_name_modules_that_exist():
+    lost = {
+        module: sorted(names - MODULES.keys())
+        for module in MODULES
+        if (names := _ours(module)) - MODULES.keys()
+    }
+    assert not lost
+
+
+@pytest.mark.parametrize('room', sorted(MAY_IMPORT))
+def test_rooms_import_in_one_direction(room):
+    wrong = [
+        f'{module} imports {name}'
+        for module in MODULES
+        if _room(module) == room
+        for name in _ours(module)
+        if _room(name) not in MAY_IMPORT[room] | {room}
+    ]
+    assert not wrong
+
+
+def test_modules_do_not_import_one_another_in_circles():
+    try:
+        TopologicalSorter({module: _ours(module) - {module} for module in MODULES}).prepare()
+    except CycleError as error:
+        pytest.fail(' -> '.join(error.args[1]))
+
+
+def test_pure_modules_need_no_mm_package():
+    pure = [module for module in MODULES if _is_pure(module)]
+    assert len(pure) > len(PURE)
+    wrong = [
+        f'{module} imports {name}'
+        for module in pure
+        for name in _imports(module)
+        if name.partition('.')[0] in MM_PACKAGES
+        or (name.partition('.')[0] == 'mmbmtas' and not _is_pure(name))
+    ]
+    assert not wrong
+
+
+def test_the_package_does_not_import_tools_or_tests():
+    wrong = [
+        f'{module} imports {name}'
+        for module in MODULES
+        for name in _imports(module)
+        if name.partition('.')[0] in ('tools', 'tests')
+    ]
+    assert not wrong
