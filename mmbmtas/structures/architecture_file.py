@@ -33,6 +33,7 @@ VERSION = 1
 MAX_BYTES = 1_000_000
 MAX_TASKS = 16
 MAX_LAYERS = 1000
+MAX_NAME = 100
 MAX_NESTING = 20
 
 Document = dict[str, Any]
@@ -121,7 +122,7 @@ def check_document(document: Any, where: str | os.PathLike) -> None:
     per_layer['groupings'] = document['groupings']
     if document['layers'] is not None:
         per_layer['layers'] = document['layers']
-    if document['madds'] is not None and isinstance(document['madds'].get('layers'), list):
+    if document['madds'] is not None and 'layers' in document['madds']:
         per_layer['madds.layers'] = document['madds']['layers']
     for key, values in per_layer.items():
         expect(
@@ -158,7 +159,7 @@ def _is_amount(value: Any) -> bool:
 def _are_tasks(value: Any) -> bool:
     """Tell whether a value is a list of 1 to 16 different identifiers."""
     return (
-        _list_of(lambda name: isinstance(name, str) and name.isidentifier())(value)
+        _list_of(lambda name: _is_name(name) and name.isidentifier())(value)
         and 1 <= len(value) <= MAX_TASKS
         and len(set(value)) == len(value)
     )
@@ -170,7 +171,7 @@ def _is_encoder(value: Any) -> bool:
 
 
 def _is_madds(value: Any) -> bool:
-    """Tell whether a value maps names to amounts or lists of amounts, ``shape`` to two counts."""
+    """Tell whether a value maps names to amounts or lists of amounts, as the table above says."""
     if not isinstance(value, dict):
         return False
     shape = value.get('shape', [1, 1])
@@ -178,6 +179,8 @@ def _is_madds(value: Any) -> bool:
         all(_is_amount(amount) or _list_of(_is_amount)(amount) for amount in value.values())
         and _list_of(_is_count)(shape)
         and len(shape) == 2
+        and isinstance(value.get('layers', []), list)
+        and _is_amount(value.get('network', 0))
     )
 
 
@@ -187,7 +190,7 @@ def _list_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and len(value) <= MAX_NAME
 
 
 def _finite(text: str) -> float:
@@ -221,7 +224,10 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: _is_count(value) and 1 <= value <= MAX_LAYERS,
         f'an integer from 1 to {MAX_LAYERS}',
     ),
-    'layers': (lambda value: value is None or _list_of(_is_name)(value), 'null or layer names'),
+    'layers': (
+        lambda value: value is None or _list_of(_is_name)(value),
+        'null or layer names of at most 100 characters',
+    ),
     'routing': (
         lambda value: isinstance(value, dict) and all(map(_list_of(_is_count), value.values())),
         'for each task a list of candidates, integers from 0',
@@ -232,7 +238,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     'madds': (
         lambda value: value is None or _is_madds(value),
-        'null, or non-negative numbers or lists of them by name, "shape" two integers',
+        'null, or non-negative numbers or lists of them by name ("shape" two integers, '
+        '"layers" a list, "network" a number)',
     ),
     'source': (
         lambda value: value is None or isinstance(value, (str, dict)),

@@ -5,15 +5,18 @@ serves. Tasks keep their colours, so a box shows its set of tasks by its stripes
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.path import Path as MplPath
 from matplotlib.ticker import MaxNLocator
 
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 
 COLOURS = (
     *('#0072b2', '#e69f00', '#009e73', '#cc4c78', '#7a5cc0', '#56b4e9', '#a6761d', '#d55e00'),
@@ -51,8 +54,10 @@ def plot_tree(
         layer_madds = (architecture.madds or {}).get('layers')
     columns, lanes = architecture.num_layers + 2, max(3, len(architecture.tasks))
     width = columns * min(0.5, max(0.12, 40 / columns)) + 1.6
-    tree_height, bars_height = 0.34 * lanes + 0.4, 0.0 if layer_madds is None else 1.0
-    figure = Figure((width, tree_height + bars_height + 0.9), layout='constrained')
+    tree_height, bars_height = 0.4 * lanes, 0.0 if layer_madds is None else 1.0
+    names_height = 0.08 * max(map(len, _column_names(architecture)))
+    height = tree_height + bars_height + names_height + 0.6
+    figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06))
     if layer_madds is None:
         draw_tree(figure.subplots(), architecture)
     else:
@@ -61,7 +66,7 @@ def plot_tree(
         draw_tree(tree, architecture)
         draw_layer_madds(bars, architecture, layer_madds)
         tree.tick_params(labelbottom=False)
-    figure.suptitle(_title(architecture), color=INK, fontsize=11)
+    figure.suptitle(_title(architecture), color=INK, fontsize=11, parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=200)
 
@@ -71,30 +76,24 @@ def draw_tree(ax: Axes, architecture: BranchedArchitecture) -> None:
 
     Layer ``l`` counted from 0 stands at x = ``l`` + 1, the stem at 0, the decoders at ``L`` + 1.
     """
-    num_tasks, num_layers = len(architecture.tasks), architecture.num_layers
-    ax.set_xlim(-0.6, num_layers + 1.4)
-    ax.set_ylim(num_tasks - 0.4, -0.6)
-    _draw_frame(ax, architecture)
+    num_tasks, last = len(architecture.tasks), architecture.num_layers + 1
+    middle, half = (num_tasks - 1) / 2, max(3, num_tasks) / 2 + 0.1
+    ax.set_ylim(middle + half, middle - half)
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    _draw_layer_axis(ax, architecture)
     lanes = _lanes(architecture)
-    heights = list(_heights(architecture, lanes))
+    stages = [TaskGrouping.shared(num_tasks), *architecture.groupings]
+    heights = [_heights(grouping, lanes) for grouping in stages]
+    for x, grouping in enumerate(stages):
+        for group in grouping.groups:
+            _draw_box(ax, x, [heights[x][task] for task in group], '#eef1f5')
     for task, name in enumerate(architecture.tasks):
-        colour = COLOURS[task % len(COLOURS)]
-        stations = [(x, height[task]) for x, height in enumerate(heights)]
-        _draw_line(ax, stations, colour)
-        _draw_box(ax, num_layers + 1, [lanes[task]], colour, 0.3)
-        label = name.replace('_', ' ')
-        ax.annotate(
-            label,
-            (num_layers + 1.3, lanes[task]),
-            (5, 0),
-            textcoords='offset points',
-            va='center',
-            color=INK,
-        )
-    groups = [[tuple(range(num_tasks))], *(g.groups for g in architecture.groupings)]
-    for x, members in enumerate(groups):
-        for group in members:
-            _draw_box(ax, x, [heights[x][task] for task in group], 'none' if x else INK)
+        stops = [height[task] for height in heights] + [lanes[task]]
+        _draw_line(ax, stops, COLOURS[task])
+        _draw_box(ax, last, [lanes[task]], COLOURS[task])
+        text = name.replace('_', ' ')
+        ax.text(last + 0.45, lanes[task], text, va='center', color=INK, fontsize=9)
 
 
 def draw_layer_madds(
@@ -118,6 +117,75 @@ def draw_layer_madds(
     ax.bar(positions, one, BOX_WIDTH, color=INK, label='one copy')
     ax.bar(positions, further, BOX_WIDTH, one, color=FURTHER_COPIES, label='further copies')
     ax.set_ylabel('MAdds (10⁹)', color=INK, fontsize=8)
-    ax.yaxis.set_major_locator(MaxNLocator(3))
+    ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.legend(frameon=False, fontsize=7, loc='upper left', labelcolor=INK)
-    _draw_frame(ax, architecture)
+    ax.spines[['top', 'right']].set_visible(False)
+    _draw_layer_axis(ax, architecture)
+
+
+def _lanes(architecture: BranchedArchitecture) -> list[int]:
+    """For each task its lane at the right end, so that no two branches cross."""
+    labels = [*zip(*(grouping.labels for grouping in architecture.groupings), strict=True)]
+    order = sorted(range(len(labels)), key=labels.__getitem__)
+    return [order.index(task) for task in range(len(order))]
+
+
+def _heights(grouping: TaskGrouping, lanes: Sequence[int]) -> list[float]:
+    """For each task the height of its line: within its group, amid the lanes of that group."""
+    heights = [0.0] * len(lanes)
+    for group in grouping.groups:
+        middle = sum(lanes[task] for task in group) / len(group)
+        for place, task in enumerate(sorted(group, key=lanes.__getitem__)):
+            heights[task] = middle + (place - (len(group) - 1) / 2) * STRIPE
+    return heights
+
+
+def _draw_box(ax: Axes, x: float, heights: Sequence[float], fill: str) -> None:
+    """Frame the lines at some heights."""
+    top, bottom = min(heights) - STRIPE, max(heights) + STRIPE
+    corner, size = (x - BOX_WIDTH / 2, top), (BOX_WIDTH, bottom - top)
+    box = FancyBboxPatch(corner, *size, boxstyle='round,pad=0,rounding_size=0.12', zorder=1)
+    box.set(facecolor=fill, edgecolor=INK, linewidth=0.9)
+    ax.add_patch(box)
+
+
+def _draw_line(ax: Axes, heights: Sequence[float], colour: str) -> None:
+    """Draw a task's way: straight through the boxes, smoothly from one to the next."""
+    half = BOX_WIDTH / 2
+    points, codes = [(-half, heights[0])], [MplPath.MOVETO]
+    for x, (here, there) in enumerate(pairwise(heights)):
+        points += [(x + half, here), (x + 0.5, here), (x + 0.5, there), (x + 1 - half, there)]
+        codes += [MplPath.LINETO, *[MplPath.CURVE4] * 3]
+    path = MplPath(points, codes)
+    ax.add_patch(
+        PathPatch(
+            path, facecolor='none', edgecolor=colour, linewidth=2.2, capstyle='butt', zorder=2
+        )
+    )
+
+
+def _draw_layer_axis(ax: Axes, architecture: BranchedArchitecture) -> None:
+    """Name the columns below the axes, upright where the names are long."""
+    names = _column_names(architecture)
+    rotation = 90 if max(map(len, names)) > len('decoder') else 0
+    ax.set_xlim(-0.6, len(names) - 0.4)
+    ax.set_xticks(range(len(names)), names, rotation=rotation, parse_math=False)
+    ax.tick_params(length=0, colors=INK, labelsize=8)
+    ax.spines[:].set_color(INK)
+
+
+def _column_names(architecture: BranchedArchitecture) -> list[str]:
+    numbers = [str(layer + 1) for layer in range(architecture.num_layers)]
+    return ['stem', *(architecture.layers or numbers), 'decoder']
+
+
+def _title(architecture: BranchedArchitecture) -> str:
+    """Say what the picture shows, and what it costs if that is known."""
+    num_tasks = len(architecture.tasks)
+    title = f'{architecture.encoder["type"]}, {num_tasks} task{"s" if num_tasks > 1 else ""}'
+    madds = architecture.madds or {}
+    if 'network' in madds:
+        title += f': {madds["network"] / 1e9:.2f} billion multiply-adds'
+        if 'shape' in madds:
+            title += ' at {} x {}'.format(*madds['shape'])
+    return title

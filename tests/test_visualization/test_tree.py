@@ -1,0 +1,116 @@
+import runpy
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, PathPatch
+
+from mmbmtas.structures import BranchedArchitecture, TaskGrouping
+from mmbmtas.visualization.tree import draw_layer_madds, draw_tree, plot_tree
+
+ENCODER = {'type': 'MobileNetV2Encoder'}
+TREE = BranchedArchitecture.from_groupings(
+    ['semseg', 'depth', 'human_parts'],
+    ENCODER,
+    [TaskGrouping.shared(3), TaskGrouping(((0, 2), (1,))), TaskGrouping.all_apart(3)],
+    madds={'shape': [64, 64], 'network': 2.5e9, 'layers': [1e9, 2e9, 3e9]},
+)
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=5, max_size=5), min_size=1, max_size=16))
+@settings(max_examples=10, deadline=None)
+def test_box_for_every_copy_and_line_for_every_task(routings):
+    routing = {f'task_{i}': candidates for i, candidates in enumerate(routings)}
+    tree = BranchedArchitecture.from_routing([*routing], ENCODER, routing)
+    ax = Figure().subplots()
+    draw_tree(ax, tree)
+    boxes = [patch for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
+    lines = [patch for patch in ax.patches if isinstance(patch, PathPatch)]
+    copies = sum(grouping.num_groups for grouping in tree.groupings)
+    assert len(boxes) == 1 + copies + len(routings)
+    assert len({line.get_edgecolor() for line in lines}) == len(routings)
+    assert {text.get_text() for text in ax.texts} == {t.replace('_', ' ') for t in routing}
+    for x in range(7):
+        column = sorted(
+            (box.get_y(), box.get_y() + box.get_height())
+            for box in boxes
+            if round(box.get_x() + box.get_width() / 2) == x
+        )
+        for (_, bottom), (top, _) in pairwise(column):
+            assert bottom < top
+
+
+def test_boxes_frame_the_lines_of_their_tasks():
+    ax = Figure().subplots()
+    draw_tree(ax, TREE)
+    lines = [patch.get_path() for patch in ax.patches if isinstance(patch, PathPatch)]
+    boxes = [patch for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
+    second = [box for box in boxes if round(box.get_x() + box.get_width() / 2) == 2]
+    inside = [
+        {
+            task
+            for task, line in enumerate(lines)
+            if any(
+                1.7 < x < 2 and box.get_y() < y < box.get_y() + box.get_height()
+                for x, y in line.vertices
+            )
+        }
+        for box in second
+    ]
+    assert inside == [{0, 2}, {1}]
+
+
+def test_bars_add_up_to_the_copies_that_run():
+    ax = Figure().subplots()
+    draw_layer_madds(ax, TREE, [1e9, 2e9, 3e9])
+    one, further = ([bar.get_height() for bar in bars] for bars in ax.containers)
+    assert one == [1, 2, 3]
+    assert further == [0, 2, 6]
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    assert labels == ['stem', '1', '2', '3', 'decoder']
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.svg', '.pdf', '.PNG'])
+def test_writes_pictures(tmp_path, suffix):
+    path = tmp_path / 'new' / f'tree{suffix}'
+    plot_tree(TREE, path)
+    assert path.stat().st_size > 1000
+
+
+def test_picture_says_what_it_shows(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, *_, **__: drawn.append(figure))
+    plot_tree(TREE, tmp_path / 'a.svg')
+    plot_tree(BranchedArchitecture.shared(['semseg'], ENCODER, 2), tmp_path / 'b.svg')
+    titles = [figure.get_suptitle() for figure in drawn]
+    assert titles[0] == 'MobileNetV2Encoder, 3 tasks: 2.50 billion multiply-adds at 64 x 64'
+    assert titles[1] == 'MobileNetV2Encoder, 1 task'
+    assert [len(figure.axes) for figure in drawn] == [2, 1]
+
+
+def test_refuses_other_formats_and_costs(tmp_path):
+    with pytest.raises(ValueError, match=r"no picture format '.txt', expected .png"):
+        plot_tree(TREE, tmp_path / 'tree.txt')
+    with pytest.raises(ValueError, match='2 costs of layers, expected 3'):
+        plot_tree(TREE, tmp_path / 'tree.png', [1, 2])
+
+
+def test_names_are_no_formulas(tmp_path):
+    tree = BranchedArchitecture.shared(['a'], {'type': '$E'}, 1, layers=['$\\frac$'])
+    plot_tree(tree, tmp_path / 'tree.png')
+
+
+def test_command_line(tmp_path, monkeypatch):
+    tool = Path(__file__).parents[2] / 'tools/analysis_tools/plot_architecture.py'
+    monkeypatch.chdir(tmp_path)
+    TREE.save('architecture.json')
+    monkeypatch.setattr(sys, 'argv', [str(tool), 'architecture.json', '-o', 'tree.svg'])
+    runpy.run_path(str(tool), run_name='__main__')
+    assert Path('tree.svg').is_file()
+    monkeypatch.setattr(sys, 'argv', [str(tool), 'missing.json'])
+    with pytest.raises(SystemExit, match=r'plot_architecture: .*missing.json'):
+        runpy.run_path(str(tool), run_name='__main__')

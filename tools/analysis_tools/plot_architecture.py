@@ -1,0 +1,40 @@
+"""Draw the tree of an architecture file.
+
+Example:
+    python tools/analysis_tools/plot_architecture.py work_dirs/search/architecture.json -o tree.svg
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.visualization.tree import plot_tree
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Draw the tree of an architecture file.')
+    parser.add_argument('architecture', type=Path, help='architecture.json of a search')
+    parser.add_argument(
+        '-o',
+        '--out',
+        type=Path,
+        help='picture to write, .png, .svg or .pdf (default: a .png beside the architecture)',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read the architecture and draw it."""
+    args = parse_args()
+    out = args.out or args.architecture.with_suffix('.png')
+    try:
+        plot_tree(BranchedArchitecture.load(args.architecture), out)
+    except (OSError, ValueError) as error:
+        sys.exit(f'plot_architecture: {error}')
+    print(f'Wrote {out}')
+
+
+if __name__ == '__main__':
+    main()
