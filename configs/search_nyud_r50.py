@@ -12,7 +12,6 @@ _base_ = [
     './_base_/models/resnet50_nyud.py',
     './_base_/datasets/nyud_search.py',
     './_base_/schedules/search.py',
-    './_base_/default_runtime.py',
 ]
 
 pretrained = None  # ImageNet weights: a file, an URL, or torchvision://resnet50

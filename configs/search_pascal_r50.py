@@ -12,7 +12,6 @@ _base_ = [
     './_base_/models/resnet50_pascal_context.py',
     './_base_/datasets/pascal_context_search.py',
     './_base_/schedules/search.py',
-    './_base_/default_runtime.py',
 ]
 
 pretrained = None  # ImageNet weights: a file, an URL, or torchvision://resnet50

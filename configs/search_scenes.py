@@ -10,7 +10,6 @@ _base_ = [
     './_base_/models/mobilenet_v2_scenes.py',
     './_base_/datasets/scenes_search.py',
     './_base_/schedules/search.py',
-    './_base_/default_runtime.py',
 ]
 
 pretrained = None

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 def one_line_errors() -> Iterator[None]:
     """End a command line with ``error: ...`` and status 1 where the user's input was wrong.
 
-    That is what ``ValueError`` and missing files mean here. Other exceptions, and those of a data
-    loader's worker (they carry their own traceback), come through as they are; with
-    ``MMBMTAS_TRACEBACK=1`` in the environment all do.
+    That is what ``ValueError``, missing files and diverged losses (``FloatingPointError``) mean
+    here. Other exceptions, and those of a data loader's worker (they carry their own traceback),
+    come through as they are; with ``MMBMTAS_TRACEBACK=1`` in the environment all do.
     """
     try:
         yield
-    except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+    except (ValueError, FloatingPointError, FileNotFoundError, NotADirectoryError) as error:
         message = ' '.join(str(error).split())
         if 'Traceback' in message or os.environ.get('MMBMTAS_TRACEBACK') == '1':
             raise

@@ -50,7 +50,10 @@ def load_config(args: Namespace) -> Config:
     if not Path(args.config).is_file():
         raise FileNotFoundError(f'{args.config} is not a config file: there is no such file')
     cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    options = args.cfg_options or {}
+    if 'data_root' in options:
+        _move_data(cfg, cfg.get('data_root'), options['data_root'])
+    cfg.merge_from_dict(options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -81,6 +84,8 @@ def prepare_config(cfg: Config) -> Config:
     if cfg.get('pretrained') is not None:
         checkpoint = require_checkpoint(cfg.pretrained)
         cfg.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}
+    if cfg.get('pretrained') is not None:
+        cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=cfg.pretrained)
     if 'total_batch_size' in cfg:
         batch_size, rest = divmod(cfg.total_batch_size, world_size)
         if rest:
@@ -105,6 +110,14 @@ def find_beside_config(path: str, config: str | None) -> str:
             return str(candidate)
     where = f', nor in a folder of {config} or above' if config else ''
     raise FileNotFoundError(f'architecture file {path} not found here ({Path.cwd()}){where}')
+
+
+def _move_data(cfg: Config, old: str | None, new: str) -> None:
+    """Let every data set that lies at ``old`` lie at ``new``."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = (cfg.get(name) or {}).get('dataset') or {}
+        if dataset.get('data_root', None) == old:
+            dataset.data_root = new
 
 
 def _train_dataloaders(cfg: Config) -> Iterator[ConfigDict]:

@@ -1,5 +1,7 @@
 # How the paper searches: SGD for the weights, Adam for the architecture parameters, a temperature that
 # falls from 5.0 to 0.1. A config that uses this states weight_iters, warmup_iters and the scheduler.
+_base_ = '../default_runtime.py'
+
 optim_wrapper = dict(
     constructor='SearchOptimWrapperConstructor',
     weights=dict(
@@ -20,10 +22,7 @@ custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval=50),
     dict(type='ArchitectureExportHook'),
 ]
-# The supernet is not evaluated: its numbers say little of the tree's.
-val_dataloader = None
-val_cfg = None
-val_evaluator = None
-test_dataloader = None
-test_cfg = None
-test_evaluator = None
+# The search itself does not validate. tools/test.py scores a supernet's checkpoint, its tasks routed by
+# the most probable candidates; such numbers say little of the retrained tree's.
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

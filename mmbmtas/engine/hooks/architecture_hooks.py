@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmbmtas.cost import expected_madds
 from mmbmtas.registry import HOOKS
+from mmbmtas.structures import BranchedArchitecture
 
 
 def routing_entropy(probs: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class ArchitectureExportHook(Hook):
     """Write the tree of the most probable candidates beside every checkpoint, and at the end.
 
     ``<work_dir>/architecture.json`` is always the latest, ``<work_dir>/architectures/iter_<n>.json``
-    the one of each checkpoint.
+    the one of each checkpoint; the checkpoint's meta has it as ``architecture``.
 
     Example:
         >>> custom_hooks = [dict(type='ArchitectureExportHook')]
@@ -84,7 +85,8 @@ class ArchitectureExportHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Write the tree of the checkpoint; mmengine calls this on the main process only."""
-        self._write(runner, checkpoint['meta']['iter'])
+        tree = self._write(runner, checkpoint['meta']['iter'])
+        checkpoint['meta']['architecture'] = tree.to_dict()
 
     @master_only
     def after_train(self, runner: Runner) -> None:
@@ -97,7 +99,7 @@ class ArchitectureExportHook(Hook):
         )
 
     @staticmethod
-    def _write(runner: Runner, iteration: int) -> Any:
+    def _write(runner: Runner, iteration: int) -> BranchedArchitecture:
         """Write both files; return the tree."""
         source = {
             'config': Path(runner.cfg.filename).name if runner.cfg.filename else None,

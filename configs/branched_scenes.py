@@ -1,0 +1,27 @@
+# Retrain a branched network on the synthetic scenes, as the search found it.
+#
+#   python tools/train.py configs/branched_scenes.py \
+#       --cfg-options architecture=work_dirs/search_scenes/architecture.json
+#   python tools/test.py configs/branched_scenes.py work_dirs/branched_scenes/iter_2000.pth \
+#       --cfg-options architecture=work_dirs/search_scenes/architecture.json
+#
+# The narrow network of search_scenes.py, trained at full size.
+_base_ = [
+    './_base_/models/mobilenet_v2_scenes.py',
+    './_base_/datasets/scenes.py',
+    './_base_/schedules/scenes.py',
+    './_base_/default_runtime.py',
+]
+
+architecture = 'configs/architectures/scenes.json'  # override it with what a search has written
+pretrained = None
+total_batch_size = 8  # over all ranks
+cost_shape = (128, 160)
+
+model = dict(
+    type='MultiTaskEncoderDecoder',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder, architecture=architecture),
+    decode_heads=_base_.decode_heads,
+    cost_shape=cost_shape,
+)

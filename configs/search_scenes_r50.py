@@ -1,0 +1,35 @@
+# Search a branched ResNet-50 on the synthetic scenes, with the settings of search_scenes.py.
+#
+#   python tools/train.py configs/search_scenes_r50.py
+#
+# Writes work_dirs/search_scenes_r50/architecture.json, which branched_scenes_r50.py retrains. A full
+# ResNet-50 supernet is made for a GPU; search_scenes.py is the one for two CPU cores.
+_base_ = [
+    './_base_/models/resnet50_pascal_context.py',
+    './_base_/datasets/scenes_search.py',
+    './_base_/schedules/search.py',
+]
+
+pretrained = None
+total_batch_size = 8  # over all ranks
+cost_shape = (128, 160)  # the retraining size
+weight_iters = 150
+
+model = dict(
+    type='SearchEncoderDecoder',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='BranchedSupernet', tasks=_base_.tasks, encoder=_base_.encoder),
+    decode_heads=_base_.decode_heads,
+    resource_loss=dict(type='ResourceLoss', weight=0.5),
+    cost_shape=cost_shape,
+)
+optim_wrapper = dict(
+    weights=dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3)),
+    arch_params=dict(optimizer=dict(lr=0.1)),
+)
+train_cfg = dict(weight_iters=weight_iters, warmup_iters=30, arch_fraction=0.5)
+param_scheduler = dict(weights=[], arch_params=[])
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(interval=50),
+)

@@ -1,0 +1,97 @@
+"""Print the multiply-adds and parameters of a search or branched config's networks.
+
+Shared, all apart and single are the networks that every tree lies between; network is the tree of a
+branched config. `madds` counts multiply-adds of convolutions; `madds_paper` is the convention of the
+paper's tables (half of all operations).
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+from typing import Any
+
+from mmengine.registry import init_default_scope
+
+from mmbmtas.cost import ModuleCost, NetworkCost
+from mmbmtas.engine import launch
+from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.registry import MODELS
+from mmbmtas.structures import BranchedArchitecture
+
+NETWORKS = ('network', 'shared', 'all_apart', 'single')
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    launch.add_common_arguments(parser)
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help="height and width of the input in pixels; by default the config's cost_shape",
+    )
+    parser.add_argument('--json', action='store_true', help='print one JSON object, nothing else')
+    return parser.parse_args()
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Build the model and measure its parts."""
+    cfg = launch.prepare_config(launch.load_config(args))
+    init_default_scope(cfg.get('default_scope', 'mmbmtas'))
+    model = MODELS.build(cfg.model)
+    shape = tuple(args.shape or model.cost_shape)
+    cost = model.measure_cost(shape)
+    tree = getattr(model.backbone, 'architecture', None)
+    return {
+        'shape': [*shape],
+        'tasks': [*model.tasks],
+        'layers': [*cost.layer_madds],
+        **{name: _figures(cost, name, tree) for name in NETWORKS},
+    }
+
+
+def _figures(
+    cost: NetworkCost, network: str, tree: BranchedArchitecture | None
+) -> dict[str, int | float] | None:
+    """Return the figures of one network; of ``network`` without a tree there are none."""
+    if network != 'network':
+        total: ModuleCost = getattr(cost, network)()
+    elif tree is not None:
+        total = cost.tree(tree)
+    else:
+        return None
+    return {'madds': total.madds, 'params': total.params, 'madds_paper': total.madds_paper}
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """Lay the figures out as a table."""
+    height, width = result['shape']
+    lines = [
+        f'Input {height} x {width}, tasks {", ".join(result["tasks"])}; billions',
+        f'{"":10}{"MAdds":>12}{"MAdds (paper)":>16}{"params (M)":>13}',
+    ]
+    for name in NETWORKS:
+        if result[name] is not None:
+            figures = result[name]
+            lines.append(
+                f'{name.replace("_", " "):10}{figures["madds"] / 1e9:12.3f}'
+                f'{figures["madds_paper"] / 1e9:16.3f}{figures["params"] / 1e6:13.3f}'
+            )
+    layers = ' '.join(f'{madds / 1e9:.3f}' for madds in result['layers'])
+    return '\n'.join([*lines, f'One copy of each layer, context module last: {layers}'])
+
+
+def main() -> None:
+    """Measure as the command line says."""
+    args = parse_args()
+    with contextlib.redirect_stdout(sys.stderr):  # whatever building a model prints
+        result = measure(args)
+    print(json.dumps(result) if args.json else format_table(result))
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()

@@ -1,0 +1,33 @@
+"""Write the architecture.json of a checkpoint, of a search or of a retrained network."""
+
+import argparse
+import json
+import sys
+
+
+from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.export import architecture_of_checkpoint
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('checkpoint', help='checkpoint file (.pth)')
+    parser.add_argument('-o', '--out', help='file to write; by default standard output')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Export as the command line says."""
+    args = parse_args()
+    tree = architecture_of_checkpoint(args.checkpoint)
+    if args.out is None:
+        print(json.dumps(tree.to_dict(), indent=2))
+    else:
+        tree.save(args.out)
+        print(f'{args.out}: {tree.describe()}', file=sys.stderr)
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
