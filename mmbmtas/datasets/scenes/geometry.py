@@ -1,9 +1,9 @@
 """Ray casting of boxes, cylinders, ellipsoids and capsules, vectorised over the pixels of a view.
 
 Every solid is an affine image of a canonical one that lives in local coordinates: the cube
-``[-1, 1]^3``, the cylinder of radius 1 and ``|z| <= 1``, the unit sphere, and the capsule of radius 1
-around ``|z| <= stretch``. A ray is affine too, so its parameter survives the change of coordinates,
-and because view rays are ``(u, v, -1)`` the parameter *is* the depth along the optical axis.
+``[-1, 1]^3``, the cylinder of radius 1 and ``|z| <= 1``, the unit sphere, and the capsule of
+radius 1 around ``|z| <= stretch``. A ray is affine too, so its parameter survives the change of
+coordinates, and because view rays are ``(u, v, -1)`` it *is* the depth along the optical axis.
 
 View space is x right, y up, z toward the viewer. Shapes: H, W image height and width, N solids.
 """
@@ -18,6 +18,8 @@ Array = NDArray[np.float32]
 BOX, CYLINDER, ELLIPSOID, CAPSULE, PLANE = range(5)
 FAR = np.float32(1e9)
 NEAR = 0.05
+TINY = np.float32(1e-20)
+"""Added to what may be 0 and is divided by; changes no other float32."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ class Solids:
     """Solids as arrays, in one coordinate system.
 
     Attributes:
-        kind: ``BOX``, ``CYLINDER``, ``ELLIPSOID``, ``CAPSULE`` or ``PLANE``, int, ``(N,)``. A plane is
-            ``local z = 0``; `cast` skips planes, `cast_room` draws them.
+        kind: ``BOX``, ``CYLINDER``, ``ELLIPSOID``, ``CAPSULE`` or ``PLANE``, int, ``(N,)``. A plane
+            is ``local z = 0``; `cast` skips planes, `cast_room` draws them.
         center: metres, ``(N, 3)``.
         axes: Orthonormal local axes in rows, ``(N, 3, 3)``.
         half: Metres that one canonical unit along each local axis stands for, ``(N, 3)``.
@@ -143,7 +145,7 @@ def _windows(solids: Solids, view: View) -> NDArray[np.int64]:
 def _box_depth(o: Array, dx: Array, dy: Array, dz: Array) -> tuple[Array, NDArray[np.bool_]]:
     near, far = None, None
     for start, d in zip(o, (dx, dy, dz), strict=True):
-        inverse = 1 / d
+        inverse = 1 / (d + TINY)
         middle = inverse * -start
         reach = np.abs(inverse)
         low, high = middle - reach, middle + reach
@@ -161,7 +163,7 @@ def _round_depth(
     if dz is not None:
         square += dz * dz
         along += dz * o[2]
-    inverse = 1 / square
+    inverse = 1 / (square + TINY)
     middle = -along * inverse
     # The offset at the closest point, not b^2 - 4ac: small far solids would drown in rounding.
     x, y = o[0] + middle * dx, o[1] + middle * dy
@@ -176,7 +178,7 @@ def _round_depth(
 
 def _cylinder_depth(o: Array, dx: Array, dy: Array, dz: Array) -> tuple[Array, NDArray[np.bool_]]:
     enter, half, hit = _round_depth(o, dx, dy, None)
-    inverse = 1 / dz
+    inverse = 1 / (dz + TINY)
     middle, reach = inverse * -o[2], np.abs(inverse)
     near = np.maximum(enter, middle - reach)
     return near, hit & (near < np.minimum(enter + 2 * half, middle + reach))
@@ -253,7 +255,8 @@ def cast_room(view: View, room: tuple[float, float, float]) -> tuple[Array, NDAr
             d = x * view.u + (y * view.v - z)[:, None]
             ahead = d > 0
             wall = np.where(ahead, np.float32(room[axis]), np.float32(0)) - view.origin[axis]
-            t = wall / d
+            # The sign falls away with d = 0: a ray along a wall meets it at infinity.
+            t = np.abs(wall / d)
             nearer = t < depth
             np.copyto(depth, t, where=nearer)
             np.copyto(index, 2 * axis + ahead.astype(np.int32), where=nearer)
@@ -272,10 +275,11 @@ def surface(points: Array, index: NDArray[np.int32], solids: Solids) -> tuple[Ar
         Position along the local axes in metres from the solid's centre, outward unit normal along
         the local axes, and the same normal in the solids' coordinates, ``(3, P)`` each.
     """
-    axes = solids.axes.reshape(-1, 9).T[:, index].reshape(3, 3, -1)
-    offset = np.einsum('nij,nj->in', solids.axes, solids.center)
+    axes = np.ascontiguousarray(solids.axes.reshape(-1, 9).T)[:, index].reshape(3, 3, -1)
+    half = np.ascontiguousarray(solids.half.T)[:, index]
+    offset = np.ascontiguousarray(np.einsum('nij,nj->in', solids.axes, solids.center))
     local = np.einsum('ijp,jp->ip', axes, points) - offset[:, index]
-    unit = local / solids.half.T[:, index]
+    unit = local / half
     kind = solids.kind[index]
     normal = np.zeros_like(local)
     flat = np.flatnonzero(kind == BOX)
@@ -284,10 +288,7 @@ def surface(points: Array, index: NDArray[np.int32], solids: Solids) -> tuple[Ar
     normal[2, kind == PLANE] = 1
     curved = np.flatnonzero((kind != BOX) & (kind != PLANE))
     normal[:, curved] = _curved_normal(
-        unit[:, curved],
-        kind[curved],
-        solids.half.T[:, index[curved]],
-        solids.stretch[index[curved]],
+        unit[:, curved], kind[curved], half[:, curved], solids.stretch[index[curved]]
     )
     return local, normal, np.einsum('ijp,ip->jp', axes, normal)
 

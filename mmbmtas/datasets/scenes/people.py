@@ -21,6 +21,11 @@ HAIRS = ((0.03, 0.02, 0.015), (0.12, 0.06, 0.025), (0.4, 0.25, 0.09), (0.3, 0.29
 
 Swing = tuple[float, float]
 
+HIP = 0.085
+"""Height of the hips' joints over the seat."""
+SOLE = 0.03
+"""Height of the ankle over the middle of the foot."""
+
 
 @dataclass(frozen=True)
 class Pose:
@@ -158,7 +163,7 @@ def _leg(
     name = 'l' if side > 0 else 'r'
     knee = hip + 0.43 * size * _direction(*thigh, side)
     ankle = knee + 0.42 * size * _direction(shin, 0.0, side)
-    sole = np.array([0.0, 0.0, -0.03])
+    sole = np.array([0.0, 0.0, -SOLE])
     heel, toe = ankle + sole + [-0.03, 0, 0], ankle + sole + [0.16 * size, side * 0.02, -0.01]
     return [
         limb(hip, knee, 0.078 * size, clothes, name + 'uleg'),
@@ -204,14 +209,15 @@ def person(rng: Generator, pose: Pose, seat: float = 0.0) -> Item:
     calf = skin if rng.random() < 0.15 else trousers
     solids: list[Solid] = []
     hips = np.zeros(3)
+    thighs = _seated_thighs(pose, seat, size) if pose.sitting else pose.thighs
     up = np.array([math.sin(pose.lean), 0.0, math.cos(pose.lean)])
     chest = hips + 0.44 * size * up
     neck = hips + 0.52 * size * up
     left = np.array([0.0, 1.0, 0.0])
     for i, side in enumerate((1, -1)):
-        hip = hips + [0, side * 0.095 * size, 0]
-        solids += _leg(hip, pose.thighs[i], pose.shins[i], side, size, trousers, calf, shoe)
-        shoulder = chest + [0, side * 0.185 * size, 0.01]
+        hip = hips + side * 0.095 * size * left
+        solids += _leg(hip, thighs[i], pose.shins[i], side, size, trousers, calf, shoe)
+        shoulder = chest + side * 0.185 * size * left
         solids += _arm(
             shoulder,
             pose.arms[i],
@@ -232,12 +238,23 @@ def person(rng: Generator, pose: Pose, seat: float = 0.0) -> Item:
         limb(neck - 0.05 * up, neck + 0.05 * size * up, 0.05 * size, skin, 'neck'),
     ]
     solids += _head(neck, size, pose.head, skin, hair)
-    if pose.sitting:
-        lift = seat + 0.085 * size
-    else:
-        lift = -min(_lowest(solid) for solid in solids)
-    raised = [_raise(solid, lift) for solid in solids]
-    return Item([raised], 0.6, 0.6)
+    lift = seat + HIP * size if pose.sitting else -min(_lowest(solid) for solid in solids)
+    ends = np.abs([_reach(solid) for solid in solids]).max(0)
+    for solid in solids:
+        x, y, z = solid.center
+        solid.center = (x, y, z + lift)
+    return Item([solids], 2 * float(ends[0]), 2 * float(ends[1]))
+
+
+def _seated_thighs(pose: Pose, seat: float, size: float) -> tuple[Swing, Swing]:
+    """The pose's thighs, raised or lowered so that the feet come to the floor."""
+
+    def settle(thigh: Swing, shin: float) -> Swing:
+        ankle = (SOLE + 0.045 * size) + 0.42 * size * math.cos(shin)
+        fall = (seat + HIP * size - ankle) / (0.43 * size)
+        return math.pi / 2 - math.asin(min(max(fall, -0.35), 0.35)), thigh[1]
+
+    return settle(pose.thighs[0], pose.shins[0]), settle(pose.thighs[1], pose.shins[1])
 
 
 def _lowest(solid: Solid) -> float:
@@ -245,9 +262,7 @@ def _lowest(solid: Solid) -> float:
     return solid.center[2] - abs(along) - max(solid.half[:2])
 
 
-def _raise(solid: Solid, height: float) -> Solid:
-    x, y, z = solid.center
-    return Solid(
-        solid.kind, (x, y, z + height), solid.half, solid.material, solid.category, solid.axes,
-        solid.part, solid.stretch, solid.shadow,
-    )  # fmt: skip
+def _reach(solid: Solid) -> tuple[float, float]:
+    """How far a solid comes from the body's axis, forward or back, and to the side."""
+    along = np.abs(solid.axes[2, :2]) * solid.half[2] * solid.stretch + solid.half[1]
+    return abs(solid.center[0]) + along[0], abs(solid.center[1]) + along[1]

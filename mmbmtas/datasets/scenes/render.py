@@ -1,4 +1,4 @@
-"""A scene as an image with its labels: everything is computed on one grid of rays, pixel by pixel."""
+"""A scene as an image with its labels: everything is computed on one grid of rays."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .classes import CATEGORIES
-from .geometry import Array, Solids, View, cast, cast_room, make_view, surface
+from .geometry import FAR, Array, Solids, View, cast, cast_room, make_view, surface
 from .scene import Scene
 from .textures import PATTERN_ID, albedo
 
@@ -70,8 +70,9 @@ def salient_mask(instance: NDArray[np.int32], category: NDArray[np.uint8]) -> ND
     """The salient objects of an image: its most prominent object, and what comes close to it.
 
     An object's prominence is its share of the image, weighted pixel by pixel with
-    ``exp(-2 r^2)`` (r = 1 at the middle of the border) and by its category's `Category.weight`. Objects under 0.5 %
-    of the image never count; every object with at least 0.6 of the highest prominence is salient.
+    ``exp(-2 r^2)`` (r = 1 at the middle of the border) and by its category's `Category.weight`.
+    Objects under 0.5 % of the image never count; every object with at least 0.6 of the highest
+    prominence is salient.
 
     Args:
         instance: Object of each pixel, -1 none, ``(H, W)``.
@@ -97,7 +98,7 @@ def _gather(scene: Scene, index: NDArray[np.int32]) -> tuple[NDArray, Array]:
         for s in scene.solids
     ]
     pattern = np.array([PATTERN_ID[s.material.pattern] for s in scene.solids])
-    return pattern[index], np.array(rows, np.float32).T[:, index]
+    return pattern[index], np.ascontiguousarray(np.array(rows, np.float32).T)[:, index]
 
 
 def _texture_coordinates(local: Array, normal: Array) -> tuple[Array, Array]:
@@ -124,7 +125,12 @@ def _shade(
     world_normal = view.axes.T @ normal
     away = view.axes.T @ toward
     lamp, day, ambient = scene.mood
-    light = ambient * (0.8 + 0.2 * world_normal[2]) * _occlusion(depth, view).ravel()
+    # The sky of a room is its ceiling, but a lit floor brightens the ceiling in turn.
+    light = (
+        ambient
+        * (0.85 + 0.15 * world_normal[2] + 0.6 * (world_normal[2] < -0.9))
+        * _occlusion(depth, view).ravel()
+    )
     tone = np.array(scene.tone, np.float32)[:, None]
     direct, shine = _lamp_light(scene, world, position, world_normal, away, view)
     total = light * (1 + tone) / 2 + lamp * direct * tone
@@ -150,14 +156,16 @@ def _lamp_light(
     falloff = 5.2 / (1.8 + square)
     middle = offset + away
     middle /= np.sqrt((middle * middle).sum(0)) + 1e-6
-    shine = np.maximum((middle * normal).sum(0), 0) ** 40
+    shine = np.maximum((middle * normal).sum(0), 0)
+    for _ in range(5):
+        shine *= shine
     return falloff * cosine * shadow, falloff * shine * shadow
 
 
 def _shadow(scene: Scene, world: Solids, position: Array, resolution: int) -> Array:
     """Share of the lamp that points see, from a map of depths under the lamp, ``(P,)``."""
     axes = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
-    side = resolution + 32
+    side = max(resolution * 3 // 4, 64)
     down = make_view(scene.lamp, axes, SHADOW_TANGENT, (side, side))
     throwing = np.array([s.shadow for s in scene.solids]) & (np.arange(len(scene.solids)) > 5)
     chosen = np.flatnonzero(throwing)
@@ -166,22 +174,18 @@ def _shadow(scene: Scene, world: Solids, position: Array, resolution: int) -> Ar
         world.stretch[chosen],
     )  # fmt: skip
     depth, _ = cast(down, occluders.seen_from(down))
+    padded = np.pad(depth, 1, constant_values=FAR).ravel()
     x, y, z = position - down.origin[:, None]
     z = np.maximum(-z, np.float32(0.05))
-    column = (x / z - down.u[0]) / down.pixel
-    row = (down.v[0] - y / z) / down.pixel
+    column = (x / z - down.u[0]) / down.pixel + 1
+    row = (down.v[0] - y / z) / down.pixel + 1
     lit = np.zeros_like(z)
-    reach = max(1.0, side / 160)
-    for dy, dx in ((-0.9, -0.35), (-0.35, 0.9), (0.35, -0.9), (0.9, 0.35)):
-        sampled = cv2.remap(
-            depth,
-            (column + dx * reach).reshape(1, -1) if False else (column + dx * reach)[None],
-            (row + dy * reach)[None],
-            cv2.INTER_NEAREST,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=1e9,
-        )
-        lit += sampled[0] > z - 0.015
+    for dy, dx in ((-0.7, -0.25), (-0.25, 0.7), (0.25, -0.7), (0.7, 0.25)):
+        i = np.rint(row + np.float32(dy)).astype(np.int32)
+        j = np.rint(column + np.float32(dx)).astype(np.int32)
+        # Beyond the map nothing stands: only walls and ceiling are there.
+        i, j = np.clip(i, 0, side + 1), np.clip(j, 0, side + 1)
+        lit += padded[i * (side + 2) + j] > z - 0.015
     return lit * np.float32(0.25)
 
 
@@ -210,7 +214,6 @@ def _occlusion(depth: Array, view: View) -> Array:
 
 def _develop(radiance: Array, scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     """Exposure, the lens's blur, noise and the display's curve: RGB uint8, ``(H, W, 3)``."""
-    height, width = radiance.shape[1:]
     picture = np.ascontiguousarray(radiance.transpose(1, 2, 0))
     # Highlights are kept below white before the blur, or a pane would bleed over its frame.
     picture = np.minimum(picture, 1.6)
@@ -221,5 +224,5 @@ def _develop(radiance: Array, scene: Scene, rng: Generator) -> NDArray[np.uint8]
     noise = rng.standard_normal(picture.shape, np.float32)
     sigma = rng.uniform(0.002, 0.008)
     picture += noise * (sigma * (0.4 + np.sqrt(np.maximum(picture, 0))))
-    display = np.maximum(picture, 0) ** np.float32(1 / 2.2)
+    display = np.sqrt(np.maximum(picture, 0))
     return np.clip(display * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from . import furniture, people
 from .classes import CATEGORY_ID
 from .furniture import hue, tint, wood
-from .geometry import PLANE, Array, Solids, look_at
-from .solids import Item, Material, Solid, box
+from .geometry import PLANE, Solids, look_at
+from .solids import Item, Material, Solid, box, ellipsoid
 
 Builder = Callable[[Generator], Item]
 Rectangle = tuple[float, float, float, float]
@@ -67,7 +67,7 @@ class _Floor:
         self.rng = rng
         self.room = room
         self.taken: list[Rectangle] = []
-        width, depth, height = room
+        width, depth, _ = room
         wall = int(rng.integers(4))
         along = rng.uniform(0.25, 0.75)
         inset = rng.uniform(0.3, 0.5)
@@ -183,17 +183,10 @@ def _room_faces(rng: Generator, room: tuple[float, float, float]) -> list[Solid]
         center[axis] = room[axis] if far else 0.0
         name = ('wall', 'wall', 'floor')[axis] if face < 5 else 'ceiling'
         material = wall if axis < 2 else (white if far else ground)
-        faces.append(
-            Solid(
-                PLANE,
-                (center[0], center[1], center[2]),
-                (1.0, 1.0, 1.0),
-                material,
-                CATEGORY_ID[name],
-                np.stack([first, second_axis, inward]),
-                shadow=False,
-            )  # fmt: skip
-        )
+        place = (center[0], center[1], center[2])
+        axes = np.stack([first, second_axis, inward])
+        kind_of = CATEGORY_ID[name]
+        faces.append(Solid(PLANE, place, (1, 1, 1), material, kind_of, axes, shadow=False))
     return faces
 
 
@@ -425,16 +418,15 @@ def _populate(filler: _Filler) -> None:
             filler.add(people.person(rng, people.seated(rng), height), (x, y, facing))
             continue
         somebody = people.person(rng, people.standing(rng))
-        place = filler.floor.anywhere(somebody, 0.0, tries=24)
+        eye, middle = filler.floor.eye, filler.floor.room
+        toward = math.atan2(eye[1] - middle[1] / 2, eye[0] - middle[0] / 2)
+        place = filler.floor.anywhere(somebody, toward + rng.normal(0, 0.9), tries=40)
         if place:
-            x, y, _ = place
-            toward = math.atan2(filler.floor.eye[1] - y, filler.floor.eye[0] - x)
-            facing = toward + rng.normal(0, 0.9)
-            filler.add(somebody, (x, y, facing))
+            filler.add(somebody, place)
 
 
 def sample_scene(rng: Generator) -> Scene:
-    """Draw a room at random: living room, dining room, bedroom or study, with people and clutter."""
+    """Draw a room at random: living, dining, bedroom or study, with people and clutter."""
     room = (rng.uniform(3.6, 5.6), rng.uniform(3.6, 5.6), rng.uniform(2.4, 2.8))
     floor = _Floor(rng, room)
     filler = _Filler(rng, floor)
@@ -443,7 +435,7 @@ def sample_scene(rng: Generator) -> Scene:
     (_living, _dining, _bedroom, _study)[rng.integers(4)](filler)
     extras: tuple[tuple[Builder, float], ...] = (
         (furniture.plant, 0.5), (furniture.lamp, 0.4), (furniture.bookshelf, 0.25),
-        (furniture.wardrobe, 0.2), (furniture.chair, 0.4),
+        (furniture.wardrobe, 0.2), (furniture.chair, 0.4), (furniture.sofa, 0.15),
     )  # fmt: skip
     for builder, chance in extras:
         if rng.random() < chance:
@@ -456,13 +448,28 @@ def sample_scene(rng: Generator) -> Scene:
     strength = rng.uniform(0.75, 1.1)
     tone = rng.normal(0, 0.05)
     day = rng.uniform(0.3, 0.7) if window is not None else 0.0
-    solids = faces + filler.solids
-    lamp = np.array([room[0] / 2, room[1] / 2, room[2] - 0.08])
+    lamp = np.array([room[0] / 2, room[1] / 2, room[2] - 0.1])
     lamp[:2] += rng.uniform(-0.7, 0.7, 2)
+    bowl = Material((0.95, 0.9, 0.8), glow=0.9)
+    place = (float(lamp[0]), float(lamp[1]), room[2])
+    filler.add(
+        Item([[ellipsoid('lamp', bowl, place, (0.2, 0.2, 0.07), False)]], 0.4, 0.4),
+        (0, 0, 0),
+        False,
+    )
+    solids = faces + filler.solids
     return Scene(
-        room, solids, np.array([-1] * 6 + filler.instance, np.int32), floor.eye, floor.axes,
-        floor.tangent, lamp, window, (strength, day, rng.uniform(0.3, 0.42)), (1 + tone, 1.0, 1 - 1.6 * tone),
-    )  # fmt: skip
+        room,
+        solids,
+        np.array([-1] * 6 + filler.instance, np.int32),
+        floor.eye,
+        floor.axes,
+        floor.tangent,
+        lamp,
+        window,
+        (strength, day, rng.uniform(0.3, 0.42)),
+        (1 + tone, 1.0, 1 - 1.6 * tone),
+    )
 
 
 def _rug(filler: _Filler) -> None:
@@ -476,8 +483,3 @@ def _rug(filler: _Filler) -> None:
     rug = box('rug', material, (0, 0, 0.006), (width, depth, 0.012), False)
     x, y = room[0] / 2 + rng.uniform(-0.4, 0.4), room[1] / 2 + rng.uniform(-0.4, 0.4)
     filler.add(Item([[rug]], width, depth), (x, y, math.pi / 2 * rng.integers(2)), thing=False)
-
-
-def light_point(scene: Scene) -> Array:
-    """The ceiling light's position as float32."""
-    return scene.lamp.astype(np.float32)

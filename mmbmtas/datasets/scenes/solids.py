@@ -1,7 +1,7 @@
-"""Building blocks of a scene: materials, solids with labels, and groups of them that stand somewhere."""
+"""Building blocks of a scene: materials, solids with labels, items that stand somewhere."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from .classes import CATEGORY_ID, PART_ID
 from .geometry import BOX, CAPSULE, CYLINDER, ELLIPSOID
 
 Vector = tuple[float, float, float]
+
+UPRIGHT = np.eye(3)
+UPRIGHT.flags.writeable = False
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Material:
     glow: float = 0.0
 
 
-@dataclass(frozen=True)
+# Not frozen: a room has a hundred, and a frozen one takes four times as long to make.
+@dataclass(slots=True)
 class Solid:
     """One convex solid with its labels.
 
@@ -54,7 +58,7 @@ class Solid:
     half: Vector
     material: Material
     category: int
-    axes: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+    axes: NDArray[np.float64] = field(default_factory=lambda: UPRIGHT)
     part: int = 0
     stretch: float = 0.0
     shadow: bool = True
@@ -104,14 +108,16 @@ def limb(
         breadth: Radius along ``side``, metres.
     """
     along = end - start
-    length = float(np.linalg.norm(along))
-    along = along / length
-    first = np.array([1.0, 0.0, 0.0]) if side is None else side
-    if abs(first @ along) > 0.95:
-        first = np.array([0.0, 1.0, 0.0])
-    first = first - (first @ along) * along
-    first /= np.linalg.norm(first)
-    axes = np.stack([first, np.cross(along, first), along])
+    length = math.sqrt(float(along @ along))
+    x, y, z = (along / length).tolist()
+    a, b, c = (1.0, 0.0, 0.0) if side is None else side.tolist()
+    if abs(a * x + b * y + c * z) > 0.95:
+        a, b, c = 0.0, 1.0, 0.0
+    share = a * x + b * y + c * z
+    a, b, c = a - share * x, b - share * y, c - share * z
+    norm = math.sqrt(a * a + b * b + c * c)
+    a, b, c = a / norm, b / norm, c / norm
+    axes = np.array([[a, b, c], [y * c - z * b, z * a - x * c, x * b - y * a], [x, y, z]])
     center = (start + end) / 2
     return Solid(
         CAPSULE,
@@ -149,7 +155,11 @@ class Item:
         def move(solid: Solid) -> Solid:
             a, b, c = solid.center
             center = (cos * a - sin * b + x, sin * a + cos * b + y, c)
-            return replace(solid, center=center, axes=solid.axes @ rotation)
+            return Solid(
+                solid.kind, center, solid.half, solid.material, solid.category,
+                rotation if solid.axes is UPRIGHT else solid.axes @ rotation,
+                solid.part, solid.stretch, solid.shadow,
+            )  # fmt: skip
 
         seats = [
             (cos * a - sin * b + x, sin * a + cos * b + y, c, facing + turn)

@@ -1,5 +1,8 @@
 """Files of one image in the layouts of the two multi-task releases, byte formats included."""
 
+import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,10 @@ _VOC = lookup('voc').astype(np.uint8)
 _CONTEXT = lookup('context')
 _NYU = lookup('nyu').astype(np.uint8)
 _PALETTE = np.array(class_palette(256), np.uint8).tobytes()
+
+
+# Of the MATLAB 5 format: bytes of descriptive text, of the whole header, and the compressed type.
+_MAT_TEXT, _MAT_HEADER, _MAT_COMPRESSED = 116, 128, 15
 
 
 def write_pascal(root: Path, name: str, number: int, rendering: Rendering) -> list[int]:
@@ -123,7 +130,7 @@ def normals_to_rgb(normals: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def human_parts_struct(name: str, rendering: Rendering) -> tuple[NDArray, list[int]]:
-    """The MATLAB structure ``anno`` of an image: its objects of VOC classes, people with their parts.
+    """The MATLAB structure ``anno`` of an image: its VOC objects, people with parts.
 
     Args:
         name: The image's id.
@@ -184,6 +191,19 @@ def _save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     Image.fromarray(pixels).save(path, compress_level=3)
 
 
-def _save_mat(path: Path, variables: dict[str, NDArray]) -> None:
-    with path.open('wb') as file:
-        scipy.io.savemat(file, variables, do_compression=True)
+def _save_mat(path: Path, variable: dict[str, NDArray]) -> None:
+    """Write one variable as a compressed MATLAB 5 file, as `scipy.io.savemat` would but faster.
+
+    Masks are nearly empty, so zlib's quickest level is as good as its slowest.
+    """
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, variable)
+    content = buffer.getvalue()
+    packed = zlib.compress(content[_MAT_HEADER:], 1)
+    tag = struct.pack('=II', _MAT_COMPRESSED, len(packed))
+    path.write_bytes(_mat_header(content) + tag + packed)
+
+
+def _mat_header(content: bytes) -> bytes:
+    """The header with the time of writing blanked, so that equal content makes equal files."""
+    return b'MATLAB 5.0 MAT-file'.ljust(_MAT_TEXT) + content[_MAT_TEXT:_MAT_HEADER]
