@@ -1,5 +1,6 @@
 """From a config file and a command line to a runner: what train.py and test.py share."""
 
+import itertools
 import json
 import math
 import os
@@ -43,6 +44,10 @@ def add_common_arguments(parser: ArgumentParser) -> None:
 def load_config(args: Namespace) -> Config:
     """Read the config that a command line names, with its overrides and its work directory.
 
+    Overriding ``data_root`` moves all data sets, overriding ``max_iters`` (``weight_iters`` in a
+    search) changes the training loop's length and its schedulers', which took these keys' values
+    while mmengine read the file.
+
     Raises:
         FileNotFoundError: when there is no such config.
     """
@@ -53,6 +58,9 @@ def load_config(args: Namespace) -> Config:
     options = args.cfg_options or {}
     if 'data_root' in options:
         _move_data(cfg, cfg.get('data_root'), options['data_root'])
+    for name in ('max_iters', 'weight_iters'):
+        if name in options:
+            _change_length(cfg, name, options[name])
     cfg.merge_from_dict(options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -84,8 +92,6 @@ def prepare_config(cfg: Config) -> Config:
     if cfg.get('pretrained') is not None:
         checkpoint = require_checkpoint(cfg.pretrained)
         cfg.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}
-    if cfg.get('pretrained') is not None:
-        cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=cfg.pretrained)
     if 'total_batch_size' in cfg:
         batch_size, rest = divmod(cfg.total_batch_size, world_size)
         if rest:
@@ -118,6 +124,17 @@ def _move_data(cfg: Config, old: str | None, new: str) -> None:
         dataset = (cfg.get(name) or {}).get('dataset') or {}
         if dataset.get('data_root', None) == old:
             dataset.data_root = new
+
+
+def _change_length(cfg: Config, name: str, iterations: int) -> None:
+    """Let the training loop, and the schedulers that ended with it, end after ``iterations``."""
+    old = cfg.train_cfg.get(name)
+    cfg.train_cfg[name] = iterations
+    schedulers = cfg.get('param_scheduler') or []
+    named = isinstance(schedulers, dict)
+    for scheduler in itertools.chain(*schedulers.values()) if named else schedulers:
+        if scheduler.get('end') == old:
+            scheduler.end = iterations
 
 
 def _train_dataloaders(cfg: Config) -> Iterator[ConfigDict]:
