@@ -20,8 +20,8 @@ WOODS: tuple[Vector, ...] = (
 def tint(rng: Generator, color: Vector, spread: float = 0.12) -> Vector:
     """The colour times a random grey, and each channel a little on its own; clipped to 0..1."""
     grey = 1 + rng.uniform(-spread, spread)
-    red, green, blue = (color * (grey + rng.uniform(-spread, spread, 3) / 3)).tolist()
-    return (min(red, 1.0), min(green, 1.0), min(blue, 1.0))
+    red, green, blue = (grey + rng.uniform(-spread, spread, 3) / 3).tolist()
+    return min(color[0] * red, 1.0), min(color[1] * green, 1.0), min(color[2] * blue, 1.0)
 
 
 def hue(rng: Generator, saturation: float, value: float) -> Vector:
@@ -219,40 +219,22 @@ def _cupboard(
     else:
         body = Material(tint(rng, (0.68, 0.66, 0.6), 0.1), gloss=0.15)
     red, green, blue = body.color
-    darker = Material((red * 0.6, green * 0.6, blue * 0.6))
-    panel = Material(body.color, body.other, body.pattern, body.scale, body.gloss)
+    gap = Material((red * 0.6, green * 0.6, blue * 0.6))
     knob = Material((0.5, 0.48, 0.42), gloss=0.9)
-    solids = [box(category, darker, (0, 0, height / 2), (width, depth, height))]
-    solids[0] = box(category, body, (0, 0.0, height / 2), (width, depth, height))
-    solids.append(
-        box(
-            category,
-            darker,
-            (0, -depth / 2, height / 2),
-            (width - 0.03, 0.006, height - 0.03),
-            shadow=False,
-        )
-    )
+    front, middle = -depth / 2, height / 2
+    solids = [
+        box(category, body, (0, 0, middle), (width, depth, height)),
+        box(category, gap, (0, front, middle), (width - 0.03, 0.006, height - 0.03), False),
+    ]
     wide, tall = (width - 0.03) / columns, (height - 0.03) / rows
     for row in range(rows):
         for column in range(columns):
             x = (column + 0.5) * wide - (width - 0.03) / 2
             z = 0.015 + (row + 0.5) * tall
-            front = box(
-                category,
-                panel,
-                (x, -depth / 2 - 0.008, z),
-                (wide - 0.02, 0.012, tall - 0.02),
-                shadow=False,
-            )
-            grip = box(
-                category,
-                knob,
-                (x + (0.35 * wide if tall > wide else 0), -depth / 2 - 0.02, z),
-                (0.09, 0.02, 0.02),
-                shadow=False,
-            )
-            solids += [front, grip]
+            grip = x + (0.35 * wide if tall > wide else 0)
+            size = (wide - 0.02, 0.012, tall - 0.02)
+            solids.append(box(category, body, (x, front - 0.008, z), size, False))
+            solids.append(box(category, knob, (grip, front - 0.02, z), (0.09, 0.02, 0.02), False))
     return solids
 
 

@@ -8,6 +8,7 @@ coordinates, and because view rays are ``(u, v, -1)`` it *is* the depth along th
 View space is x right, y up, z toward the viewer. Shapes: H, W image height and width, N solids.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,14 +144,14 @@ def _windows(solids: Solids, view: View) -> NDArray[np.int64]:
 
 
 def _box_depth(o: Array, dx: Array, dy: Array, dz: Array) -> tuple[Array, NDArray[np.bool_]]:
-    near, far = None, None
+    near: Array = np.array(-FAR)
+    far: Array = np.array(FAR)
     for start, d in zip(o, (dx, dy, dz), strict=True):
         inverse = 1 / (d + TINY)
         middle = inverse * -start
         reach = np.abs(inverse)
         low, high = middle - reach, middle + reach
-        near = low if near is None else np.maximum(near, low, out=near)
-        far = high if far is None else np.minimum(far, high, out=far)
+        near, far = np.maximum(near, low), np.minimum(far, high)
     return near, near < far
 
 
@@ -234,7 +235,7 @@ def cast(
     return depth, index
 
 
-_DEPTHS = {
+_DEPTHS: dict[int, Callable[..., tuple[Array, NDArray[np.bool_]]]] = {
     BOX: lambda o, dx, dy, dz, _: _box_depth(o, dx, dy, dz),
     CYLINDER: lambda o, dx, dy, dz, _: _cylinder_depth(o, dx, dy, dz),
     ELLIPSOID: lambda o, dx, dy, dz, _: _round_depth(o, dx, dy, dz)[::2],

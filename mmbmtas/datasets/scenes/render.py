@@ -209,7 +209,7 @@ def _occlusion(depth: Array, view: View) -> Array:
         sigma = radius * max(view.shape)
         behind = cv2.GaussianBlur(inverse, (0, 0), sigma) - inverse
         darkness += np.clip(behind * depth * 1.3, 0, 0.3)
-    return 1 - darkness
+    return np.asarray(1 - darkness, np.float32)
 
 
 def _develop(radiance: Array, scene: Scene, rng: Generator) -> NDArray[np.uint8]:

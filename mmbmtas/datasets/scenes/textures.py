@@ -59,7 +59,7 @@ def _weave(s: Array, t: Array, scale: Array, fade: Array) -> Array:
 
 
 def _stripes(s: Array, t: Array, scale: Array, fade: Array) -> Array:
-    return 0.5 + fade * (_wave(s / scale) - 0.5)
+    return np.asarray(0.5 + fade * (_wave(s / scale) - 0.5), np.float32)
 
 
 def _checks(s: Array, t: Array, scale: Array, fade: Array) -> Array:
@@ -127,7 +127,7 @@ def _spine_colors(s: Array, t: Array, scale: Array, color: Array) -> Array:
     gap = 1 - 0.6 * _line(s / scale, 0.07)
     band = 1 + 0.6 * _line(t * 4 + _hash(book, 9.0), 0.06)
     channels = [0.06 + 0.6 * shade * _hash(book, seed) ** 1.5 for seed in (0.5, 2.5, 3.5)]
-    return np.stack(channels) * (gap * band)
+    return np.asarray(np.stack(channels) * (gap * band), np.float32)
 
 
 def albedo(
