@@ -121,8 +121,8 @@ def find_beside_config(path: str, config: str | None) -> str:
 def _move_data(cfg: Config, old: str | None, new: str) -> None:
     """Let every data set that lies at ``old`` lie at ``new``."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = (cfg.get(name) or {}).get('dataset') or {}
-        if dataset.get('data_root', None) == old:
+        dataset: Any = (cfg.get(name) or {}).get('dataset') or {}
+        if dataset.get('data_root') == old:
             dataset.data_root = new
 
 
@@ -130,7 +130,7 @@ def _change_length(cfg: Config, name: str, iterations: int) -> None:
     """Let the training loop, and the schedulers that ended with it, end after ``iterations``."""
     old = cfg.train_cfg.get(name)
     cfg.train_cfg[name] = iterations
-    schedulers = cfg.get('param_scheduler') or []
+    schedulers: Any = cfg.get('param_scheduler') or []
     named = isinstance(schedulers, dict)
     for scheduler in itertools.chain(*schedulers.values()) if named else schedulers:
         if scheduler.get('end') == old:

@@ -48,6 +48,32 @@ class TestLoadConfig:
         cfg = launch.load_config(_args(path, '--cfg-options', 'a.b=2', 'c=x'))
         assert (cfg.a.b, cfg.c) == (2, 'x')
 
+    def test_data_root_moves_all_data_sets_but_foreign_ones(self, path):
+        path.write_text(
+            "data_root = 'old'\n"
+            'train_dataloader = dict(dataset=dict(data_root=data_root))\n'
+            'val_dataloader = train_dataloader\n'
+            "test_dataloader = dict(dataset=dict(data_root='elsewhere'))\n"
+        )
+        cfg = launch.load_config(_args(path, '--cfg-options', 'data_root=new'))
+        roots = [cfg[f'{name}_dataloader'].dataset.data_root for name in ('train', 'val', 'test')]
+        assert roots == ['new', 'new', 'elsewhere']
+
+    @pytest.mark.parametrize(
+        ('key', 'schedulers', 'ends'),
+        [
+            ('max_iters', "[dict(end=4), dict(end=2, type='warm-up')]", [9, 2]),
+            ('weight_iters', 'dict(weights=[dict(end=4)], arch_params=[])', [9]),
+        ],
+    )
+    def test_length_reaches_the_loop_and_the_schedulers(self, path, key, schedulers, ends):
+        path.write_text(f'train_cfg = dict({key}=4)\nparam_scheduler = {schedulers}\n{key} = 4\n')
+        cfg = launch.load_config(_args(path, '--cfg-options', f'{key}=9'))
+        assert cfg.train_cfg[key] == 9
+        listed = cfg.param_scheduler
+        listed = listed if isinstance(listed, list) else listed.weights
+        assert [scheduler.end for scheduler in listed] == ends
+
     def test_missing_config_is_named(self):
         with pytest.raises(FileNotFoundError, match=r'nowhere\.py is not a config file'):
             launch.load_config(_args('nowhere.py'))
