@@ -45,7 +45,9 @@ def random_normals(rng, shape):
 
 def save_parts(path, img_id, objects):
     """Save objects, each ``(class_ind, mask, [(part name, mask), ...])``, as MATLAB writes them."""
-    entry = np.zeros((1, len(objects)), [(k, object) for k in ('class', 'class_ind', 'mask', 'parts')])
+    entry = np.zeros(
+        (1, len(objects)), [(k, object) for k in ('class', 'class_ind', 'mask', 'parts')]
+    )
     for index, (class_ind, mask, parts) in enumerate(objects):
         part_array = np.zeros((1, len(parts)), [('part_name', object), ('mask', object)])
         for p, (name, part_mask) in enumerate(parts):
@@ -89,13 +91,17 @@ def write_pascal(root: Path, seed: int = 0) -> Path:
         save_text(root / 'ImageSets/Context' / f'{split}.txt', PASCAL_SIZES)
     for index, (img_id, shape) in enumerate(PASCAL_SIZES.items()):
         image = blocks(rng, (*shape,), np.arange(30, 220, 10).astype(np.uint8))
-        save_image(root / 'JPEGImages' / f'{img_id}.jpg', np.stack([image, image // 2, 255 - image], -1))
+        save_image(
+            root / 'JPEGImages' / f'{img_id}.jpg', np.stack([image, image // 2, 255 - image], -1)
+        )
         label_map = blocks(rng, shape, np.array([0, 1, 3, 4, 258, 284, 454, 459], np.uint16))
         path = root / 'pascal-context/trainval' / f'{img_id}.mat'
         path.parent.mkdir(parents=True, exist_ok=True)
         scipy.io.savemat(path, {'LabelMap': label_map}, do_compression=True)
         classes = np.array([0, 2, 15, 20, 255], np.uint8)
-        save_palette_png(root / 'semseg/pascal-context' / f'{img_id}.png', blocks(rng, shape, classes))
+        save_palette_png(
+            root / 'semseg/pascal-context' / f'{img_id}.png', blocks(rng, shape, classes)
+        )
         if index == 0:
             save_palette_png(root / 'semseg/VOC12' / f'{img_id}.png', np.full(shape, 7, np.uint8))
         objects = [people(shape), people(shape)[:1], people(shape)[2:]][index]

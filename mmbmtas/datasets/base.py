@@ -1,5 +1,6 @@
 """What the multi-task datasets share: a split's ids, its tasks, and the check that files exist."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -103,14 +104,14 @@ class MultiTaskDataset(BaseDataset):
             ValueError: If the list of ids is empty.
         """
         ids = self.read_ids()
-        folders: dict[Path, set[str]] = {}
+        folders: dict[str, set[str]] = {}
         samples, missing = [], []
         for img_id, files in zip(ids, self.sample_files(ids), strict=True):
             paths = {}
             for name, candidates in files.items():
                 found = [c for c in candidates if self._exists(c, folders)]
                 if found:
-                    paths[name] = str(Path(self.data_root) / found[0])
+                    paths[name] = os.path.join(self.data_root, found[0])
                 else:
                     missing.append(' or '.join(candidates))
             img_path = paths.pop('img', None)
@@ -148,10 +149,10 @@ class MultiTaskDataset(BaseDataset):
             raise ValueError(f'{path}: expected one id a line, found none')
         return ids
 
-    def _exists(self, relative: str, folders: dict[Path, set[str]]) -> bool:
+    def _exists(self, relative: str, folders: dict[str, set[str]]) -> bool:
         """Whether a file exists, by one listing of each folder instead of one query a file."""
-        path = Path(self.data_root) / relative
-        if path.parent not in folders:
-            names = path.parent.iterdir() if path.parent.is_dir() else ()
-            folders[path.parent] = {entry.name for entry in names}
-        return path.name in folders[path.parent]
+        folder, _, name = relative.rpartition('/')
+        if folder not in folders:
+            path = Path(self.data_root, folder)
+            folders[folder] = set(os.listdir(path)) if path.is_dir() else set()
+        return name in folders[folder]

@@ -13,7 +13,16 @@ try:
 except ImportError:
     h5py = None
 
-_MAT_ERRORS = (ValueError, TypeError, KeyError, IndexError, EOFError, OSError, zlib.error)
+_MAT_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OSError,
+    zlib.error,
+    scipy.io.matlab.MatReadError,
+)
 
 
 def read_image(path: str) -> np.ndarray:
