@@ -3,7 +3,8 @@
 #   python tools/train.py configs/branched_pascal_r50.py \
 #       --cfg-options architecture=work_dirs/search_pascal_r50/architecture.json \
 #                     pretrained=torchvision://resnet50
-#   python tools/test.py configs/branched_pascal_r50.py work_dirs/branched_pascal_r50/iter_40000.pth \
+#   python tools/test.py configs/branched_pascal_r50.py \
+#       work_dirs/branched_pascal_r50/iter_40000.pth \
 #       --cfg-options architecture=work_dirs/search_pascal_r50/architecture.json
 #
 # Takes 40,000 iterations. Expect the paper's Table D.

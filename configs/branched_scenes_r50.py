@@ -2,7 +2,8 @@
 #
 #   python tools/train.py configs/branched_scenes_r50.py \
 #       --cfg-options architecture=work_dirs/search_scenes_r50/architecture.json
-#   python tools/test.py configs/branched_scenes_r50.py work_dirs/branched_scenes_r50/iter_2000.pth \
+#   python tools/test.py configs/branched_scenes_r50.py \
+#       work_dirs/branched_scenes_r50/iter_2000.pth \
 #       --cfg-options architecture=work_dirs/search_scenes_r50/architecture.json
 _base_ = [
     './_base_/models/resnet50_pascal_context.py',

@@ -4,10 +4,10 @@
 #
 # Writes work_dirs/search_nyud_r50/architecture.json, which branched_nyud_r50.py retrains.
 # Takes 20,000 iterations of the weights and about a quarter more of the architecture; the paper
-# reports 1 day on a V100. Expect trees between Shared (122.2) and Single (254.4 billion multiply-adds),
-# depending on resource_loss.weight (lambda), whose values the paper does not give; or ask for a
-# budget with model.resource_loss.target_madds.
-# Without `pretrained` the search starts from random weights, which is not the paper's setting.
+# reports 1 day on a V100. Expect trees between Shared (122.2) and Single (254.4 billion
+# multiply-adds), depending on resource_loss.weight (lambda), whose values the paper does not give;
+# or ask for a budget with model.resource_loss.target_madds. Without `pretrained` the search starts
+# from random weights, which is not the paper's setting.
 _base_ = [
     './_base_/models/resnet50_nyud.py',
     './_base_/datasets/nyud_search.py',
@@ -28,4 +28,7 @@ model = dict(
     cost_shape=cost_shape,
 )
 train_cfg = dict(weight_iters=weight_iters, warmup_iters=1000)
-param_scheduler = dict(weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False, end=weight_iters)], arch_params=[])
+param_scheduler = dict(
+    weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False, end=weight_iters)],
+    arch_params=[],
+)

@@ -4,10 +4,10 @@
 #
 # Writes work_dirs/search_pascal/architecture.json, which branched_pascal.py retrains.
 # Takes 40,000 iterations of the weights and about a quarter more of the architecture; the paper
-# reports 3.5 days on a V100. Expect 7.5, 9.1 and 12.5 billion multiply-adds for the paper's BMTAS-1, -2 and -3,
-# depending on resource_loss.weight (lambda), whose values the paper does not give; or ask for a
-# budget with model.resource_loss.target_madds.
-# Without `pretrained` the search starts from random weights, which is not the paper's setting.
+# reports 3.5 days on a V100. Expect 7.5, 9.1 and 12.5 billion multiply-adds for the paper's
+# BMTAS-1, -2 and -3, depending on resource_loss.weight (lambda), whose values the paper does not
+# give; or ask for a budget with model.resource_loss.target_madds. Without `pretrained` the search
+# starts from random weights, which is not the paper's setting.
 _base_ = [
     './_base_/models/mobilenet_v2_pascal_context.py',
     './_base_/datasets/pascal_context_search.py',
@@ -28,4 +28,7 @@ model = dict(
     cost_shape=cost_shape,
 )
 train_cfg = dict(weight_iters=weight_iters, warmup_iters=2000)
-param_scheduler = dict(weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False, end=weight_iters)], arch_params=[])
+param_scheduler = dict(
+    weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False, end=weight_iters)],
+    arch_params=[],
+)

@@ -1,6 +1,7 @@
 # Search a branched network on the synthetic scenes: the whole method, small.
 #
-#   python tools/dataset_converters/synthetic_scenes.py data/scenes --layout pascal --train 400 --val 100
+#   python tools/dataset_converters/synthetic_scenes.py data/scenes \
+#       --layout pascal --train 400 --val 100
 #   python tools/train.py configs/search_scenes.py
 #
 # Writes work_dirs/search_scenes/architecture.json, which branched_scenes.py retrains.

@@ -2,8 +2,8 @@
 #
 #   python tools/train.py configs/search_scenes_r50.py
 #
-# Writes work_dirs/search_scenes_r50/architecture.json, which branched_scenes_r50.py retrains. A full
-# ResNet-50 supernet is made for a GPU; search_scenes.py is the one for two CPU cores.
+# Writes work_dirs/search_scenes_r50/architecture.json, which branched_scenes_r50.py retrains. A
+# full ResNet-50 supernet is made for a GPU; search_scenes.py is the one for two CPU cores.
 _base_ = [
     './_base_/models/resnet50_pascal_context.py',
     './_base_/datasets/scenes_search.py',

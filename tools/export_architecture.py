@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 
-
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.export import architecture_of_checkpoint
 

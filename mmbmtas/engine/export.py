@@ -31,14 +31,18 @@ def architecture_of_checkpoint(path: str | PathLike) -> BranchedArchitecture:
     weights = checkpoint.get('state_dict', {})
     if _STATE not in weights:
         raise ValueError(
-            f'{path} holds no tree: {_STATE} is missing among its {len(weights)} entries. Expected a '
-            'checkpoint of a BranchedSupernet or a BranchedNetwork'
+            f'{path} holds no tree: {_STATE} is missing among its {len(weights)} entries. '
+            'Expected a checkpoint of a BranchedSupernet or a BranchedNetwork'
         )
     state = decode_json(weights[_STATE])
     if _ARCH_PARAMS not in weights:
         return BranchedArchitecture.from_dict(state, path)
     meta = checkpoint.get('meta', {})
-    details = {'checkpoint': Path(path).name, 'iteration': meta.get('iter'), 'seed': meta.get('seed')}
+    details = {
+        'checkpoint': Path(path).name,
+        'iteration': meta.get('iter'),
+        'seed': meta.get('seed'),
+    }
     tree = BranchedArchitecture.from_arch_params(
         weights[_ARCH_PARAMS], tasks=state['tasks'], encoder=state['encoder'], source=details
     )

@@ -1,8 +1,8 @@
 """Print the multiply-adds and parameters of a search or branched config's networks.
 
 Shared, all apart and single are the networks that every tree lies between; network is the tree of a
-branched config. `madds` counts multiply-adds of convolutions; `madds_paper` is the convention of the
-paper's tables (half of all operations).
+branched config. `madds` counts multiply-adds of convolutions; `madds_paper` is the convention of
+the paper's tables (half of all operations).
 """
 
 import argparse

@@ -1,5 +1,6 @@
-# MobileNetV2 with R-ASPP and a DeepLabv3+ decoder for each task of NYUD-v2, with the paper's loss weights.
-# search_*.py and branched_*.py put a supernet or a branched network in front of the decoders.
+# MobileNetV2 with R-ASPP and a DeepLabv3+ decoder for each task of NYUD-v2, with the paper's loss
+# weights. search_*.py and branched_*.py put a supernet or a branched network in front of the
+# decoders.
 encoder = dict(type='MobileNetV2Encoder')
 head = dict(
     type='DeepLabV3PlusHead',

@@ -1,6 +1,6 @@
-# A narrow MobileNetV2 with R-ASPP and narrow decoders for the five tasks of the synthetic scenes, with
-# the paper's loss weights on PASCAL-Context. Small enough for two CPU cores.
-# search_*.py and branched_*.py put a supernet or a branched network in front of the decoders.
+# A narrow MobileNetV2 with R-ASPP and narrow decoders for the five tasks of the synthetic scenes,
+# with the paper's loss weights on PASCAL-Context. Small enough for two CPU cores. search_*.py and
+# branched_*.py put a supernet or a branched network in front of the decoders.
 encoder = dict(type='MobileNetV2Encoder', widen_factor=0.25, context_channels=64)
 head = dict(
     type='DeepLabV3PlusHead',

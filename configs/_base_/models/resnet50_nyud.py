@@ -1,5 +1,6 @@
-# ResNet-50 with ASPP and a DeepLabv3+ decoder for each task of NYUD-v2, with the paper's loss weights.
-# search_*.py and branched_*.py put a supernet or a branched network in front of the decoders.
+# ResNet-50 with ASPP and a DeepLabv3+ decoder for each task of NYUD-v2, with the paper's loss
+# weights. search_*.py and branched_*.py put a supernet or a branched network in front of the
+# decoders.
 encoder = dict(type='ResNetEncoder', depth=50)
 head = dict(
     type='DeepLabV3PlusHead',

@@ -1,5 +1,6 @@
-# How the paper searches: SGD for the weights, Adam for the architecture parameters, a temperature that
-# falls from 5.0 to 0.1. A config that uses this states weight_iters, warmup_iters and the scheduler.
+# How the paper searches: SGD for the weights, Adam for the architecture parameters, a temperature
+# that falls from 5.0 to 0.1. A config that uses this states weight_iters, warmup_iters and the
+# scheduler.
 _base_ = '../default_runtime.py'
 
 optim_wrapper = dict(
@@ -22,7 +23,7 @@ custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval=50),
     dict(type='ArchitectureExportHook'),
 ]
-# The search itself does not validate. tools/test.py scores a supernet's checkpoint, its tasks routed by
-# the most probable candidates; such numbers say little of the retrained tree's.
+# The search itself does not validate. tools/test.py scores a supernet's checkpoint, its tasks
+# routed by the most probable candidates; such numbers say little of the retrained tree's.
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

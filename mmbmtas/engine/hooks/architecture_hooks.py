@@ -76,8 +76,9 @@ class ArchitectureLoggerHook(Hook):
 class ArchitectureExportHook(Hook):
     """Write the tree of the most probable candidates beside every checkpoint, and at the end.
 
-    ``<work_dir>/architecture.json`` is always the latest, ``<work_dir>/architectures/iter_<n>.json``
-    the one of each checkpoint; the checkpoint's meta has it as ``architecture``.
+    ``<work_dir>/architecture.json`` is always the latest,
+    ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
+    has it as ``architecture``.
 
     Example:
         >>> custom_hooks = [dict(type='ArchitectureExportHook')]
@@ -92,10 +93,11 @@ class ArchitectureExportHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Write the tree the search has ended in, and log it."""
         tree = self._write(runner, runner.iter)
-        madds = tree.madds['network'] / 1e9
+        cost = tree.madds or {}
         runner.logger.info(
-            f'Searched architecture: {tree.describe()}; {madds:.3f} billion multiply-adds at '
-            f'{tree.madds["shape"]}. Written to {Path(runner.work_dir) / "architecture.json"}'
+            f'Searched architecture: {tree.describe()}; {cost["network"] / 1e9:.3f} billion '
+            f'multiply-adds at {cost["shape"]}. '
+            f'Written to {Path(runner.work_dir) / "architecture.json"}'
         )
 
     @staticmethod

@@ -41,8 +41,8 @@ class TemperatureHook(Hook):
 class OptimizerStateResetHook(Hook):
     """Forget an optimiser's moments where its phase begins (method section 2).
 
-    At the start of each architecture phase that of the architecture parameters, at the start of each
-    weight phase that of the weights.
+    At the start of each architecture phase that of the architecture parameters, at the start of
+    each weight phase that of the weights.
 
     Example:
         >>> custom_hooks = [dict(type='OptimizerStateResetHook')]
@@ -60,9 +60,9 @@ class OptimizerStateResetHook(Hook):
 class SearchBatchNormHook(Hook):
     """Let the encoder layers normalise by the batch alone in architecture phases.
 
-    There the routings change from step to step, and statistics over past ones describe none of them.
-    Running statistics are neither used nor updated; before the weights train again they are reset.
-    Stem and decoders go on as usual (method section 2).
+    There the routings change from step to step, and statistics over past ones describe none of
+    them. Running statistics are neither used nor updated; before the weights train again they are
+    reset. Stem and decoders go on as usual (method section 2).
 
     Example:
         >>> custom_hooks = [dict(type='SearchBatchNormHook')]

@@ -42,7 +42,8 @@ class SearchOptimWrapperConstructor:
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
         """Build both wrappers for ``model``, a :class:`SearchEncoderDecoder`, wrapped or not."""
         model = getattr(model, 'module', model)
-        arch_params = model.backbone.arch_params
+        backbone: Any = model.backbone
+        arch_params: nn.Parameter = backbone.arch_params
         params = {
             'weights': [p for p in model.parameters() if p is not arch_params],
             'arch_params': [arch_params],

@@ -12,11 +12,11 @@ from mmbmtas.registry import OPTIM_WRAPPER_CONSTRUCTORS
 class SharedLrOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Divide the learning rate of every operation by the number of tasks that share it.
 
-    An operation shared by ``n`` tasks receives the sum of their gradients; at ``1/n`` of the rate it
-    moves as far as one that serves a single task (method section 5). The stem counts as shared by all
-    tasks, which is our reading; decoders serve one task each. The ``weight_decay`` setting is the
-    same everywhere. The authors' public code has no such division; leaving this constructor out of
-    the config gives that.
+    An operation shared by ``n`` tasks receives the sum of their gradients; at ``1/n`` of the rate
+    it moves as far as one that serves a single task (method section 5). The stem counts as shared
+    by all tasks, which is our reading; decoders serve one task each. The ``weight_decay`` setting
+    is the same everywhere. The authors' public code has no such division; leaving this constructor
+    out of the config gives that.
 
     The backbone says what is shared through ``shared_by()``, as :class:`BranchedNetwork` does.
     ``paramwise_cfg`` works as in mmengine, its rates divided likewise.
@@ -29,14 +29,14 @@ class SharedLrOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper for ``model``, a :class:`MultiTaskEncoderDecoder`, wrapped or not."""
-        backbone = getattr(model, 'module', model).backbone
+        backbone: Any = getattr(model, 'module', model).backbone
         self._sharing = {
             parameter: tasks
             for module, tasks in backbone.shared_by()
             for parameter in module.parameters()
         }
         # mmengine visits parameters one by one only if there is something to say of them.
-        self.paramwise_cfg = self.paramwise_cfg or dict(custom_keys={})
+        self.paramwise_cfg: dict[str, Any] = self.paramwise_cfg or dict(custom_keys={})
         return super().__call__(model)
 
     def add_params(

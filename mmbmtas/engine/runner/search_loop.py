@@ -22,9 +22,9 @@ class BranchedSearchLoop(BaseLoop):
     """Train a supernet and its architecture parameters in turn (paper, section 3.2).
 
     The dataset of ``train_dataloader`` is split once, by ``split_seed``, into a weight and an
-    architecture split. An iteration is one batch and all tasks labelled in it, one after another: the
-    weight optimiser steps after each task; the architecture optimiser once, on the gradients of all
-    tasks and of the resource loss. Only the parameters of the phase receive gradients.
+    architecture split. An iteration is one batch and all tasks labelled in it, one after another:
+    the weight optimiser steps after each task; the architecture optimiser once, on the gradients
+    of all tasks and of the resource loss. Only the parameters of the phase receive gradients.
 
     The runner's ``optim_wrapper`` must hold ``weights`` and ``arch_params``
     (:class:`SearchOptimWrapperConstructor`), its model be a :class:`SearchEncoderDecoder`.
@@ -121,7 +121,7 @@ class BranchedSearchLoop(BaseLoop):
         for iteration in range(self._iter, self.max_iters):
             position = self.plan.position(iteration)
             if position.batch == 0 or resumed:
-                loader = self.arch_dataloader if position.phase == 'arch' else self.dataloader
+                loader: Any = self.arch_dataloader if position.phase == 'arch' else self.dataloader
                 loader.sampler.set_epoch(position.epoch)
                 iterator = iter(loader)
                 for _ in range(position.batch):  # a resumed pass goes on where it was

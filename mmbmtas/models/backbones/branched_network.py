@@ -11,10 +11,10 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmbmtas.models.encoders import CONTEXT, Encoder
 from mmbmtas.registry import MODELS, TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture
 
-from ..encoders import CONTEXT, Encoder
 from .pretrained import init_encoder
 
 Features = tuple[Tensor, Tensor]
@@ -39,11 +39,14 @@ class BranchedNetwork(BaseModule):
         ValueError: The tree is for another encoder or has no such task.
 
     Example:
-        >>> tree = BranchedArchitecture.shared(['semseg', 'edge'], {'type': 'MobileNetV2Encoder'}, 18)
+        >>> encoder = {'type': 'MobileNetV2Encoder'}
+        >>> tree = BranchedArchitecture.shared(['semseg', 'edge'], encoder, 18)
         >>> features = BranchedNetwork(tree)(torch.rand(2, 3, 64, 64))
         >>> [tuple(feature.shape) for feature in features['edge']]
         [(2, 24, 16, 16), (2, 128, 4, 4)]
     """
+
+    layers: Any  # a ModuleList of ModuleLists, which torch's annotations cannot say
 
     def __init__(
         self,

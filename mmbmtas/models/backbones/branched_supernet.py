@@ -21,11 +21,11 @@ RoutingMode = Literal['relaxed', 'warmup', 'argmax']
 class BranchedSupernet(BaseModule):
     """A stem and ``L`` layers of ``T`` candidate operations each (paper, section 3.1).
 
-    Shapes: ``L`` layers, ``T`` tasks, ``C = T`` candidates a layer. ``arch_params`` is ``(L, T, C)``.
+    ``L`` layers, ``T`` tasks, ``C = T`` candidates a layer; ``arch_params`` is ``(L, T, C)``.
 
     How a task is routed depends on ``routing_mode`` (:meth:`set_routing_mode`):
 
-    - ``relaxed``: the output of layer ``l`` for task ``t`` is ``sum_c z[l, t, c] * op[l, c](x)`` with
+    - ``relaxed``: the output of layer ``l`` for task ``t`` is ``sum_c z[l, t, c] * op[l, c](x)``
       ``z`` a Gumbel-softmax sample at temperature ``tau`` (Eq. 2), drawn anew in every forward. In
       evaluation the argmax instead.
     - ``warmup``: candidate ``i`` alone serves task ``i``.
@@ -47,6 +47,7 @@ class BranchedSupernet(BaseModule):
     """
 
     arch_params: nn.Parameter
+    layers: Any  # a ModuleList of ModuleLists, which torch's annotations cannot say
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class BranchedSupernet(BaseModule):
         return [p for name, p in self.named_parameters() if name != 'arch_params']
 
     def routing_probs(self) -> Tensor:
-        """Return ``p_A``, ``(L, T, C)``: the probability of each candidate for each task and layer."""
+        """Return ``p_A``, ``(L, T, C)``: how likely each task takes each candidate of a layer."""
         return self.arch_params.softmax(dim=-1)
 
     def routing(self, task: str) -> tuple[int, ...]:
@@ -137,15 +138,17 @@ class BranchedSupernet(BaseModule):
             routing = self.routing(task)
         low_level = x
         for index, (candidates, choice) in enumerate(zip(self.layers, routing, strict=True)):
-            if isinstance(choice, int):
-                x = candidates[choice](x)
-            else:
+            if isinstance(choice, Tensor):
                 x = _mix(candidates, choice, x)
+            else:
+                x = candidates[choice](x)
             if index == self.encoder.low_level_index:
                 low_level = x
         return low_level, x
 
-    def current_architecture(self, source: str | dict[str, Any] | None = None) -> BranchedArchitecture:
+    def current_architecture(
+        self, source: str | dict[str, Any] | None = None
+    ) -> BranchedArchitecture:
         """Return the tree of the most probable candidates (paper, section 3.2)."""
         return BranchedArchitecture.from_arch_params(
             self.arch_params.detach().cpu(),
@@ -167,7 +170,7 @@ class BranchedSupernet(BaseModule):
         self._is_init = True
 
     def get_extra_state(self) -> Tensor:
-        """Return the tasks and the encoder as JSON bytes: what an export needs beside parameters."""
+        """Return tasks and encoder as JSON bytes: what an export needs beside parameters."""
         return encode_json({'tasks': self.tasks, 'encoder': self.encoder.to_config()})
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -178,7 +181,9 @@ class BranchedSupernet(BaseModule):
         """
         found, own = decode_json(state), decode_json(self.get_extra_state())
         if found != own:
-            raise ValueError(f'the checkpoint holds a supernet for {found}, the config one for {own}')
+            raise ValueError(
+                f'the checkpoint holds a supernet for {found}, the config one for {own}'
+            )
 
 
 def _mix(candidates: nn.ModuleList, weights: Tensor, x: Tensor) -> Tensor:
@@ -200,17 +205,14 @@ def copy_supernet_weights(supernet: BranchedSupernet, network: BranchedNetwork) 
         ValueError: The tree is not that of the supernet's routing.
     """
     routings = {task: supernet.routing(task) for task in network.tasks}
-    tree = BranchedArchitecture.from_routing(
-        network.tasks, supernet.encoder.to_config(), routings
-    )
+    tree = BranchedArchitecture.from_routing(network.tasks, supernet.encoder.to_config(), routings)
     if tree != network.architecture:
         raise ValueError(
-            f'the supernet routes as {tree.describe()}, the network is {network.architecture.describe()}'
+            f'the supernet routes as {tree.describe()}, '
+            f'the network is {network.architecture.describe()}'
         )
     network.stem.load_state_dict(supernet.stem.state_dict())
-    for index, (branches, grouping) in enumerate(
-        zip(network.layers, tree.groupings, strict=True)
-    ):
+    for index, (branches, grouping) in enumerate(zip(network.layers, tree.groupings, strict=True)):
         for branch, group in zip(branches, grouping.groups, strict=True):
             norm = network.encoder.last_norm(branch)
             nn.init.ones_(norm.weight)

@@ -9,7 +9,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..encoders import CONTEXT, Encoder
+from mmbmtas.models.encoders import CONTEXT, Encoder
 
 _INIT_KEYS = {'type', 'checkpoint', 'strict', 'map_location'}
 
@@ -66,7 +66,7 @@ def init_encoder(
     weights, unknown = encoder.translate_state_dict(state_dict)
     problems = [f'no place for {key}' for key in unknown]
     problems += _copy('stem.', stem, weights, unused)
-    known = set(f'stem.{key}' for key in stem.state_dict())
+    known = {f'stem.{key}' for key in stem.state_dict()}
     for index, module in copies:
         if encoder.layer_names[index] == CONTEXT:
             continue

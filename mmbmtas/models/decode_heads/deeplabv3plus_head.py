@@ -132,7 +132,7 @@ class DeepLabV3PlusHead(BaseDecodeHead):
         )
         if self.output != 'normals':
             target = target.squeeze(1)
-        losses = self.loss_decode
+        losses: Any = self.loss_decode
         losses = losses if isinstance(losses, nn.ModuleList) else [losses]
         results: dict[str, Tensor] = {}
         for loss in losses:

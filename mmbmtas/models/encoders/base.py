@@ -37,7 +37,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def build_stem(self) -> nn.Module:
-        """Build the part that all tasks share: image ``(N, 3, H, W)`` to the first layer's input."""
+        """Build the part all tasks share: image ``(N, 3, H, W)`` to the first layer's input."""
 
     @abstractmethod
     def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
@@ -49,7 +49,7 @@ class Encoder(ABC):
         """
 
     @abstractmethod
-    def last_norm(self, layer: nn.Module) -> _BatchNorm:
+    def last_norm(self, layer: Any) -> _BatchNorm:
         """Return the normalisation that ends ``layer``: it is without affine in the supernet."""
 
     @abstractmethod

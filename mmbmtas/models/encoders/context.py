@@ -32,7 +32,9 @@ class ContextModule(nn.Module):
     ) -> None:
         super().__init__()
         layers = dict(
-            conv_cfg=None, norm_cfg=norm_cfg or dict(type='BN'), act_cfg=act_cfg or dict(type='ReLU')
+            conv_cfg=None,
+            norm_cfg=norm_cfg or dict(type='BN'),
+            act_cfg=act_cfg or dict(type='ReLU'),
         )
         self.branches = ASPPModule(dilations, in_channels, channels, **layers)
         self.image_pool = nn.Sequential(

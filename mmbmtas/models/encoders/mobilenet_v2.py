@@ -24,8 +24,8 @@ _DILATIONS = ((1, 1), (1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (2, 2))
 class MobileNetV2Encoder(Encoder):
     """MobileNetV2 (17 inverted residuals) and R-ASPP, at output stride 16.
 
-    In the last stage that halves the resolution (6) the first block has stride 1 and dilation 1; all
-    later blocks, through block 17, have dilation 2.
+    In the last stage that halves the resolution (6) the first block has stride 1 and dilation 1;
+    all later blocks, through block 17, have dilation 2.
 
     Args:
         widen_factor: Width multiplier of all channels but R-ASPP's.
@@ -97,7 +97,7 @@ class MobileNetV2Encoder(Encoder):
         block = {key: value for key, value in self.blocks[index].items() if key != 'name'}
         return InvertedResidual(**block, norm_cfg=self.norm_cfg)
 
-    def last_norm(self, layer: nn.Module) -> _BatchNorm:
+    def last_norm(self, layer: Any) -> _BatchNorm:
         """Return the normalisation of the linear bottleneck, or of R-ASPP's projection."""
         return layer.projection.norm if isinstance(layer, ContextModule) else layer.conv[-1].norm
 

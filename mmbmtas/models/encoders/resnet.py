@@ -47,7 +47,9 @@ class ResNetEncoder(Encoder):
         self, depth: int, context_channels: int = 256, norm_cfg: dict | None = None
     ) -> None:
         if depth not in ResNet.arch_settings:
-            raise ValueError(f'depth {depth} of ResNetEncoder: not in {sorted(ResNet.arch_settings)}')
+            raise ValueError(
+                f'depth {depth} of ResNetEncoder: not in {sorted(ResNet.arch_settings)}'
+            )
         self.depth = depth
         self.context_channels = context_channels
         self.norm_cfg = norm_cfg or dict(type='BN')
@@ -107,7 +109,7 @@ class ResNetEncoder(Encoder):
             )
         return self.block(**block, downsample=downsample, norm_cfg=self.norm_cfg)
 
-    def last_norm(self, layer: nn.Module) -> _BatchNorm:
+    def last_norm(self, layer: Any) -> _BatchNorm:
         """Return the normalisation of the block's last convolution, or of ASPP's projection."""
         if isinstance(layer, ContextModule):
             return layer.projection.norm
@@ -125,6 +127,4 @@ class ResNetEncoder(Encoder):
 
     def to_config(self) -> dict[str, Any]:
         """Return the config of this encoder."""
-        return dict(
-            type='ResNetEncoder', depth=self.depth, context_channels=self.context_channels
-        )
+        return dict(type='ResNetEncoder', depth=self.depth, context_channels=self.context_channels)

@@ -16,13 +16,13 @@ class ResourceLoss(nn.Module):
 
     Without a target the loss is ``weight * E``, ``E`` the expected multiply-adds of the encoder
     layers in 10^9. With ``target_madds`` it is ``weight * |E / target - 1|`` with ``E`` and the
-    target those of the whole network: stem, tree and decoders. That form is ours: it lets a user ask
-    for a budget instead of trying values of lambda.
+    target those of the whole network: stem, tree and decoders. That form is ours: it lets a user
+    ask for a budget instead of trying values of lambda.
 
     Args:
         weight: ``lambda``, per 10^9 multiply-adds (or per unit of relative deviation).
-        expectation: ``exact``, or ``recursive`` for the paper's Eq. 6, which overestimates the cost.
-        target_madds: Multiply-adds the whole network should have.
+        expectation: ``exact``, or ``recursive`` for the paper's Eq. 6, which overestimates the
+        cost. target_madds: Multiply-adds the whole network should have.
 
     Raises:
         ValueError: ``expectation`` is neither, or a number is not positive.

@@ -43,16 +43,17 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.backbone = MODELS.build(backbone)
+        self.backbone: Any = MODELS.build(backbone)
         if set(self.backbone.tasks) != set(decode_heads):
             raise ValueError(
                 f'the backbone is for the tasks {list(self.backbone.tasks)}, '
                 f'decode_heads for {list(decode_heads)}: they must be the same'
             )
-        self.decode_heads = nn.ModuleDict(
+        self.decode_heads: Any = nn.ModuleDict(
             {task: MODELS.build(decode_heads[task]) for task in self.backbone.tasks}
         )
-        self.cost_shape = tuple(cost_shape)
+        height, width = cost_shape
+        self.cost_shape = (height, width)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -108,7 +109,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         tasks: Sequence[str],
     ) -> dict[str, Tensor]:
         """Compute the losses of some tasks; without any, a zero that gradients can flow from."""
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for task in tasks:
             head = self.decode_heads[task]
             maps = head(features[task])
@@ -117,8 +118,9 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             else:  # another rank has labels
                 task_losses = {'loss_unlabelled': maps.sum() * 0}
             losses |= {f'{task}.{name}': value for name, value in task_losses.items()}
-        if not losses:
-            return {'loss_unlabelled': sum(context.sum() for _, context in features.values()) * 0}
+        if not losses and features:
+            (_, context), *_ = features.values()
+            return {'loss_unlabelled': context.sum() * 0}
         return losses
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -145,7 +147,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
 
         Args:
             inputs: ``(N, 3, H, W)``.
-            data_samples: Their samples; ``padding`` and ``ori_shape`` of the metainfo say which part
+            data_samples: Their samples; ``padding`` and ``ori_shape`` of the metainfo say which
+            part
                 of an input is the image and how large it was.
 
         Returns:
