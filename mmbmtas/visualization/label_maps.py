@@ -102,9 +102,8 @@ def describe_colours(
     ignored = any(not valid_pixels(task, label).all() for label in maps)
     end = ((IGNORED_COLOUR, 'ignored'),) if ignored else ()
     if task.kind == 'classes':
-        counts = sum(
-            np.bincount(label.ravel().astype(np.int64) & 255, minlength=256) for label in maps
-        )
+        values = np.concatenate([label.ravel() for label in maps]).astype(np.int64) & 255
+        counts = np.bincount(values, minlength=256)
         table = class_table(palette or default_palette(task))
         present = [c for c in np.argsort(-counts, kind='stable') if counts[c] and c != IGNORE_INDEX]
         return Legend(
@@ -137,7 +136,7 @@ def class_table(palette: Sequence[Colour]) -> np.ndarray:
 def valid_pixels(task: Task, label: np.ndarray) -> np.ndarray:
     """Where a map holds a label: not 255, not the zero vector, not 0, by kind, ``(H, W)``."""
     if task.kind in ('classes', 'binary'):
-        return label != IGNORE_INDEX
+        return np.asarray(label != IGNORE_INDEX)
     if task.kind == 'normals':
         return label.any(axis=-1)
     return np.isfinite(label) & (label != 0)

@@ -93,6 +93,7 @@ def sample_columns(
     """Draw every task that a sample has a label or a prediction of.
 
     Truth and prediction of depth and other values share one scale, the truth's where it is there.
+    Values of several channels, which only a task of the user's has, are drawn as their mean.
 
     Args:
         sample: The sample.
@@ -109,9 +110,16 @@ def sample_columns(
     for name in sorted(
         found, key=lambda n: (list(TASKS).index(n) if n in TASKS else len(TASKS), n)
     ):
-        maps = {key: _field_map(sample, f'{key}_{name}') for key in ('gt', 'pred')}
-        maps = {key: label for key, label in maps.items() if label is not None}
+        maps = {
+            key: _field_map(sample, f'{key}_{name}')
+            for key in ('gt', 'pred')
+            if f'{key}_{name}' in sample
+        }
         task = label_task(name, next(iter(maps.values())).dtype.kind == 'f')
+        if task.kind == 'value':
+            maps = {
+                key: label if label.ndim == 2 else label.mean(-1) for key, label in maps.items()
+            }
         palette = _of_task(meta.get('palette'), name)
         limits = None
         if task.kind in ('depth', 'value'):
@@ -149,10 +157,8 @@ def _of_task(by_task: Any, name: str) -> Any:
     return by_task.get(name) if isinstance(by_task, Mapping) else None
 
 
-def _field_map(sample: MultiTaskDataSample, key: str) -> np.ndarray | None:
+def _field_map(sample: MultiTaskDataSample, key: str) -> np.ndarray:
     """A field's data as ``(H, W)``, or ``(H, W, C)`` where it has several channels."""
-    if key not in sample:
-        return None
     data = sample.get(key).data.detach().cpu()
     data = data.float() if data.is_floating_point() else data
     return data.permute(1, 2, 0).squeeze(-1).numpy()

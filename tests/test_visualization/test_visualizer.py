@@ -34,7 +34,7 @@ def make_sample(shape=(24, 32)):
     sample.pred_normals = PixelData(data=torch.randn(3, *shape))
     sample.gt_depth = PixelData(data=torch.rand(1, *shape) + 1)
     sample.pred_depth = PixelData(data=torch.rand(1, *shape).bfloat16() + 5)
-    sample.gt_albedo = PixelData(data=torch.rand(1, *shape))
+    sample.gt_albedo = PixelData(data=torch.rand(2, *shape))
     return sample
 
 

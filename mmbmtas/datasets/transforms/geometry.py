@@ -67,7 +67,7 @@ class ResizeSample(BaseTransform):
 
 def _resize_normals(normals: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Average the valid normals around each new pixel whose nearest old one is valid."""
-    valid = resize_nearest(normals.any(axis=-1).astype(np.uint8), size)
+    valid = resize_nearest(np.any(normals, axis=-1).astype(np.uint8), size)
     resized = mmcv.imresize(normals, size)
     length = np.linalg.norm(resized, axis=-1, keepdims=True)
     return np.where(valid[..., None] != 0, resized / np.maximum(length, 1e-6), np.float32(0))
