@@ -53,7 +53,7 @@ def hit_points(view, solids):
     hit = index >= 0
     rays = np.stack(np.broadcast_arrays(view.u, view.v[:, None], np.float32(-1)))
     points = (rays * depth)[:, hit]
-    _, _, normal = surface(points, index[hit], solids)
+    _, _, normal = surface(points, index[hit].astype(np.intp), solids)
     return hit, points, normal
 
 

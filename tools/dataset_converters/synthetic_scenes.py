@@ -1,6 +1,6 @@
 """Write a data set of synthetic rooms in the layout of PASCAL_MT or NYUD_MT.
 
-About 50 images of 128 x 160 a second on each core. Example:
+Some 40 images of 128 x 160 a second on an idle core. Example:
 
     python tools/dataset_converters/synthetic_scenes.py data/SCENES_PASCAL --layout pascal \
         --train 2000 --val 200 --size 128 160 --jobs 4
@@ -20,7 +20,6 @@ def parse_args() -> argparse.Namespace:
         'human parts, saliency, normals, edges and depth, in the layout of a real release.',
         epilog='Image i of a split depends on the seed, the split and i only (and on the size), '
         'whatever --train, --val and --jobs. Running the same command again writes nothing.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument('out_dir', metavar='OUT_DIR', help='folder to make')
     parser.add_argument(
@@ -29,13 +28,38 @@ def parse_args() -> argparse.Namespace:
         required=True,
         help='pascal: PASCAL_MT (no depth); nyud: NYUD_MT, packaging B (no human parts, saliency)',
     )
-    parser.add_argument('--train', type=int, default=800, metavar='N', help='training images')
-    parser.add_argument('--val', type=int, default=200, metavar='N', help='validation images')
     parser.add_argument(
-        '--size', type=int, nargs=2, default=(128, 160), metavar=('H', 'W'), help='pixels'
+        '--train',
+        type=int,
+        default=800,
+        metavar='N',
+        help='training images, %(default)s by default',
     )
-    parser.add_argument('--seed', type=int, default=0, metavar='S', help='0 or more')
-    parser.add_argument('--jobs', type=int, default=1, metavar='J', help='processes')
+    parser.add_argument(
+        '--val',
+        type=int,
+        default=200,
+        metavar='N',
+        help='validation images, %(default)s by default',
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=(128, 160),
+        metavar=('H', 'W'),
+        help='pixels, 128 160 by default',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, metavar='S', help='0 or more, %(default)s by default'
+    )
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=1,
+        metavar='J',
+        help='processes, %(default)s by default; they change nothing in the files',
+    )
     parser.add_argument(
         '--overwrite', action='store_true', help='replace what is in OUT_DIR (all of it)'
     )

@@ -147,11 +147,14 @@ def _box_depth(o: Array, dx: Array, dy: Array, dz: Array) -> tuple[Array, NDArra
     near: Array = np.array(-FAR)
     far: Array = np.array(FAR)
     for start, d in zip(o, (dx, dy, dz), strict=True):
-        inverse = 1 / (d + TINY)
-        middle = inverse * -start
-        reach = np.abs(inverse)
-        low, high = middle - reach, middle + reach
-        near, far = np.maximum(near, low), np.minimum(far, high)
+        # In place where it can be: fresh arrays cost more than the arithmetic.
+        reach = d + TINY
+        np.divide(1, reach, out=reach)
+        middle = reach * -start
+        np.abs(reach, out=reach)
+        near = np.maximum(near, middle - reach)
+        middle += reach
+        far = np.minimum(far, middle)
     return near, near < far
 
 
@@ -264,7 +267,7 @@ def cast_room(view: View, room: tuple[float, float, float]) -> tuple[Array, NDAr
     return depth, index
 
 
-def surface(points: Array, index: NDArray[np.int32], solids: Solids) -> tuple[Array, Array, Array]:
+def surface(points: Array, index: NDArray[np.intp], solids: Solids) -> tuple[Array, Array, Array]:
     """Local position, local normal and normal of points on solids.
 
     Args:
@@ -276,10 +279,10 @@ def surface(points: Array, index: NDArray[np.int32], solids: Solids) -> tuple[Ar
         Position along the local axes in metres from the solid's centre, outward unit normal along
         the local axes, and the same normal in the solids' coordinates, ``(3, P)`` each.
     """
-    axes = np.ascontiguousarray(solids.axes.reshape(-1, 9).T)[:, index].reshape(3, 3, -1)
-    half = np.ascontiguousarray(solids.half.T)[:, index]
-    offset = np.ascontiguousarray(np.einsum('nij,nj->in', solids.axes, solids.center))
-    local = np.einsum('ijp,jp->ip', axes, points) - offset[:, index]
+    axes = solids.axes.reshape(-1, 9).T.take(index, axis=1).reshape(3, 3, -1)
+    half = solids.half.T.take(index, axis=1)
+    offset = np.einsum('nij,nj->in', solids.axes, solids.center)
+    local = np.einsum('ijp,jp->ip', axes, points) - offset.take(index, axis=1)
     unit = local / half
     kind = solids.kind[index]
     normal = np.zeros_like(local)

@@ -52,7 +52,7 @@ def render(scene: Scene, size: tuple[int, int], rng: Generator) -> Rendering:
     solids = world.seen_from(view)
     depth, index = cast_room(view, scene.room)
     cast(view, solids, depth, index)
-    flat = index.ravel()
+    flat = index.ravel().astype(np.intp)  # numpy would convert it at every look-up
     z = depth.ravel()
     points = np.stack([np.multiply(depth, view.u).ravel(), (depth * view.v[:, None]).ravel(), -z])
     local, local_normal, normal = surface(points, flat, solids)
@@ -91,14 +91,14 @@ def salient_mask(instance: NDArray[np.int32], category: NDArray[np.uint8]) -> ND
     return (score >= 0.6 * best)[instance + 1] & (best > 0)
 
 
-def _gather(scene: Scene, index: NDArray[np.int32]) -> tuple[NDArray, Array]:
+def _gather(scene: Scene, index: NDArray[np.intp]) -> tuple[NDArray, Array]:
     """Pattern, and colour, other colour, scale, gloss, glow as rows ``(9, P)``, of each pixel."""
     rows = [
         (*s.material.color, *s.material.other, s.material.scale, s.material.gloss, s.material.glow)
         for s in scene.solids
     ]
     pattern = np.array([PATTERN_ID[s.material.pattern] for s in scene.solids])
-    return pattern[index], np.ascontiguousarray(np.array(rows, np.float32).T)[:, index]
+    return pattern[index], np.array(rows, np.float32).T.take(index, axis=1)
 
 
 def _texture_coordinates(local: Array, normal: Array) -> tuple[Array, Array]:
@@ -110,7 +110,7 @@ def _texture_coordinates(local: Array, normal: Array) -> tuple[Array, Array]:
 
 
 def _shade(
-    scene: Scene, world: Solids, view: View, points: Array, index: NDArray[np.int32],
+    scene: Scene, world: Solids, view: View, points: Array, index: NDArray[np.intp],
     local: Array, local_normal: Array, normal: Array, depth: Array,
 ) -> Array:  # fmt: skip
     """Linear light that each pixel sees, RGB, ``(3, P)``."""
