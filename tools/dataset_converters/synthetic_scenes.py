@@ -1,6 +1,6 @@
 """Write a data set of synthetic rooms in the layout of PASCAL_MT or NYUD_MT.
 
-Some 40 images of 128 x 160 a second on an idle core. Example:
+Some 30 images of 128 x 160 a second on each core. Example:
 
     python tools/dataset_converters/synthetic_scenes.py data/SCENES_PASCAL --layout pascal \
         --train 2000 --val 200 --size 128 160 --jobs 4
