@@ -11,11 +11,13 @@ from mmbmtas.evaluation.metrics import (
     HeadlineMetric,
     HumanPartsMetric,
     NormalsMetric,
+    OdsF,
     SaliencyMetric,
     SemSegMetric,
     TaskMetric,
 )
 
+_OTHERS: tuple[type[TaskMetric], ...] = (OdsF,)
 _METRICS: tuple[type[TaskMetric], ...] = (
     SemSegMetric,
     HumanPartsMetric,
@@ -31,7 +33,7 @@ HEADLINE_METRICS: dict[str, HeadlineMetric] = {
 """The default number of each task; direction and unit are those its metric class declares."""
 
 DECLARED_METRICS: dict[str, HeadlineMetric] = {
-    headline.key: headline for headline in (metric.headline_of() for metric in _METRICS)
+    metric.headline_of().key: metric.headline_of() for metric in _METRICS + _OTHERS
 }
 """Every number that can stand for a task, by its key in the results."""
 

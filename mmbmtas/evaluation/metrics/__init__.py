@@ -1,6 +1,7 @@
 from mmbmtas.evaluation.metrics.base import HeadlineMetric, TaskMetric
 from mmbmtas.evaluation.metrics.binary_maps import EdgePixelMetric, SaliencyMetric
 from mmbmtas.evaluation.metrics.class_maps import HumanPartsMetric, SemSegMetric
+from mmbmtas.evaluation.metrics.ods_f import OdsF
 from mmbmtas.evaluation.metrics.value_maps import DepthMetric, NormalsMetric
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     'HeadlineMetric',
     'HumanPartsMetric',
     'NormalsMetric',
+    'OdsF',
     'SaliencyMetric',
     'SemSegMetric',
     'TaskMetric',

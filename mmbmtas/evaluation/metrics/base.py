@@ -82,7 +82,7 @@ class TaskMetric(BaseMetric):
 
     def _score_sample(self, sample: dict) -> Any:
         try:
-            label = _to_numpy(sample[f'gt_{self.task}']['data'])
+            label = to_numpy(sample[f'gt_{self.task}']['data'])
             return self.score_image(self._checked_prediction(sample, label.shape), label, sample)
         except ValueError as error:
             raise ValueError(
@@ -92,7 +92,7 @@ class TaskMetric(BaseMetric):
     def _checked_prediction(self, sample: dict, shape: tuple[int, ...]) -> NDArray:
         if f'pred_{self.task}' not in sample:
             raise ValueError('it has a label but no prediction')
-        prediction = _to_numpy(sample[f'pred_{self.task}']['data'])
+        prediction = to_numpy(sample[f'pred_{self.task}']['data'])
         if prediction.shape != shape:
             raise ValueError(f'the prediction is {prediction.shape}, the label {shape}')
         if not np.isfinite(prediction).all():
@@ -119,7 +119,7 @@ class TaskMetric(BaseMetric):
         """Turns the images' counts, in any order, into scores by name."""
 
 
-def _to_numpy(data: Any) -> NDArray:
+def to_numpy(data: Any) -> NDArray:
     """An array of a tensor or an array, on the CPU; bfloat16 widened."""
     if hasattr(data, 'detach'):
         data = data.detach().cpu()

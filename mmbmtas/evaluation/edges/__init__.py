@@ -1,0 +1,24 @@
+from mmbmtas.evaluation.edges.boundaries import label_boundaries, thin
+from mmbmtas.evaluation.edges.nms import suppress_non_maxima
+from mmbmtas.evaluation.edges.scoring import (
+    MAX_DIST,
+    THRESHOLDS,
+    EdgeProtocol,
+    count_matches,
+    edge_scores,
+    evaluation_truth,
+    precision_recall,
+)
+
+__all__ = [
+    'MAX_DIST',
+    'THRESHOLDS',
+    'EdgeProtocol',
+    'count_matches',
+    'edge_scores',
+    'evaluation_truth',
+    'label_boundaries',
+    'precision_recall',
+    'suppress_non_maxima',
+    'thin',
+]

@@ -1,0 +1,134 @@
+"""Boundary F-measure as an mmengine metric."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+from mmengine.dist import is_distributed
+from mmengine.utils import ProgressBar
+from numpy.typing import NDArray
+
+from mmbmtas.evaluation.edges import (
+    MAX_DIST,
+    THRESHOLDS,
+    EdgeProtocol,
+    count_matches,
+    edge_scores,
+    evaluation_truth,
+)
+from mmbmtas.evaluation.functional import quantise
+from mmbmtas.evaluation.metrics.base import TaskMetric, to_numpy
+from mmbmtas.registry import METRICS
+
+_WAITING_PER_JOB = 8
+
+
+@METRICS.register_module()
+class OdsF(TaskMetric):
+    """Boundary F-measure at the split's best threshold: ``edge/odsF``, with ``OIS`` and ``AP``.
+
+    Computed without MATLAB; see :mod:`mmbmtas.evaluation.edges`. About a second an image and
+    core. The truth of ``pascal`` is derived from the sample's ``gt_label_map`` (PASCAL-Context's
+    ``LabelMap``, ``(1, H, W)`` integers at the original size), because it differs from the
+    training label ``gt_edge``; that of ``nyud`` from ``gt_edge`` itself, 255 counting as no edge.
+    Samples without ``gt_edge`` are left out.
+
+    Args:
+        dataset: ``pascal`` or ``nyud``: where the truth comes from, and the tolerance.
+        nms: Whether predictions go through non-maximum suppression.
+        max_dist: Tolerance as a share of the image's diagonal. Default: the data set's.
+        thresholds: Increasing, in 0..1.
+        jobs: Processes that score images beside the network. Default: one a core, but none in
+            distributed evaluation, where each rank scores its own images. 1: none.
+        task: See :class:`TaskMetric`.
+        **kwargs: ``collect_device``, ``collect_dir``.
+
+    Example config::
+
+        dict(type='OdsF', dataset='pascal')
+    """
+
+    default_task = 'edge'
+    headline_name = 'odsF'
+
+    def __init__(
+        self,
+        dataset: str = 'pascal',
+        nms: bool = True,
+        max_dist: float | None = None,
+        thresholds: Sequence[float] = THRESHOLDS,
+        jobs: int | None = None,
+        task: str | None = None,
+        **kwargs,
+    ) -> None:
+        if dataset not in ('pascal', 'nyud'):
+            raise ValueError(f"dataset should be 'pascal' or 'nyud', not {dataset!r}")
+        super().__init__(task, **kwargs)
+        self.dataset = dataset
+        self.protocol = EdgeProtocol(max_dist or MAX_DIST[dataset], nms, tuple(thresholds))
+        self.jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def score_image(
+        self, prediction: NDArray, label: NDArray, sample: dict
+    ) -> NDArray[np.int64] | Future:
+        """Counts of one image at every threshold, perhaps still being computed."""
+        work = (quantise(prediction[0]), self._label_map(label, sample), self.protocol)
+        jobs = self.jobs or (1 if is_distributed() else os.cpu_count() or 1)
+        if jobs == 1:
+            return score_label_map(*work)
+        if self._pool is None:
+            # Not forked: the parent may hold CUDA and threads.
+            context = multiprocessing.get_context('spawn')
+            self._pool = ProcessPoolExecutor(jobs, mp_context=context)
+        waiting = [r for r in self.results if isinstance(r, Future) and not r.done()]
+        if len(waiting) >= _WAITING_PER_JOB * jobs:
+            waiting[0].result()
+        return self._pool.submit(score_label_map, *work)
+
+    def _label_map(self, label: NDArray, sample: dict) -> NDArray:
+        if self.dataset == 'nyud':
+            return label[0] == 1
+        if 'gt_label_map' not in sample:
+            raise ValueError(
+                "dataset='pascal' needs the LabelMap as gt_label_map in the sample; with "
+                "dataset='nyud' the truth is gt_edge"
+            )
+        label_map = to_numpy(sample['gt_label_map']['data'])
+        if label_map.shape != label.shape:
+            raise ValueError(f'gt_label_map is {label_map.shape}, the label {label.shape}')
+        return label_map[0]
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Waits for images still being scored, with a progress bar, then pools."""
+        if self._pool is not None:
+            self.results[:] = _finish(self.results)
+            self._pool.shutdown()
+            self._pool = None
+        return super().evaluate(size)
+
+    def pool_images(self, results: list[NDArray[np.int64]]) -> dict[str, float]:
+        """``odsF``, ``OIS``, ``AP`` in percent; ``ods_threshold``."""
+        return edge_scores(results, self.protocol.thresholds)
+
+
+def score_label_map(
+    prediction: NDArray[np.uint8], label_map: NDArray, protocol: EdgeProtocol
+) -> NDArray[np.int64]:
+    """:func:`count_matches` against the boundaries of a label map ``(H, W)``."""
+    return count_matches(prediction, [evaluation_truth(label_map)], protocol)
+
+
+def _finish(results: list[Any]) -> list[Any]:
+    """The results, those still being computed waited for."""
+    bar = ProgressBar(len(results), file=sys.stderr)
+    finished = []
+    for result in results:
+        finished.append(result.result() if isinstance(result, Future) else result)
+        bar.update()
+    sys.stderr.write('\n')
+    return finished

@@ -1,0 +1,98 @@
+"""Score a folder of edge maps by odsF, OIS and AP, without MATLAB.
+
+Predictions are 8-bit grey PNGs of the images' original size, <id>.png, 255 for certain edges; any
+project can have written them.
+
+    python tools/analysis_tools/eval_edges.py PRED_DIR PASCAL_MT --dataset pascal
+    python tools/analysis_tools/eval_edges.py PRED_DIR NYUD_MT --dataset nyud --jobs 8
+    python tools/analysis_tools/eval_edges.py PRED_DIR BSDS500/data/groundTruth/test --dataset bsds
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+from mmengine.utils import ProgressBar
+from numpy.typing import NDArray
+
+from mmbmtas.evaluation.edges import MAX_DIST, EdgeProtocol, count_matches, edge_scores
+from mmbmtas.evaluation.edges.truths import list_truths, read_image, read_truths, refuse_missing
+
+
+def score_file(
+    prediction_path: Path, truth_path: Path, dataset: str, protocol: EdgeProtocol
+) -> NDArray[np.int64]:
+    """Counts of one image, read from its files."""
+    prediction, truths = read_image(prediction_path), read_truths(truth_path, dataset)
+    if prediction.shape != truths[0].shape:
+        raise ValueError(
+            f'{prediction_path} is {prediction.shape[1]} x {prediction.shape[0]}, '
+            f'{truth_path} {truths[0].shape[1]} x {truths[0].shape[0]}; '
+            'predictions are scored at the original size, without padding'
+        )
+    return count_matches(prediction, truths, protocol)
+
+
+def score_folder(args: argparse.Namespace) -> dict[str, float]:
+    """Scores all images of the split."""
+    truths = list_truths(args.ground_truth, args.dataset, args.split)
+    predictions = {image_id: args.predictions / f'{image_id}.png' for image_id in truths}
+    refuse_missing(predictions.values(), 'prediction')
+    protocol = EdgeProtocol(args.max_dist or MAX_DIST[args.dataset], nms=not args.no_nms)
+    bar = ProgressBar(len(truths), file=sys.stderr)
+    counts = []
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(min(args.jobs, len(truths)), mp_context=context) as pool:
+        pending = [
+            pool.submit(score_file, predictions[i], truths[i], args.dataset, protocol)
+            for i in truths
+        ]
+        try:
+            for done in as_completed(pending):
+                counts.append(done.result())
+                bar.update()
+        except ValueError:
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            sys.stderr.write('\n')
+    return {**edge_scores(counts, protocol.thresholds), 'images': len(counts)}
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('predictions', type=Path, help='folder of <id>.png')
+    parser.add_argument('ground_truth', type=Path, help='root of the data set, or BSDS .mat folder')
+    parser.add_argument('--dataset', choices=sorted(MAX_DIST), required=True)
+    parser.add_argument('--split', default='val', help='list of ids (default: val)')
+    parser.add_argument('--no-nms', action='store_true', help='score the maps as they are')
+    parser.add_argument('--max-dist', type=float, help="tolerance; default: the data set's")
+    parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='processes')
+    parser.add_argument('--json', action='store_true', help='one JSON object on stdout')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Runs the command line."""
+    args = parse_args()
+    try:
+        scores = score_folder(args)
+    except ValueError as error:
+        sys.exit(f'error: {error}')
+    if args.json:
+        print(json.dumps(scores))
+        return
+    for name, value in scores.items():
+        print(f'{name:14}{value:.4f}' if isinstance(value, float) else f'{name:14}{value}')
+
+
+if __name__ == '__main__':
+    main()
