@@ -136,9 +136,9 @@ def class_table(palette: Sequence[Colour]) -> np.ndarray:
 def valid_pixels(task: Task, label: np.ndarray) -> np.ndarray:
     """Where a map holds a label: not 255, not the zero vector, not 0, by kind, ``(H, W)``."""
     if task.kind in ('classes', 'binary'):
-        return np.asarray(label != IGNORE_INDEX)
+        return label != IGNORE_INDEX
     if task.kind == 'normals':
-        return label.any(axis=-1)
+        return np.asarray(label.any(axis=-1))
     return np.isfinite(label) & (label != 0)
 
 

@@ -15,4 +15,8 @@ train_pipeline = [
     dict(type='IgnoreEmptyParts'),
     dict(type='PackMultiTaskInputs'),
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+# The search passes over its two splits in turn: samplers must come to an end.
+train_dataloader = dict(
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(pipeline=train_pipeline),
+)
