@@ -35,3 +35,20 @@ def nyud_root(request, layouts, tmp_path_factory):
 def real_nyud_root(tmp_path_factory):
     """A NYUD_MT folder of real photographs with real depth, of odd sizes."""
     return _load('real_photos').write_real_nyud(tmp_path_factory.mktemp('real_NYUD_MT'))
+
+
+@pytest.fixture(scope='session')
+def toys():
+    """The module that builds small networks and batches."""
+    return _load('toys')
+
+
+@pytest.fixture(scope='session')
+def scenes_roots(tmp_path_factory):
+    """Folders of small synthetic scenes by layout, ``pascal`` and ``nyud``; not to be changed."""
+    from mmbmtas.datasets.scenes import write_scenes
+
+    roots = {name: tmp_path_factory.mktemp('scenes') / name for name in ('pascal', 'nyud')}
+    for name, root in roots.items():
+        write_scenes(root, name, train=12, val=2, size=(64, 80))
+    return roots

@@ -1,0 +1,146 @@
+"""Small networks and batches for the tests of models and engine."""
+
+import copy
+
+import numpy as np
+import torch
+from mmengine.structures import PixelData
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmbmtas.models.backbones import BranchedNetwork, BranchedSupernet
+from mmbmtas.registry import MODELS
+from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures.data_sample import MultiTaskDataSample
+
+MOBILENET = {'type': 'MobileNetV2Encoder', 'widen_factor': 0.25, 'context_channels': 8}
+RESNET = {'type': 'ResNetEncoder', 'depth': 18, 'context_channels': 8}
+CHANNELS = {'MobileNetV2Encoder': [8, 8], 'ResNetEncoder': [64, 8]}
+NUM_LAYERS = {'MobileNetV2Encoder': 18, 'ResNetEncoder': 9}
+SIX = ('semseg', 'human_parts', 'saliency', 'normals', 'edge', 'depth')
+
+_HEADS = {
+    'semseg': (21, 'classes', {'type': 'mmseg.CrossEntropyLoss', 'avg_non_ignore': True}),
+    'human_parts': (7, 'classes', {'type': 'mmseg.CrossEntropyLoss', 'avg_non_ignore': True}),
+    'saliency': (1, 'probability', {'type': 'BalancedBCELoss'}),
+    'normals': (3, 'normals', {'type': 'NormalsL1Loss'}),
+    'edge': (1, 'probability', {'type': 'BalancedBCELoss', 'positive_weight': 0.95}),
+    'depth': (1, 'value', {'type': 'DepthL1Loss'}),
+}
+
+
+def head(task, encoder=MOBILENET):
+    """Config of a narrow decoder; tasks out of the table are classes."""
+    num_classes, output, loss = _HEADS.get(task, _HEADS['human_parts'])
+    return {
+        'type': 'DeepLabV3PlusHead',
+        'in_channels': CHANNELS[encoder['type']],
+        'channels': 8,
+        'low_level_channels': 4,
+        'separable': True,
+        'num_classes': num_classes,
+        'target_key': f'gt_{task}',
+        'output': output,
+        'loss_decode': loss,
+    }
+
+
+def random_tree(tasks, encoder=MOBILENET, seed=0):
+    """A random tree; tasks stay together long enough for branches in the middle."""
+    return BranchedArchitecture.from_routing(
+        tasks, encoder, random_routing(tasks, NUM_LAYERS[encoder['type']], seed)
+    )
+
+
+def random_routing(tasks, num_layers, seed=0):
+    """Candidates of each task in each layer, mostly the same one."""
+    rng = np.random.default_rng(seed)
+    common = rng.integers(len(tasks), size=num_layers)
+    own = rng.integers(len(tasks), size=(len(tasks), num_layers))
+    stray = rng.random((len(tasks), num_layers)) < 0.15
+    return dict(zip(tasks, np.where(stray, own, common).tolist(), strict=True))
+
+
+def route(supernet, routing):
+    """Make a routing the most probable one."""
+    with torch.no_grad():
+        supernet.arch_params.normal_()
+        for task, candidates in routing.items():
+            for layer, candidate in enumerate(candidates):
+                supernet.arch_params[layer, supernet.tasks.index(task), candidate] += 10
+
+
+def randomise(module, seed=0):
+    """Give every parameter and running statistic a value that no initialisation has."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for child in module.modules():
+            if isinstance(child, _BatchNorm):
+                child.running_mean.normal_(0, 0.1, generator=generator)
+                child.running_var.uniform_(0.5, 2, generator=generator)
+                if child.affine:
+                    child.weight.uniform_(0.5, 1.5, generator=generator)
+                    child.bias.normal_(0, 0.1, generator=generator)
+
+
+def supernet(tasks, encoder=MOBILENET, **options):
+    return BranchedSupernet(tasks, encoder, **options)
+
+
+def network(tree, **options):
+    return BranchedNetwork(tree, **options)
+
+
+def branched_config(tasks, encoder=MOBILENET, tree=None, heads=None):
+    """Config of a multi-task network; the tree is random unless given."""
+    tree = tree or random_tree(tasks, encoder)
+    return {
+        'type': 'MultiTaskEncoderDecoder',
+        'backbone': {'type': 'BranchedNetwork', 'architecture': tree.to_dict()},
+        'decode_heads': heads or {task: head(task, encoder) for task in tasks},
+        'cost_shape': (64, 64),
+    }
+
+
+def search_config(tasks, encoder=MOBILENET, heads=None, **resource):
+    """Config of a network to be searched."""
+    return {
+        'type': 'SearchEncoderDecoder',
+        'backbone': {'type': 'BranchedSupernet', 'tasks': list(tasks), 'encoder': encoder},
+        'decode_heads': heads or {task: head(task, encoder) for task in tasks},
+        'resource_loss': {'type': 'ResourceLoss', **resource},
+        'cost_shape': (64, 64),
+    }
+
+
+def build(config):
+    return MODELS.build(copy.deepcopy(config))
+
+
+def label(task, size=(64, 64), seed=0):
+    """A label map with ignored pixels in its first row."""
+    rng = np.random.default_rng(seed)
+    if task == 'normals':
+        values = rng.normal(size=(3, *size))
+        values = (values / np.linalg.norm(values, axis=0)).astype(np.float32)
+    elif task == 'depth':
+        values = rng.uniform(0.7, 10, (1, *size)).astype(np.float32)
+    else:
+        values = rng.integers(_HEADS.get(task, _HEADS['human_parts'])[0] + 1, size=(1, *size))
+        values = np.minimum(values, 1 if task in ('saliency', 'edge') else 6)
+    values[:, 0] = 0 if task in ('normals', 'depth') else 255
+    return torch.from_numpy(values)
+
+
+def sample(tasks, size=(64, 64), seed=0, **metainfo):
+    """A data sample with labels of some tasks."""
+    result = MultiTaskDataSample(metainfo={'img_shape': size, 'ori_shape': size, **metainfo})
+    for task in tasks:
+        result.set_data({f'gt_{task}': PixelData(data=label(task, size, seed))})
+    return result
+
+
+def batch(tasks, size=(64, 64), count=2, seed=0):
+    """Images and their samples."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 3, *size, generator=generator)
+    return images, [sample(tasks, size, seed + index) for index in range(count)]
