@@ -106,6 +106,7 @@ def sample_columns(
     meta = dataset_meta or {}
     keys = sample.keys()
     found = {key.split('_', 1)[1] for key in keys if key.startswith(('gt_', 'pred_'))}
+    found.discard('label_map')  # what edges are derived from, no task
     columns = []
     for name in sorted(
         found, key=lambda n: (list(TASKS).index(n) if n in TASKS else len(TASKS), n)

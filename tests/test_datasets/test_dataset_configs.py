@@ -46,4 +46,6 @@ def test_batches(name, pascal_root, layouts, tmp_path):
     assert (height - top - bottom, width - left - right) == sample.ori_shape
     for task in cfg.tasks:
         assert sample.get(f'gt_{task}').shape == sample.ori_shape
+    # What OdsF derives PASCAL-Context's truth from.
+    assert ('gt_label_map' in sample) == (not name.startswith('nyud'))
     assert len(cfg.val_evaluator) == len(cfg.tasks)

@@ -63,6 +63,9 @@ def test_transform_replaces_the_label_map():
     assert np.array_equal(results['gt_edge'], laplacian_edges(label_map))
     results = DeriveEdges('boundary')({'label_map': label_map})
     assert np.array_equal(results['gt_edge'], boundary_edges(label_map))
+    results = DeriveEdges(keep_label_map=True)({'label_map': label_map})
+    assert results['label_keys'] == ['gt_edge', 'gt_label_map']
+    assert np.array_equal(results['gt_label_map'], label_map)
     assert DeriveEdges()({'img': 0}) == {'img': 0}
 
 

@@ -20,7 +20,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadSampleImage'),
     dict(type='LoadPascalContextLabels'),
-    dict(type='DeriveEdges', method='boundary'),
+    dict(type='DeriveEdges', method='boundary', keep_label_map=True),
     dict(type='PadToSize', divisor=16, pad_labels=False),
     dict(type='IgnoreEmptyParts'),
     dict(type='PackMultiTaskInputs'),

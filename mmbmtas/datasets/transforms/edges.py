@@ -102,23 +102,35 @@ class DeriveEdges(BaseTransform):
     Args:
         method: ``laplacian`` (training label, :func:`laplacian_edges`) or ``boundary`` (truth of
             the evaluation, :func:`boundary_edges`).
+        keep_label_map: Whether to keep the label map as ``gt_label_map``, from which ``OdsF`` of
+            PASCAL-Context derives its truth. For evaluation only: padding would add class 255.
 
     Raises:
         ValueError: If the method is unknown.
     """
 
-    def __init__(self, method: Literal['laplacian', 'boundary'] = 'laplacian') -> None:
+    def __init__(
+        self,
+        method: Literal['laplacian', 'boundary'] = 'laplacian',
+        keep_label_map: bool = False,
+    ) -> None:
         methods = {'laplacian': laplacian_edges, 'boundary': boundary_edges}
         if method not in methods:
             raise ValueError(f"method must be 'laplacian' or 'boundary', got {method!r}")
         self.method = method
+        self.keep_label_map = keep_label_map
         self._derive = methods[method]
 
     def transform(self, results: dict) -> dict:
         """Replace the label map by the edges."""
         if 'label_map' in results:
-            add_label(results, 'edge', self._derive(results.pop('label_map')))
+            label_map = results.pop('label_map')
+            add_label(results, 'edge', self._derive(label_map))
+            if self.keep_label_map:
+                add_label(results, 'label_map', label_map)
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(method={self.method!r})'
+        return (
+            f'{type(self).__name__}(method={self.method!r}, keep_label_map={self.keep_label_map})'
+        )
