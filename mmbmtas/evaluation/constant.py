@@ -1,6 +1,5 @@
 """What a network must beat: the same prediction everywhere, taken from the training labels."""
 
-import copy
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -74,8 +73,8 @@ class ConstantBaseline:
         return unit_vectors(total) if kind == 'normals' else total / pixels
 
     def predict(self, sample: MultiTaskDataSample) -> MultiTaskDataSample:
-        """A shallow copy of a labelled sample whose predictions are the constants."""
-        predicted = copy.copy(sample)
+        """A copy of a labelled sample (sharing its tensors) that predicts the constants."""
+        predicted = sample.new()
         for key, field in sample.items():
             if key.startswith('gt_') and (task := key.removeprefix('gt_')) in self._kinds:
                 constant = torch.from_numpy(self.constant(task))

@@ -216,5 +216,5 @@ def _components(pairs: csr_matrix) -> Iterator[tuple[NDArray[np.intp], NDArray[n
     order = np.argsort(component, kind='stable')
     bounds = np.searchsorted(component[order], np.arange(1, count))
     for nodes in np.split(order, bounds):
-        if nodes[0] < rows <= nodes[-1]:
+        if nodes.size and nodes[0] < rows <= nodes[-1]:
             yield nodes[nodes < rows], nodes[nodes >= rows] - rows
