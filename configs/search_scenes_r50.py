@@ -13,21 +13,21 @@ _base_ = [
 pretrained = None
 total_batch_size = 8  # over all ranks
 cost_shape = (128, 160)  # the retraining size
-weight_iters = 150
+weight_iters = 100
 
 model = dict(
     type='SearchEncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='BranchedSupernet', tasks=_base_.tasks, encoder=_base_.encoder),
     decode_heads=_base_.decode_heads,
-    resource_loss=dict(type='ResourceLoss', weight=0.5),
+    resource_loss=dict(type='ResourceLoss', weight=1e4),
     cost_shape=cost_shape,
 )
 optim_wrapper = dict(
     weights=dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3)),
     arch_params=dict(optimizer=dict(lr=0.1)),
 )
-train_cfg = dict(weight_iters=weight_iters, warmup_iters=30, arch_fraction=0.5)
+train_cfg = dict(weight_iters=weight_iters, warmup_iters=20, arch_fraction=0.7)
 param_scheduler = dict(weights=[], arch_params=[])
 default_hooks = dict(
     logger=dict(interval=10),

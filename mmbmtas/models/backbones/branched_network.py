@@ -59,7 +59,7 @@ class BranchedNetwork(BaseModule):
         super().__init__(init_cfg)
         tree = as_architecture(architecture)
         self.encoder: Encoder = build_encoder(encoder or tree.encoder)
-        check_fits(tree, self.encoder)
+        check_fits(tree, self.encoder, _name(architecture))
         self.task = task
         tree = replace(tree, encoder=self.encoder.to_config())
         self.architecture = tree if task is None else tree.for_tasks([task])
@@ -159,8 +159,15 @@ def build_encoder(cfg: dict[str, Any] | Encoder) -> Encoder:
     return cfg if isinstance(cfg, Encoder) else TASK_UTILS.build(dict(cfg))
 
 
-def check_fits(architecture: BranchedArchitecture, encoder: Encoder) -> None:
-    """Check that a tree was made for an encoder.
+def _name(architecture: Any) -> str:
+    """Name a tree in messages: by its file, if it was read from one."""
+    return str(architecture) if isinstance(architecture, str | PathLike) else 'the architecture'
+
+
+def check_fits(
+    architecture: BranchedArchitecture, encoder: Encoder, name: str = 'the architecture'
+) -> None:
+    """Check that a tree was made for an encoder; ``name`` is what messages call the tree.
 
     Raises:
         ValueError: It was made for another.
@@ -168,7 +175,7 @@ def check_fits(architecture: BranchedArchitecture, encoder: Encoder) -> None:
     own, given = build_encoder(architecture.encoder).to_config(), encoder.to_config()
     if own != given or architecture.num_layers != encoder.num_layers:
         raise ValueError(
-            f'the architecture is for {own} with {architecture.num_layers} layers, '
+            f'{name} is for {own} with {architecture.num_layers} layers, '
             f'the config asks for {given} with {encoder.num_layers}'
         )
 

@@ -133,15 +133,12 @@ class BranchedSupernet(BaseModule):
     def encode(self, x: Tensor, task: str) -> Features:
         """Send the stem's output through all layers as ``task`` is routed."""
         if self.routing_mode == 'relaxed' and self.training:
-            routing: Sequence[Tensor] | Sequence[int] = self.sample_routing(task).unbind()
+            routing: Sequence[int | Tensor] = self.sample_routing(task).unbind()
         else:
             routing = self.routing(task)
         low_level = x
         for index, (candidates, choice) in enumerate(zip(self.layers, routing, strict=True)):
-            if isinstance(choice, Tensor):
-                x = _mix(candidates, choice, x)
-            else:
-                x = candidates[choice](x)
+            x = _run_layer(candidates, choice, x)
             if index == self.encoder.low_level_index:
                 low_level = x
         return low_level, x
@@ -186,10 +183,12 @@ class BranchedSupernet(BaseModule):
             )
 
 
-def _mix(candidates: nn.ModuleList, weights: Tensor, x: Tensor) -> Tensor:
-    """Sum the candidates' outputs, weighted by ``weights`` ``(C,)``."""
-    output = weights[0] * candidates[0](x)
-    for weight, candidate in zip(weights[1:], candidates[1:], strict=True):
+def _run_layer(candidates: nn.ModuleList, routing: int | Tensor, x: Tensor) -> Tensor:
+    """Run one candidate, or sum the outputs of all weighted by ``routing`` ``(C,)``."""
+    if isinstance(routing, int):
+        return candidates[routing](x)
+    output = routing[0] * candidates[0](x)
+    for weight, candidate in zip(routing[1:], candidates[1:], strict=True):
         output = output + weight * candidate(x)
     return output
 

@@ -34,9 +34,16 @@ def _mean_over(values: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
     """Sum ``values`` where ``valid``, weighted, and divide by the number of valid pixels."""
     if weight is not None:
         values = values * weight
-    # `where`, not a product: an invalid pixel may hold an infinite value.
-    total = torch.where(valid, values, values.new_zeros(())).sum()
-    return total / valid.sum().clamp(min=1)
+    return _keep(values, valid).sum() / valid.sum().clamp(min=1)
+
+
+def _keep(values: Tensor, valid: Tensor) -> Tensor:
+    """Replace values that are not ``valid`` by 0, and their gradient too.
+
+    An invalid pixel may hold NaN or infinity, so a product won't do; and the loss must be computed
+    from such a replacement, else the gradient is 0 times NaN.
+    """
+    return torch.where(valid, values, values.new_zeros(()))
 
 
 @MODELS.register_module()
@@ -70,8 +77,8 @@ class BalancedBCELoss(TaskLoss):
         self, pred: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
     ) -> Tensor:
         """Compare logits ``(N, 1, H, W)`` with labels 0, 1, ``ignore_index`` ``(N, H, W)``."""
-        logits = pred.squeeze(1)
         valid = target != ignore_index
+        logits = _keep(pred.squeeze(1), valid)
         positive = (target == 1).to(logits)
         if self.positive_weight is None:
             negatives = ((target == 0) & valid).sum()
@@ -103,6 +110,7 @@ class NormalsL1Loss(TaskLoss):
     ) -> Tensor:
         """Compare ``(N, 3, H, W)`` with unit vectors ``(N, 3, H, W)``; zero vectors are ignored."""
         valid = (target != 0).any(dim=1)
+        pred = _keep(pred, valid[:, None])
         distance = (F.normalize(pred, dim=1) - target).abs().sum(dim=1)
         return self.loss_weight * _mean_over(distance, valid, weight)
 
@@ -123,4 +131,6 @@ class DepthL1Loss(TaskLoss):
         self, pred: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
     ) -> Tensor:
         """Compare ``(N, 1, H, W)`` with metres ``(N, H, W)``; a depth of 0 is ignored."""
-        return self.loss_weight * _mean_over((pred.squeeze(1) - target).abs(), target > 0, weight)
+        valid = target > 0
+        error = (_keep(pred.squeeze(1), valid) - _keep(target, valid)).abs()
+        return self.loss_weight * _mean_over(error, valid, weight)
