@@ -1,10 +1,13 @@
 """The search: weights and architecture parameters in turn, on two splits of the training images."""
 
 import copy
+import itertools
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
@@ -38,7 +41,7 @@ class BranchedSearchLoop(BaseLoop):
         split_seed: Seed of the split.
 
     Raises:
-        ValueError: A split is smaller than a batch, or an argument is out of range.
+        ValueError: There are fewer than two training images, or an argument is out of range.
 
     Example:
         >>> train_cfg = dict(type='BranchedSearchLoop', weight_iters=40000, warmup_iters=2000)
@@ -189,15 +192,20 @@ def split_dataset(dataset: Any, arch_fraction: float, seed: int) -> tuple[Subset
 
     Args:
         dataset: The training images.
-        arch_fraction: Share of the second split; its size is rounded to the nearest integer.
+        arch_fraction: Share of the second split, rounded to whole images.
         seed: Seed of the permutation; every rank must use the same.
 
     Returns:
-        The weight split and the architecture split, disjoint and exhaustive.
+        The weight split and the architecture split, disjoint and exhaustive, neither empty.
+
+    Raises:
+        ValueError: There are fewer than two images.
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(dataset), generator=generator).tolist()
-    cut = len(order) - round(arch_fraction * len(order))
+    if len(order) < 2:
+        raise ValueError(f'{len(order)} training images cannot be split: expected at least 2')
+    cut = len(order) - min(max(round(arch_fraction * len(order)), 1), len(order) - 1)
     splits = Subset(dataset, order[:cut]), Subset(dataset, order[cut:])
     for split in splits:
         if hasattr(dataset, 'metainfo'):
@@ -214,19 +222,23 @@ def _build_dataset(cfg: Any) -> Any:
 
 
 def _build_loader(runner: Runner, cfg: dict[str, Any], split: Subset) -> DataLoader:
-    """Build the loader of one split, whole batches only."""
+    """Build the loader of one split, whole batches only; too small a split repeats its images."""
     cfg = copy.deepcopy({key: value for key, value in cfg.items() if key != 'dataset'})
-    loader = runner.build_dataloader(
+    batch = cfg['batch_size'] * get_world_size()
+    if 0 < len(split) < batch:
+        print_log(
+            f'A split has {len(split)} training images, fewer than the {batch} of a batch: they '
+            'repeat within it. A smaller total_batch_size, another arch_fraction or more images '
+            'would avoid that.',
+            logger='current',
+            level=logging.WARNING,
+        )
+        split.indices = [*itertools.islice(itertools.cycle(split.indices), batch)]
+    return runner.build_dataloader(
         {**cfg, 'dataset': split, 'drop_last': True},
         seed=runner.seed,
         diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )
-    if len(loader) == 0:
-        raise ValueError(
-            f'a split of {len(split)} training images is smaller than a batch of '
-            f'{cfg["batch_size"]} a rank: take a smaller batch or another arch_fraction'
-        )
-    return loader
 
 
 def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
