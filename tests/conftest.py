@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import mmbmtas  # noqa: F401  (what the stack needs, before any test imports torchvision)
+
 
 def _load(name):
     spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f'{name}.py')

@@ -21,10 +21,10 @@ SIX = ('semseg', 'human_parts', 'saliency', 'normals', 'edge', 'depth')
 _HEADS = {
     'semseg': (21, 'classes', {'type': 'mmseg.CrossEntropyLoss', 'avg_non_ignore': True}),
     'human_parts': (7, 'classes', {'type': 'mmseg.CrossEntropyLoss', 'avg_non_ignore': True}),
-    'saliency': (1, 'probability', {'type': 'BalancedBCELoss'}),
-    'normals': (3, 'normals', {'type': 'NormalsL1Loss'}),
-    'edge': (1, 'probability', {'type': 'BalancedBCELoss', 'positive_weight': 0.95}),
-    'depth': (1, 'value', {'type': 'DepthL1Loss'}),
+    'saliency': (1, 'probability', {'type': 'mmbmtas.BalancedBCELoss'}),
+    'normals': (3, 'normals', {'type': 'mmbmtas.NormalsL1Loss'}),
+    'edge': (1, 'probability', {'type': 'mmbmtas.BalancedBCELoss', 'positive_weight': 0.95}),
+    'depth': (1, 'value', {'type': 'mmbmtas.DepthL1Loss'}),
 }
 
 
