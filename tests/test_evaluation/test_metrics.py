@@ -96,6 +96,7 @@ def test_samples_without_the_label_are_left_out_yet_counted():
     metric = SemSegMetric(5)
     metric.process(None, [other.to_dict(), full.to_dict()])
     assert len(metric.results) == 2
+    assert None not in metric.results  # mmengine would drop it.
 
 
 def test_no_label_at_all_is_nan():

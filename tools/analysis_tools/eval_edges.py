@@ -10,10 +10,11 @@ project can have written them.
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
@@ -38,29 +39,35 @@ def score_file(
     return count_matches(prediction, truths, protocol)
 
 
+def score_all(tasks: list[tuple], jobs: int) -> Iterator[NDArray[np.int64]]:
+    """Counts of all images, as they come; in this process where one is enough."""
+    jobs = min(jobs, len(tasks))
+    if jobs <= 1:
+        yield from starmap(score_file, tasks)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        try:
+            for done in as_completed([pool.submit(score_file, *task) for task in tasks]):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def score_folder(args: argparse.Namespace) -> dict[str, float]:
     """Scores all images of the split."""
     truths = list_truths(args.ground_truth, args.dataset, args.split)
     predictions = {image_id: args.predictions / f'{image_id}.png' for image_id in truths}
     refuse_missing(predictions.values(), 'prediction')
     protocol = EdgeProtocol(args.max_dist or MAX_DIST[args.dataset], nms=not args.no_nms)
-    bar = ProgressBar(len(truths), file=sys.stderr)
+    tasks = [(predictions[i], truths[i], args.dataset, protocol) for i in truths]
+    bar = ProgressBar(len(tasks), file=sys.stderr)
     counts = []
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(min(args.jobs, len(truths)), mp_context=context) as pool:
-        pending = [
-            pool.submit(score_file, predictions[i], truths[i], args.dataset, protocol)
-            for i in truths
-        ]
-        try:
-            for done in as_completed(pending):
-                counts.append(done.result())
-                bar.update()
-        except ValueError:
-            pool.shutdown(cancel_futures=True)
-            raise
-        finally:
-            sys.stderr.write('\n')
+    try:
+        for count in score_all(tasks, args.jobs):
+            counts.append(count)
+            bar.update()
+    finally:
+        sys.stderr.write('\n')
     return {**edge_scores(counts, protocol.thresholds), 'images': len(counts)}
 
 

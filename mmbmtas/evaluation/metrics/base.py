@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,7 +32,8 @@ class TaskMetric(BaseMetric):
     A subclass declares once what its headline number is (``headline_name``, ``lower_is_better``,
     ``unit``), turns an image into counts in :meth:`score_image` and pools them in
     :meth:`pool_images`. Images without a label of the task are left out. Every image leaves
-    exactly one entry in ``results``, a left-out one too: mmengine gathers ranks by position.
+    exactly one entry in ``results``, a list of its counts or an empty one: mmengine finds the
+    samples that a rank was padded with by position, after dropping entries that are None.
 
     Args:
         task: Task whose ``gt_<task>`` and ``pred_<task>`` are read; also the results' prefix.
@@ -78,7 +80,7 @@ class TaskMetric(BaseMetric):
         """
         for sample in data_samples:
             has_label = f'gt_{self.task}' in sample
-            self.results.append(self._score_sample(sample) if has_label else None)
+            self.results.append([self._score_sample(sample)] if has_label else [])
 
     def _score_sample(self, sample: dict) -> Any:
         try:
@@ -102,7 +104,7 @@ class TaskMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Pools the images that had a label."""
-        return self.pool_images([result for result in results if result is not None])
+        return self.pool_images(list(chain.from_iterable(results)))
 
     @abstractmethod
     def score_image(self, prediction: NDArray, label: NDArray, sample: dict) -> Any:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any
+from itertools import chain
 
 import numpy as np
 from mmengine.dist import is_distributed
@@ -85,7 +85,8 @@ class OdsF(TaskMetric):
             # Not forked: the parent may hold CUDA and threads.
             context = multiprocessing.get_context('spawn')
             self._pool = ProcessPoolExecutor(jobs, mp_context=context)
-        waiting = [r for r in self.results if isinstance(r, Future) and not r.done()]
+        scored = chain.from_iterable(self.results)
+        waiting = [r for r in scored if isinstance(r, Future) and not r.done()]
         if len(waiting) >= _WAITING_PER_JOB * jobs:
             waiting[0].result()
         return self._pool.submit(score_label_map, *work)
@@ -123,12 +124,12 @@ def score_label_map(
     return count_matches(prediction, [evaluation_truth(label_map)], protocol)
 
 
-def _finish(results: list[Any]) -> list[Any]:
+def _finish(results: list[list]) -> list[list]:
     """The results, those still being computed waited for."""
     bar = ProgressBar(len(results), file=sys.stderr)
     finished = []
-    for result in results:
-        finished.append(result.result() if isinstance(result, Future) else result)
+    for entry in results:
+        finished.append([r.result() if isinstance(r, Future) else r for r in entry])
         bar.update()
     sys.stderr.write('\n')
     return finished
