@@ -2,7 +2,7 @@
 #
 #   python tools/train.py configs/branched_scenes.py \
 #       --cfg-options architecture=work_dirs/search_scenes/architecture.json
-#   python tools/test.py configs/branched_scenes.py work_dirs/branched_scenes/iter_2000.pth \
+#   python tools/test.py configs/branched_scenes.py work_dirs/branched_scenes/iter_700.pth \
 #       --cfg-options architecture=work_dirs/search_scenes/architecture.json
 #
 # The narrow network of search_scenes.py, trained at full size.
@@ -10,7 +10,6 @@ _base_ = [
     './_base_/models/mobilenet_v2_scenes.py',
     './_base_/datasets/scenes.py',
     './_base_/schedules/scenes.py',
-    './_base_/default_runtime.py',
 ]
 
 architecture = 'configs/architectures/scenes.json'  # override it with what a search has written

@@ -3,13 +3,12 @@
 #   python tools/train.py configs/branched_scenes_r50.py \
 #       --cfg-options architecture=work_dirs/search_scenes_r50/architecture.json
 #   python tools/test.py configs/branched_scenes_r50.py \
-#       work_dirs/branched_scenes_r50/iter_2000.pth \
+#       work_dirs/branched_scenes_r50/iter_700.pth \
 #       --cfg-options architecture=work_dirs/search_scenes_r50/architecture.json
 _base_ = [
     './_base_/models/resnet50_pascal_context.py',
     './_base_/datasets/scenes.py',
     './_base_/schedules/scenes.py',
-    './_base_/default_runtime.py',
 ]
 
 architecture = 'configs/architectures/scenes_r50.json'  # override it with what a search has written
