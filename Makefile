@@ -13,20 +13,26 @@ PY := .venv/bin/python
 READY := .venv/.ready
 REQUIREMENTS := $(wildcard requirements/*.txt)
 
-export OMP_NUM_THREADS ?= 1
-
-.PHONY: demo test test-slow check lint clean
+.PHONY: demo test test-fast test-slow check lint clean
 
 demo: $(READY)
 	$(PY) tools/demo.py --out out/demo $(DEMO_ARGS)
 
+# The tests run even when a check fails.
 test: $(READY)
-	$(PY) -m pytest -n $(JOBS) -m 'not slow' $(PYTEST_ARGS)
+	status=0; $(MAKE) --no-print-directory lint || status=1; \
+	$(MAKE) --no-print-directory test-fast || status=1; exit $$status
+
+check: test
+
+# Many test processes on few cores: one thread each.
+test-fast test-slow: export OMP_NUM_THREADS ?= 1
+
+test-fast: $(READY)
+	$(PY) -m pytest -n $(JOBS) -m 'not slow and not gpu' $(PYTEST_ARGS)
 
 test-slow: $(READY)
 	$(PY) -m pytest -m slow $(PYTEST_ARGS)
-
-check: lint test
 
 lint: $(READY)
 	$(PY) -m ruff check .

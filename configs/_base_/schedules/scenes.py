@@ -3,7 +3,7 @@
 # learn at 1/n of the rate.
 _base_ = '../default_runtime.py'
 
-max_iters = 700
+max_iters = 600
 
 optim_wrapper = dict(
     type='OptimWrapper',

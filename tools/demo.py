@@ -1,0 +1,168 @@
+"""Show the whole method on a small data set: search a tree, retrain it, test it, sum it up.
+
+Renders synthetic scenes in the layout of PASCAL-Context, searches a branched network for five tasks
+(configs/search_scenes.py), retrains the tree (configs/branched_scenes.py) and tests it on held-out
+images. Leaves architecture.json, tree.png, predictions/, summary.md and summary.json in the folder
+--out, and everything else in its folder work/. Each step prints the command that does it alone.
+"""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+from mmbmtas.engine import launch
+from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.stages import Stages, write_json, written_beside
+from mmbmtas.engine.summary import format_summary, score_constants, summarise
+
+ROOT = Path(__file__).resolve().parents[1]
+if Path.cwd() == ROOT:
+    ROOT = Path()  # for shorter command lines
+SEARCH = ROOT / 'configs/search_scenes.py'
+BRANCHED = ROOT / 'configs/branched_scenes.py'
+
+FULL: dict[str, Any] = {'train': 400, 'val': 100, 'sheets': 6, 'search': [], 'retrain': []}
+"""Numbers of images and of sheets drawn; overrides of the two configs."""
+
+SHORT: dict[str, Any] = {
+    'train': 100,
+    'val': 24,
+    'sheets': 3,
+    'search': ['weight_iters=30', 'train_cfg.warmup_iters=10'],
+    'retrain': ['max_iters=60'],
+}
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='Interrupted, the same command continues. OMP_NUM_THREADS sets the number of '
+        'threads (at most 4 by default).',
+    )
+    parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder of the results')
+    parser.add_argument(
+        '--short', action='store_true', help='few images and steps: all outputs, poor predictions'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the images and of both trainings')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='start again, whatever an earlier demo has left'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the stages that are not done yet."""
+    args = parse_args()
+    # A polite kill ends the running stage as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    settings = {'seed': args.seed, **(SHORT if args.short else FULL)}
+    stages = Stages(args.out / 'work', settings, args.overwrite)
+    demo = Demo(args.out, stages, settings)
+    for name in ('render', 'search', 'retrain', 'test', 'summarise'):
+        stages.run(name, getattr(demo, name))
+    print((args.out / 'summary.md').read_text())
+    print(f'All of it is in {args.out}: architecture.json, tree.png, predictions/, summary.md')
+
+
+class Demo:
+    """The stages. Each continues what it finds, and gives its outputs their names at its end."""
+
+    def __init__(self, out: Path, stages: Stages, settings: dict[str, Any]) -> None:
+        self.out, self.work, self.stages, self.settings = out, stages.folder, stages, settings
+        self.data = self.work / 'scenes'
+        self.architecture = out / 'architecture.json'
+        self.results = self.work / 'results.json'
+        self.costs = self.work / 'costs.json'
+
+    def render(self) -> None:
+        """Write the data set."""
+        size = [f'--{split}={self.settings[split]}' for split in ('train', 'val')]
+        options = ['--layout=pascal', *size, f'--seed={self.settings["seed"]}', '--jobs=2']
+        converter = ROOT / 'tools/dataset_converters/synthetic_scenes.py'
+        self.stages.call([converter, self.data, *options, '--overwrite'])
+
+    def search(self) -> None:
+        """Search the tree, and draw it."""
+        work_dir = self.work / 'search'
+        self._train(SEARCH, work_dir, self.settings['search'])
+        found = (work_dir / 'architecture.json').read_text()
+        with written_beside(self.architecture) as path:
+            path.write_text(found)
+        with written_beside(self.out / 'tree.png') as path:
+            plot = ROOT / 'tools/analysis_tools/plot_architecture.py'
+            self.stages.call([plot, self.architecture, '-o', path])
+
+    def retrain(self) -> None:
+        """Train the tree from random weights."""
+        architecture = f'architecture={self.architecture}'
+        self._train(BRANCHED, self.work / 'retrain', [architecture, *self.settings['retrain']])
+
+    def _train(self, config: Path, work_dir: Path, options: list[str]) -> None:
+        options = [f'data_root={self.data}', f'randomness.seed={self.settings["seed"]}', *options]
+        train = ROOT / 'tools/train.py'
+        self.stages.call(
+            [train, config, '--work-dir', work_dir, '--resume', '--cfg-options', *options]
+        )
+
+    def test(self) -> None:
+        """Score the tree on the held-out images, draw some of them, and measure its cost."""
+        tree, data = f'architecture={self.architecture}', f'data_root={self.data}'
+        checkpoint = find_latest_checkpoint(str(self.work / 'retrain'))
+        interval = self.settings['val'] // self.settings['sheets']
+        with written_beside(self.out / 'predictions') as folder:
+            drawing = {'draw': True, 'show_dir': folder, 'interval': interval}
+            options = [f'default_hooks.visualization.{k}={v}' for k, v in drawing.items()]
+            command: list[str | Path] = [ROOT / 'tools/test.py', BRANCHED, str(checkpoint)]
+            command += ['--out', self.results, '--work-dir', self.work / 'test']
+            self.stages.call([*command, '--cfg-options', tree, data, *options])
+        with written_beside(self.costs) as path, path.open('w') as file:
+            get_madds = ROOT / 'tools/analysis_tools/get_madds.py'
+            self.stages.call([get_madds, BRANCHED, '--json', '--cfg-options', tree], file)
+
+    def summarise(self) -> None:
+        """Compare with the constant prediction and with the other networks' costs."""
+        cfg = launch.load_config(self._arguments())
+        headlines, constants = score_constants(cfg)
+        results, costs = (json.loads(p.read_text()) for p in (self.results, self.costs))
+        summary = summarise(headlines, results, constants, costs)
+        with written_beside(self.out / 'summary.md') as path:
+            path.write_text(self._introduction() + format_summary(summary, headlines))
+        write_json(summary, self.out / 'summary.json')
+
+    def _arguments(self) -> argparse.Namespace:
+        """What the tools' command line would say, to read the config as they do."""
+        parser = argparse.ArgumentParser()
+        launch.add_common_arguments(parser)
+        return parser.parse_args([str(BRANCHED), '--cfg-options', f'data_root={self.data}'])
+
+    def _introduction(self) -> str:
+        seconds = self.stages.seconds
+        minutes = sum(seconds.values()) / 60
+        height, width = Config.fromfile(BRANCHED).cost_shape
+        return (
+            f'# Demo on synthetic scenes, seed {self.settings["seed"]}\n\n'
+            f'A branched network for five tasks: searched and trained on {self.settings["train"]} '
+            f'images from random weights, scored on {self.settings["val"]} held-out ones, in '
+            f'{minutes:.1f} minutes ('
+            + ', '.join(f'{name} {value:.0f} s' for name, value in seconds.items())
+            + '). The constant predicts the same everywhere, as the training labels suggest. Costs '
+            f'are for one image of {height} x {width}; only the searched network was trained.\n\n'
+        )
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        try:
+            main()
+        except subprocess.CalledProcessError as error:
+            sys.exit(f'demo: a step failed with status {error.returncode}; its message is above')
+        except KeyboardInterrupt:
+            sys.exit('demo: interrupted; the same command continues')
