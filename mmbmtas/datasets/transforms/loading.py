@@ -91,7 +91,7 @@ class LoadPascalContextLabels(_LoadLabels):
         results = super().transform(results)
         label_map = results.get('label_map')
         if 'gt_normals' in results and label_map is not None:
-            results['gt_normals'] *= NORMALS_VALID[label_map][..., None]
+            results['gt_normals'][~NORMALS_VALID[label_map]] = 0
         if 'edge' not in results['tasks']:
             results.pop('label_map', None)
         return results

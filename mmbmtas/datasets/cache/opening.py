@@ -1,0 +1,92 @@
+"""Find the cache of a dataset and put it into the dataset's pipeline."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .sample_file import SUFFIX
+from .steps import VERSION, LoadCachedSample, step_names
+
+INDEX = 'index.json'
+"""File of a complete cache: its version, dataset type, and the steps of each of its folders."""
+
+_AGAIN = 'run tools/dataset_converters/prepare_dataset.py'
+
+
+def default_cache(data_root: str | Path) -> Path:
+    """Where a dataset's cache lies unless told otherwise: beside it, with ``.cache`` added.
+
+    Args:
+        data_root: Folder of the dataset.
+
+    Example:
+        >>> default_cache('data/PASCAL_MT').as_posix()
+        'data/PASCAL_MT.cache'
+    """
+    root = Path(data_root)
+    return root.with_name(f'{root.name}.cache')
+
+
+def read_index(cache: Path) -> dict[str, Any]:
+    """Read the index of a complete cache.
+
+    Args:
+        cache: The cache's folder.
+
+    Returns:
+        ``version``, ``dataset`` and ``variants`` (folder to names of steps).
+
+    Raises:
+        ValueError: If there is none, or it is of another version.
+    """
+    try:
+        index = json.loads((cache / INDEX).read_text())
+        version, variants = index['version'], dict(index['variants'])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{cache} is no complete cache: {_AGAIN} to make or end it') from error
+    if version != VERSION:
+        raise ValueError(f'{cache} is of version {version}, not {VERSION}: {_AGAIN} again')
+    return {**index, 'variants': variants}
+
+
+def find_variant(cache: Path, transforms: Sequence[Any]) -> LoadCachedSample | None:
+    """Look up the longest run of a pipeline's first steps that a cache stands for.
+
+    Args:
+        cache: The cache's folder.
+        transforms: The pipeline's transforms.
+
+    Returns:
+        What takes their place, or None if the cache has none of them.
+
+    Raises:
+        ValueError: If the cache is incomplete or of another version.
+    """
+    variants = read_index(cache)['variants']
+    steps = step_names(transforms)
+    for length in range(len(steps), 0, -1):
+        for name, cached_steps in variants.items():
+            if cached_steps == steps[:length]:
+                return LoadCachedSample(cache / name, steps[:length])
+    return None
+
+
+def check_holds(folder: Path, ids: Sequence[str]) -> None:
+    """Make sure that samples are in a cache, by one listing.
+
+    Args:
+        folder: The folder of a cache's variant.
+        ids: The samples.
+
+    Raises:
+        ValueError: If any is missing.
+    """
+    present = set(os.listdir(folder)) if folder.is_dir() else set()
+    missing = [img_id for img_id in ids if f'{img_id}{SUFFIX}' not in present]
+    if missing:
+        raise ValueError(
+            f'{folder} lacks {len(missing)} of {len(ids)} samples, {missing[0]} for one: '
+            f'{_AGAIN} again'
+        )

@@ -1,0 +1,146 @@
+"""Which first steps of a pipeline a cache stands for, and the transform that takes their place."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmcv.transforms import BaseTransform
+
+from mmbmtas.datasets.files import read_image
+from mmbmtas.datasets.transforms import (
+    DeriveEdges,
+    LoadNYUDv2Labels,
+    LoadPascalContextLabels,
+    LoadSampleImage,
+    ResizeSample,
+)
+from mmbmtas.datasets.transforms.labels import add_label
+
+from .sample_file import SUFFIX, read_sample
+
+VERSION = 1
+"""Counted up whenever the steps give other samples from the same files, or files change form."""
+
+_LOADERS = (LoadSampleImage, LoadPascalContextLabels, LoadNYUDv2Labels)
+_CHANGES = (ResizeSample, DeriveEdges)
+
+
+def step_names(transforms: Sequence[Any]) -> list[str]:
+    """Name the first steps of a pipeline, those without chance, that a cache may stand for.
+
+    Args:
+        transforms: The pipeline's transforms.
+
+    Returns:
+        For each step, until the first that is of another type, its type and settings.
+
+    Example:
+        >>> step_names([LoadSampleImage(), ResizeSample(0.5), print])
+        ['LoadSampleImage', 'ResizeSample(scale_factor=0.5)']
+    """
+    names = []
+    for transform in transforms:
+        # A subclass may do anything else.
+        if type(transform) in _LOADERS:
+            names.append(type(transform).__name__)
+        elif type(transform) in _CHANGES:
+            names.append(repr(transform))
+        else:
+            break
+    return names
+
+
+def source_marks(data_info: dict[str, Any]) -> dict[str, list[Any]]:
+    """Describe the files of a sample well enough to notice that one was changed.
+
+    Args:
+        data_info: The sample's information, with ``img_path`` and ``label_paths``.
+
+    Returns:
+        For ``img`` and each label: the file with its folder, its size in bytes, and its time of
+        change in whole seconds, which archives and copies preserve.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+    """
+    marks = {}
+    for name, path in {'img': data_info['img_path'], **data_info['label_paths']}.items():
+        status = os.stat(path)
+        folder, file = os.path.split(path)
+        place = f'{os.path.basename(folder)}/{file}'
+        marks[name] = [place, status.st_size, int(status.st_mtime)]
+    return marks
+
+
+class LoadCachedSample(BaseTransform):
+    """Take the outcome of a pipeline's first steps from a cache.
+
+    The image is read from its own file unless the steps change it. Results equal those of the steps
+    in every bit. A dataset puts this transform into its pipeline itself.
+
+    Args:
+        folder: The cache's folder for these steps.
+        steps: Their names, as of :func:`step_names`.
+
+    Raises:
+        FileNotFoundError: If the sample is not in the cache.
+        ValueError: If its file is damaged, or older than the files it was made from.
+    """
+
+    def __init__(self, folder: Path, steps: Sequence[str]) -> None:
+        self.folder = folder
+        self.steps = list(steps)
+
+    def transform(self, results: dict) -> dict:
+        """Fill in the image and the labels."""
+        path = self.folder / f'{results["img_id"]}{SUFFIX}'
+        labels = _label_names(results)
+        header, arrays = read_sample(path, ['img', *labels])
+        self._check_is_fresh(path, header, source_marks(results))
+        results['img'] = arrays['img'] if 'img' in arrays else read_image(results['img_path'])
+        results['ori_shape'] = tuple(header['ori_shape'])
+        results['img_shape'] = results['img'].shape[:2]
+        results.setdefault('label_keys', [])
+        for name in labels:
+            if name in arrays:
+                add_label(results, name, arrays[name])
+        return results
+
+    def _check_is_fresh(self, path: Path, header: dict, marks: dict[str, list[Any]]) -> None:
+        """Whether the file stands for these steps and for the files as they are."""
+        if is_fresh(header, self.steps, marks):
+            return
+        sources = header.get('sources', {})
+        changed = ', '.join(mark[0] for name, mark in marks.items() if sources.get(name) != mark)
+        raise ValueError(
+            f'{path}: this cached sample is stale ({changed or "its format"} changed); run '
+            'tools/dataset_converters/prepare_dataset.py again, or set cache=None in the dataset'
+        )
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(folder={str(self.folder)!r}, steps={self.steps})'
+
+
+def is_fresh(header: dict[str, Any], steps: list[str], marks: dict[str, list[Any]]) -> bool:
+    """Tell whether a cached sample may stand for its files.
+
+    Args:
+        header: The sample file's header.
+        steps: Names of the steps it should stand for.
+        marks: The files as they are, all of them or some.
+    """
+    sources = header.get('sources', {})
+    return (
+        header.get('version') == VERSION
+        and header.get('steps') == steps
+        and all(sources.get(name) == mark for name, mark in marks.items())
+    )
+
+
+def _label_names(results: dict) -> list[str]:
+    """The labels that the steps would add, in their order."""
+    names = [name for name in results['label_paths'] if name != 'label_map']
+    # Edges that are derived come after the labels of files.
+    derived = 'edge' in results['tasks'] and 'label_map' in results['label_paths']
+    return [*names, 'edge', 'label_map'] if derived else names

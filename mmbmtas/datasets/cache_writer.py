@@ -1,0 +1,142 @@
+"""Write the training cache of a dataset: its labels decoded once, for each pipeline in use."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmcv.transforms import BaseTransform
+
+from .base import MultiTaskDataset
+from .cache.opening import INDEX
+from .cache.sample_file import SUFFIX, read_header, write_sample, write_whole
+from .cache.steps import VERSION, is_fresh, source_marks, step_names
+from .nyudv2 import NYUDv2MT
+from .parallel import run_parallel
+from .pascal_context import PascalContextMT
+from .transforms import (
+    DeriveEdges,
+    LoadNYUDv2Labels,
+    LoadPascalContextLabels,
+    LoadSampleImage,
+    ResizeSample,
+)
+
+
+class _Recipe(NamedTuple):
+    """How a dataset is read, and what follows in each variant, of which every split has some."""
+
+    loaders: tuple[BaseTransform, ...]
+    variants: Mapping[str, tuple[BaseTransform, ...]]
+    splits: Mapping[str, tuple[str, ...]]
+
+    def steps(self, variant: str) -> list[str]:
+        return step_names([*self.loaders, *self.variants[variant]])
+
+
+# The first steps of the pipelines in configs/_base_/datasets; a test compares them.
+_RECIPES: dict[type[MultiTaskDataset], _Recipe] = {
+    PascalContextMT: _Recipe(
+        (LoadSampleImage(), LoadPascalContextLabels()),
+        {
+            'train': (DeriveEdges(),),
+            'search': (ResizeSample(0.5), DeriveEdges()),
+            'eval': (DeriveEdges(method='boundary', keep_label_map=True),),
+        },
+        {'train': ('train', 'search'), 'val': ('eval',)},
+    ),
+    NYUDv2MT: _Recipe(
+        (LoadSampleImage(), LoadNYUDv2Labels()),
+        {'full': (), 'search': (ResizeSample(2 / 3),)},
+        {'train': ('full', 'search'), 'val': ('full',)},
+    ),
+}
+
+
+def write_cache(
+    dataset_type: type[MultiTaskDataset], data_root: str | Path, cache: str | Path, jobs: int = 1
+) -> Counter[str]:
+    """Write or complete the cache of a dataset, both splits.
+
+    Files that fit the dataset as it is stay as they are, so that an interrupted run goes on where
+    it stopped, and only what changed is made again. The index, without which the cache is not used,
+    comes last.
+
+    Args:
+        dataset_type: :class:`PascalContextMT` or :class:`NYUDv2MT`.
+        data_root: Folder of the dataset.
+        cache: Folder of the cache; made if missing.
+        jobs: Number of processes.
+
+    Returns:
+        Number of samples ``written``, ``kept`` and ``replaced`` (which were stale).
+
+    Raises:
+        FileNotFoundError: If files of the dataset are missing.
+        ValueError: If one cannot be read.
+
+    Example:
+        >>> write_cache(NYUDv2MT, 'data/NYUD_MT', 'data/NYUD_MT.cache', jobs=4)  # doctest: +SKIP
+        Counter({'written': 2244})
+    """
+    cache, recipe = Path(cache), _RECIPES[dataset_type]
+    index = {
+        'dataset': dataset_type.__name__,
+        'version': VERSION,
+        'variants': {name: recipe.steps(name) for name in recipe.variants},
+    }
+    for name in recipe.variants:
+        (cache / name).mkdir(parents=True, exist_ok=True)
+        for leftover in (cache / name).glob('*.tmp'):
+            leftover.unlink()
+    tasks = [
+        (split, sample)
+        for split in recipe.splits
+        for sample in dataset_type(
+            str(data_root), split, lazy_init=True, cache=None
+        ).load_data_list()
+    ]
+    counts: Counter[str] = Counter()
+    for outcomes in run_parallel(partial(_cache_image, cache, recipe), tasks, jobs):
+        counts.update(outcomes)
+    write_whole(cache / INDEX, json.dumps(index, indent=2).encode() + b'\n')
+    return counts
+
+
+def _cache_image(cache: Path, recipe: _Recipe, task: tuple[str, dict[str, Any]]) -> list[str]:
+    """Write an image's samples that are missing or stale; say what became of each."""
+    split, data_info = task
+    marks = source_marks(data_info)
+    variants = recipe.splits[split]
+    paths = {name: cache / name / f'{data_info["img_id"]}{SUFFIX}' for name in variants}
+    states = {name: _state(paths[name], recipe.steps(name), marks) for name in variants}
+    due = [name for name, state in states.items() if state != 'kept']
+    if due:
+        loaded: dict[str, Any] = dict(data_info)
+        for loader in recipe.loaders:
+            loaded = loader(loaded)
+    for name in due:
+        results = {**loaded, 'label_keys': list(loaded['label_keys'])}
+        for transform in recipe.variants[name]:
+            results = transform(results)
+        arrays = {key.removeprefix('gt_'): results[key] for key in results['label_keys']}
+        if results['img'] is not loaded['img']:
+            arrays['img'] = results['img']
+        info = {'version': VERSION, 'steps': recipe.steps(name), 'sources': marks}
+        info['ori_shape'] = list(results['ori_shape'])
+        write_sample(paths[name], info, arrays)
+    return list(states.values())
+
+
+def _state(path: Path, steps: list[str], marks: dict[str, list[Any]]) -> str:
+    """What is to become of a sample's file: ``kept``, ``replaced`` or ``written``."""
+    try:
+        # A file that is shorter than it should be is found by its size.
+        fresh = is_fresh(read_header(path), steps, marks)
+    except FileNotFoundError:
+        return 'written'
+    except ValueError:
+        return 'replaced'
+    return 'kept' if fresh else 'replaced'

@@ -1,0 +1,69 @@
+"""Work on many files in several processes, with a progress bar."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TypeVar
+
+import cv2
+from mmengine.utils import ProgressBar
+
+T = TypeVar('T')
+R = TypeVar('R')
+
+
+def run_parallel(work: Callable[[T], R], tasks: Sequence[T], jobs: int = 1) -> Iterator[R]:
+    """Do all tasks, in this process or several, with a bar on the standard error.
+
+    An interrupt or an error in one task ends the processes after the task each is at.
+
+    Args:
+        work: What to do with a task; it and its results must be picklable for several processes.
+        tasks: The tasks.
+        jobs: Number of processes.
+
+    Yields:
+        The results in the order in which they are ready.
+
+    Raises:
+        ValueError: If there is less than one process.
+    """
+    if jobs < 1:
+        raise ValueError(f'jobs must be at least 1, got {jobs}')
+    bar = ProgressBar(len(tasks), file=sys.stderr)
+    results = map(work, tasks) if min(jobs, len(tasks)) < 2 else _pooled(work, tasks, jobs)
+    for result in results:
+        bar.update()
+        yield result
+    sys.stderr.write('\n')
+
+
+def _pooled(work: Callable[[T], R], tasks: Sequence[T], jobs: int) -> Iterator[R]:
+    """The results of several processes."""
+    # Unlike multiprocessing.Pool this one tells when the system kills one of its processes.
+    with ProcessPoolExecutor(min(jobs, len(tasks)), initializer=_start_process) as pool:
+        futures = [pool.submit(work, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_process() -> None:
+    """Leave Ctrl-C to the main process and end with it, however it ends; one thread a process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    cv2.setNumThreads(0)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
