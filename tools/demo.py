@@ -35,8 +35,8 @@ SHORT: dict[str, Any] = {
     'train': 100,
     'val': 24,
     'sheets': 3,
-    'search': ['weight_iters=30', 'train_cfg.warmup_iters=10'],
-    'retrain': ['max_iters=60'],
+    'search': ['weight_iters=20', 'train_cfg.warmup_iters=8'],
+    'retrain': ['max_iters=50'],
 }
 
 
