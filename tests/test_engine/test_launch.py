@@ -231,8 +231,8 @@ class TestTestOptions:
     def test_drawing(self):
         cfg = _config(default_hooks={'visualization': {'type': 'V'}}, visualizer={'type': 'W'})
         launch.use_drawing(cfg, show=False, show_dir='pictures', wait_time=2)
-        assert cfg.default_hooks.visualization == {'type': 'V', 'draw': True}
-        assert cfg.visualizer.save_dir == 'pictures'
+        drawing = {'draw': True, 'interval': 1, 'show_dir': 'pictures'}
+        assert cfg.default_hooks.visualization == {'type': 'V', **drawing}
         launch.use_drawing(cfg, show=True, show_dir=None, wait_time=2)
         assert cfg.default_hooks.visualization.wait_time == 2
 

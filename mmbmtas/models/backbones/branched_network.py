@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmbmtas.models.encoders import CONTEXT, Encoder
-from mmbmtas.registry import MODELS, TASK_UTILS
+from mmbmtas.registry import MODELS, SCOPE, TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture
 
 from .pretrained import init_encoder
@@ -155,8 +155,8 @@ def as_architecture(
 
 
 def build_encoder(cfg: dict[str, Any] | Encoder) -> Encoder:
-    """Build an encoder description from its config."""
-    return cfg if isinstance(cfg, Encoder) else TASK_UTILS.build(dict(cfg))
+    """Build an encoder description from its config, whatever the default scope of the config."""
+    return cfg if isinstance(cfg, Encoder) else TASK_UTILS.build({'_scope_': SCOPE, **cfg})
 
 
 def _name(architecture: Any) -> str:

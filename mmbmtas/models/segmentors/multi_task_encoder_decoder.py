@@ -132,7 +132,9 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         total, log_vars = super().parse_losses(losses)
         if not torch.isfinite(total):
             broken = {
-                name: float(value) for name, value in log_vars.items() if not value.isfinite().all()
+                name: float(value.detach())
+                for name, value in log_vars.items()
+                if not value.isfinite().all()
             }
             raise FloatingPointError(
                 f'non-finite loss {broken}: training has diverged or a label is broken; a lower '
@@ -147,9 +149,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
 
         Args:
             inputs: ``(N, 3, H, W)``.
-            data_samples: Their samples; ``padding`` and ``ori_shape`` of the metainfo say which
-            part
-                of an input is the image and how large it was.
+            data_samples: Their samples; ``padding``, ``img_shape`` and ``ori_shape`` of the
+                metainfo say which part of an input is the image and how large it was.
 
         Returns:
             The samples with ``pred_<task>``.
@@ -181,7 +182,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
 def _unpad(logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
     """Cut the padding off a map ``(C, H, W)`` and bring it to the original size."""
     left, top, right, bottom = metainfo.get('padding', (0, 0, 0, 0))
-    height, width = logits.shape[1:]
+    # Smaller than the map where a batch has inputs of several sizes: they are stacked top left.
+    height, width = metainfo.get('img_shape', logits.shape[1:])[:2]
     logits = logits[:, top : height - bottom, left : width - right]
     size = tuple(metainfo.get('ori_shape', logits.shape[1:]))[:2]
     if logits.shape[1:] == size:

@@ -1,0 +1,132 @@
+"""A runner of small searches and retrainings, in this process."""
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from mmbmtas import compat
+
+TASKS = ('semseg', 'normals', 'edge')
+HOOKS = [
+    {'type': 'TemperatureHook', 'start': 5.0, 'end': 0.1},
+    {'type': 'OptimizerStateResetHook'},
+    {'type': 'SearchBatchNormHook'},
+    {'type': 'ArchitectureLoggerHook', 'interval': 4},
+    {'type': 'ArchitectureExportHook'},
+]
+
+
+class RandomImages(torch.utils.data.Dataset):
+    """Noise with labels."""
+
+    def __init__(self, toys, count=10, tasks=TASKS):
+        self.sample, self.count, self.tasks = toys.sample, count, tasks
+        self.metainfo = {'classes': {}}
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        image = torch.randint(256, (3, 32, 32), generator=generator, dtype=torch.uint8)
+        sample = self.sample(self.tasks, (32, 32), seed=index, img_id=index)
+        return {'inputs': image, 'data_samples': sample}
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _scope():
+    """Leave no default scope behind."""
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture(scope='module')
+def make_runner(toys):
+    """Build a runner in a work directory from its model, loop and optimiser."""
+
+    def make(work_dir, model, train_cfg, optim_wrapper, **options):
+        preprocessor = {
+            'type': 'mmengine.ImgDataPreprocessor',
+            'mean': [127.5] * 3,
+            'std': [127.5] * 3,
+            'bgr_to_rgb': True,
+        }
+        hooks = {
+            'checkpoint': {'type': 'CheckpointHook', 'by_epoch': False, 'interval': 5},
+            'logger': {'type': 'LoggerHook', 'interval': 4},
+            **options.pop('default_hooks', {}),
+        }
+        dataset = options.pop('dataset', None) or RandomImages(toys)
+        loader = {
+            'batch_size': 2,
+            'num_workers': 0,
+            'dataset': dataset,
+            'sampler': {'type': 'DefaultSampler', 'shuffle': True},
+        }
+        compat.trust_directory(work_dir)
+        return Runner(
+            model={**model, 'data_preprocessor': preprocessor},
+            work_dir=str(work_dir),
+            train_dataloader=loader,
+            train_cfg=train_cfg,
+            optim_wrapper=optim_wrapper,
+            default_hooks=hooks,
+            randomness={'seed': 0},
+            default_scope='mmbmtas',
+            log_processor={'by_epoch': False},
+            log_level='ERROR',
+            visualizer={
+                'type': 'mmengine.Visualizer',
+                'vis_backends': [{'type': 'LocalVisBackend'}],
+            },
+            experiment_name=f'{work_dir}-{id(loader)}',
+            **options,
+        )
+
+    return make
+
+
+@pytest.fixture(scope='module')
+def search_runner(toys, make_runner):
+    """Build the runner of a small search: 2 of warm-up, 2 passes of 2 + 3 iterations."""
+
+    def make(work_dir, hooks=(), loop=None, model=None, **options):
+        return make_runner(
+            work_dir,
+            model or toys.search_config(TASKS, weight=1.0),
+            {
+                'type': 'BranchedSearchLoop',
+                'weight_iters': 8,
+                'warmup_iters': 2,
+                'arch_fraction': 0.4,
+                **(loop or {}),
+            },
+            options.pop(
+                'optim_wrapper',
+                {
+                    'constructor': 'SearchOptimWrapperConstructor',
+                    'weights': {
+                        'type': 'OptimWrapper',
+                        'optimizer': {'type': 'SGD', 'lr': 0.005, 'momentum': 0.9},
+                    },
+                    'arch_params': {
+                        'type': 'OptimWrapper',
+                        'optimizer': {'type': 'Adam', 'lr': 0.01, 'weight_decay': 5e-5},
+                    },
+                },
+            ),
+            custom_hooks=[*HOOKS, *hooks],
+            default_hooks={'param_scheduler': {'type': 'SearchParamSchedulerHook'}},
+            param_scheduler={
+                'weights': [
+                    {'type': 'PolyLR', 'power': 0.9, 'eta_min': 0, 'by_epoch': False, 'end': 9}
+                ],
+                'arch_params': [],
+            },
+            **options,
+        )
+
+    return make
