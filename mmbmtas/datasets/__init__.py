@@ -1,6 +1,7 @@
 from . import transforms
 from .base import MultiTaskDataset
+from .concat import ConcatDataset
 from .nyudv2 import NYUDv2MT
 from .pascal_context import PascalContextMT
 
-__all__ = ['MultiTaskDataset', 'NYUDv2MT', 'PascalContextMT', 'transforms']
+__all__ = ['ConcatDataset', 'MultiTaskDataset', 'NYUDv2MT', 'PascalContextMT', 'transforms']

@@ -1,13 +1,18 @@
 """What the multi-task datasets share: a split's ids, its tasks, and the check that files exist."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, Compose
+from mmengine.logging import print_log
 
 from mmbmtas.registry import TRANSFORMS
+
+from .cache import check_holds, default_cache, find_variant
 
 _NUM_SHOWN = 5
 
@@ -18,7 +23,8 @@ class MultiTaskDataset(BaseDataset):
     A sample's information is ``img_path``, ``img_id``, ``label_paths`` (label name to path; what
     the dataset's loading transform reads), and ``tasks``. All files are looked for when the dataset
     is opened, their contents are read with the sample. Subclasses name the tasks they have labels
-    for in :attr:`TASKS` and implement :meth:`id_file` and :meth:`sample_files`.
+    for in :attr:`TASKS` and implement :meth:`id_file` and :meth:`sample_files`. A task's label
+    comes from the file of the task's name, unless :attr:`TASK_FILES` names others.
 
     Args:
         data_root: Folder that holds the unpacked dataset.
@@ -33,13 +39,21 @@ class MultiTaskDataset(BaseDataset):
         indices: First ``n`` samples, or positions of the samples, to keep.
         serialize_data: Whether to hold the list of samples as bytes that workers share.
         max_refetch: Number of times a rejected sample is replaced.
+        allow_missing_labels: Whether an image may lack the label files of some tasks, which it then
+            does not count for. How many each task lacks is logged when the dataset is opened.
+        cache: Folder that ``tools/dataset_converters/prepare_dataset.py`` wrote, which then stands
+            for the first steps of the pipeline; samples are the same, to the bit. ``auto`` takes
+            ``<data_root>.cache`` if it is there and serves this pipeline, None none.
 
     Raises:
-        ValueError: If a split or task is unknown, or the list of ids is empty.
-        FileNotFoundError: If the list of ids or any file of the split is missing.
+        ValueError: If a split or task is unknown, the list of ids is empty, no image at all has a
+            label of one of the tasks, or the named cache is incomplete.
+        FileNotFoundError: If the list of ids or any file of the split is missing; with
+            ``allow_missing_labels`` only images must be there.
     """
 
     TASKS: tuple[str, ...] = ()
+    TASK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -53,6 +67,8 @@ class MultiTaskDataset(BaseDataset):
         indices: int | Sequence[int] | None = None,
         serialize_data: bool = True,
         max_refetch: int = 1000,
+        allow_missing_labels: bool = False,
+        cache: str | None = 'auto',
     ) -> None:
         if split not in ('train', 'val'):
             raise ValueError(f"split must be 'train' or 'val', got {split!r}")
@@ -64,6 +80,8 @@ class MultiTaskDataset(BaseDataset):
                 f'tasks of {type(self).__name__} must be distinct names out of '
                 f'{", ".join(self.TASKS)}; got {self.tasks}'
             )
+        self.allow_missing_labels = allow_missing_labels
+        self.cache = cache
         super().__init__(
             data_root=str(data_root),
             data_prefix={},
@@ -76,6 +94,38 @@ class MultiTaskDataset(BaseDataset):
             max_refetch=max_refetch,
         )
         self._metainfo['tasks'] = tuple(self.tasks)
+
+    def full_init(self) -> None:
+        """List the samples, and put the cache in the place of the pipeline's first steps."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if self.cache is None:
+            return
+        folder = default_cache(self.data_root) if self.cache == 'auto' else Path(self.cache)
+        if self.cache == 'auto' and not folder.is_dir():
+            return
+        try:
+            self._use_cache(folder)
+        except ValueError as error:
+            if self.cache != 'auto':
+                raise
+            self._log(f'reads the files of {self.data_root} itself: {error}', logging.WARNING)
+
+    def _use_cache(self, folder: Path) -> None:
+        """Replace the steps that the cache stands for."""
+        transforms: list[Callable] = self.pipeline.transforms
+        cached = find_variant(folder, transforms)
+        if cached is None:
+            if transforms:
+                self._log(f'{folder} holds no samples for the first steps of {transforms}')
+            return
+        check_holds(cached.folder, [self.get_data_info(i)['img_id'] for i in range(len(self))])
+        self.pipeline: Compose = Compose([cached, *transforms[len(cached.steps) :]])
+        self._log(f'takes the {self.split} split from the cache {cached.folder}')
+
+    def _log(self, message: str, level: int = logging.INFO) -> None:
+        print_log(f'{type(self).__name__} {message}', 'current', level)
 
     def id_file(self) -> Path:
         """The text file that lists the split's ids, one a line."""
@@ -100,12 +150,14 @@ class MultiTaskDataset(BaseDataset):
             One dict a sample, as described in the class.
 
         Raises:
-            FileNotFoundError: If any file is missing; names the number and the first few.
-            ValueError: If the list of ids is empty.
+            FileNotFoundError: If a file is missing that must be there; names the number and the
+                first few.
+            ValueError: If the list of ids is empty, or a task has no label at all.
         """
         ids = self.read_ids()
         folders: dict[str, set[str]] = {}
-        samples, missing = [], []
+        samples = []
+        missing: dict[str, list[str]] = {}
         for img_id, files in zip(ids, self.sample_files(ids), strict=True):
             paths = {}
             for name, candidates in files.items():
@@ -113,20 +165,56 @@ class MultiTaskDataset(BaseDataset):
                 if found:
                     paths[name] = os.path.join(self.data_root, found[0])
                 else:
-                    missing.append(' or '.join(candidates))
+                    missing.setdefault(name, []).append(' or '.join(candidates))
             img_path = paths.pop('img', None)
             samples.append(
                 {'img_path': img_path, 'img_id': img_id, 'label_paths': paths, 'tasks': self.tasks}
             )
+        self._refuse_missing(
+            [
+                path
+                for name, paths in missing.items()
+                if name == 'img' or not self.allow_missing_labels
+                for path in paths
+            ]
+        )
         if missing:
-            shown = ''.join(f'\n  {path}' for path in missing[:_NUM_SHOWN])
-            more = f'\n  and {len(missing) - _NUM_SHOWN} more' * (len(missing) > _NUM_SHOWN)
+            self._report_unlabelled(samples)
+        return samples
+
+    def _refuse_missing(self, paths: list[str]) -> None:
+        """Raise where files are missing that must be there."""
+        if paths:
+            shown = ''.join(f'\n  {path}' for path in paths[:_NUM_SHOWN])
+            more = f'\n  and {len(paths) - _NUM_SHOWN} more' * (len(paths) > _NUM_SHOWN)
             raise FileNotFoundError(
-                f'{type(self).__name__}: {len(missing)} files of the {self.split} split are '
+                f'{type(self).__name__}: {len(paths)} files of the {self.split} split are '
                 f'missing under {self.data_root} (tasks: {", ".join(self.tasks)}). '
                 f'Expected:{shown}{more}'
             )
-        return samples
+
+    def _report_unlabelled(self, samples: list[dict[str, Any]]) -> None:
+        """Log how many images lack a label of each task, or raise where all do."""
+        counts = {
+            task: sum(
+                not set(self.TASK_FILES.get(task, (task,))) <= sample['label_paths'].keys()
+                for sample in samples
+            )
+            for task in self.tasks
+        }
+        empty = [task for task, count in counts.items() if count == len(samples)]
+        if empty:
+            raise ValueError(
+                f'{type(self).__name__}: no image of the {self.split} split under '
+                f'{self.data_root} has a label of {", ".join(empty)}: leave it out of '
+                f'tasks={self.tasks}'
+            )
+        shown = ', '.join(f'{task} {count}' for task, count in counts.items() if count)
+        print_log(
+            f'{type(self).__name__}: of {len(samples)} images of the {self.split} split under '
+            f'{self.data_root} some have no label: {shown}',
+            logger='current',
+        )
 
     def read_ids(self) -> list[str]:
         """Read the split's ids.

@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmengine.logging import print_log
@@ -80,6 +81,7 @@ class PascalContextMT(MultiTaskDataset):
     """
 
     TASKS = ('semseg', 'human_parts', 'saliency', 'normals', 'edge')
+    TASK_FILES = MappingProxyType({'normals': ('normals', 'label_map'), 'edge': ('label_map',)})
     METAINFO = {  # noqa: RUF012
         'dataset_type': 'PascalContextMT',
         'classes': {'semseg': VOC_CLASSES, 'human_parts': PART_CLASSES},
@@ -101,11 +103,16 @@ class PascalContextMT(MultiTaskDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """List the split's samples, with ``has_people`` where human parts are a task."""
         samples = super().load_data_list()
+        for sample in samples:
+            if 'label_map' not in sample['label_paths']:
+                # Where normals may be trusted stands in the label map.
+                sample['label_paths'].pop('normals', None)
         if 'human_parts' not in self.tasks:
             return samples
-        classes = self._object_classes(samples)
+        labelled = [s for s in samples if 'human_parts' in s['label_paths']]
+        classes = self._object_classes(labelled)
         for sample in samples:
-            sample['has_people'] = PERSON in classes[sample['img_id']]
+            sample['has_people'] = PERSON in classes.get(sample['img_id'], ())
         if self.tasks == ['human_parts']:
             samples = [sample for sample in samples if sample['has_people']]
         return samples

@@ -44,6 +44,22 @@ def add_common_arguments(parser: ArgumentParser) -> None:
 def load_config(args: Namespace) -> Config:
     """Read the config that a command line names, with its overrides and its work directory.
 
+    Raises:
+        FileNotFoundError: when there is no such config.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    return cfg
+
+
+def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config with overrides.
+
     Overriding ``data_root`` moves all data sets, overriding ``max_iters`` (``weight_iters`` in a
     search) changes the training loop's length and its schedulers', which took these keys' values
     while mmengine read the file.
@@ -51,22 +67,16 @@ def load_config(args: Namespace) -> Config:
     Raises:
         FileNotFoundError: when there is no such config.
     """
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'{args.config} is not a config file: there is no such file')
-    cfg = Config.fromfile(args.config)
-    options = args.cfg_options or {}
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path} is not a config file: there is no such file')
+    cfg = Config.fromfile(path)
+    options = dict(options or {})
     if 'data_root' in options:
         _move_data(cfg, cfg.get('data_root'), options['data_root'])
     for name in ('max_iters', 'weight_iters'):
         if name in options:
             _change_length(cfg, name, options[name])
     cfg.merge_from_dict(options)
-    cfg.launcher = args.launcher
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     return cfg
 
 
@@ -121,9 +131,18 @@ def find_beside_config(path: str, config: str | None) -> str:
 def _move_data(cfg: Config, old: str | None, new: str) -> None:
     """Let every data set that lies at ``old`` lie at ``new``."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset: Any = (cfg.get(name) or {}).get('dataset') or {}
-        if dataset.get('data_root') == old:
-            dataset.data_root = new
+        for dataset in plain_datasets((cfg.get(name) or {}).get('dataset') or {}):
+            if dataset.get('data_root') == old:
+                dataset.data_root = new
+
+
+def plain_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the config of a data set, or of each that wrappers (``ConcatDataset``) hold."""
+    inner = dataset.get('datasets') or [dataset[key] for key in ('dataset',) if key in dataset]
+    for wrapped in inner:
+        yield from plain_datasets(wrapped)
+    if not inner:
+        yield dataset
 
 
 def _change_length(cfg: Config, name: str, iterations: int) -> None:
@@ -195,7 +214,9 @@ def require_checkpoint(path: str) -> str:
 
 
 def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:
-    """Let the visualisation hook draw, on the screen or into a folder.
+    """Let the visualisation hook draw, on the screen or as PNG files into a folder.
+
+    It then draws every sample, unless the config names the hook's ``interval``.
 
     Raises:
         ValueError: when the config has no such hook.
@@ -207,10 +228,11 @@ def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float)
             "dict(type='MultiTaskVisualizationHook')"
         )
     hook.draw = True
+    hook.setdefault('interval', 1)
     if show:
         hook.update(show=True, wait_time=wait_time)
     if show_dir is not None:
-        cfg.visualizer.save_dir = show_dir
+        hook.show_dir = show_dir
 
 
 def use_tta(cfg: Config) -> None:

@@ -43,20 +43,23 @@ def draw_contact_sheet(
     """Draw image, truth and prediction of every task in one sheet.
 
     The image stands left, each task in a column of its own: its name, the truth, the prediction
-    (a row that is left out where no task has one), the legend.
+    (rows that are left out where no task has one), the legend.
 
     Args:
         image: RGB uint8, ``(H, W, 3)``.
         columns: The tasks' pictures.
         title: Printed on top.
-        cell_height: Height of each picture in pixels; their width follows, at least 150.
+        cell_height: Height of each cell in pixels. Its width follows the image's shape within 150
+            pixels and twice the height; beyond them the pictures fill a part of the cell.
 
     Returns:
         The sheet, RGB uint8.
     """
     height, width = image.shape[:2]
-    cell = (max(150, round(cell_height * width / height)), cell_height)
-    rows = ['truth'] + ['prediction'] * any(c.prediction is not None for c in columns)
+    cell = (min(max(150, round(cell_height * width / height)), 2 * cell_height), cell_height)
+    rows = [
+        row for row in ('truth', 'prediction') if any(getattr(c, row) is not None for c in columns)
+    ] or ['truth']
     left = _GAP + _text_width('prediction') + _GAP
     top = _GAP + _LINE * 2 + _GAP
     legend_top = top + len(rows) * (cell[1] + _GAP)
@@ -75,7 +78,7 @@ def draw_contact_sheet(
     for index, column in enumerate(columns, start=1):
         x = left + index * (cell[0] + _GAP)
         draw.text((x, top - _LINE - 4), column.name, _INK, _font(bold=True))
-        for row, picture in enumerate((column.truth, column.prediction)[: len(rows)]):
+        for row, picture in enumerate(getattr(column, name) for name in rows):
             corner = (x, top + row * (cell[1] + _GAP))
             if picture is None:
                 draw.rectangle((*corner, x + cell[0], corner[1] + cell[1]), outline=(220, 220, 220))
@@ -98,12 +101,14 @@ def _text_width(text: str) -> int:
 
 
 def _fit(picture: np.ndarray, cell: tuple[int, int], smooth: bool = False) -> Image.Image:
-    """The picture in a cell's size: thin lines survive shrinking, pixels stay sharp in growing."""
-    shrinks = picture.shape[0] > cell[1]
+    """The picture fit into a cell: thin lines survive shrinking, pixels stay sharp in growing."""
+    height, width = picture.shape[:2]
+    scale = min(cell[0] / width, cell[1] / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     growing = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
-    interpolation = cv2.INTER_AREA if shrinks else growing
+    interpolation = cv2.INTER_AREA if scale < 1 else growing
     return Image.fromarray(
-        cv2.resize(np.ascontiguousarray(picture), cell, interpolation=interpolation)
+        cv2.resize(np.ascontiguousarray(picture), size, interpolation=interpolation)
     )
 
 

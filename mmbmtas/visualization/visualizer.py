@@ -57,7 +57,7 @@ class MultiTaskVisualizer(Visualizer):
         out_file: str | None = None,
         step: int = 0,
     ) -> None:
-        """Draw a sample, and show it, write it to a file, or hand it to the backends.
+        """Draw a sample, and show it, write it to a file, or else hand it to the backends.
 
         Args:
             name: Name of the sheet in the backends, and its title.
@@ -65,9 +65,9 @@ class MultiTaskVisualizer(Visualizer):
             data_sample: Labels and predictions.
             draw_gt: Whether to draw the labels.
             draw_pred: Whether to draw the predictions.
-            show: Whether to open a window; the backends then get nothing.
+            show: Whether to open a window.
             wait_time: Seconds that the window stays open; 0 until a key is pressed.
-            out_file: Image file to write as well.
+            out_file: Image file to write; the backends then get nothing, as in mmseg.
             step: Step that the backends file the sheet under.
         """
         columns = [] if data_sample is None else sample_columns(data_sample, self.dataset_meta)
@@ -81,10 +81,10 @@ class MultiTaskVisualizer(Visualizer):
         sheet = draw_contact_sheet(image, columns, title, self.cell_height)
         if show:
             self.show(sheet, win_name=name, wait_time=wait_time)
-        else:
-            self.add_image(name, sheet, step)
         if out_file is not None:
             mmcv.imwrite(sheet[..., ::-1], out_file)
+        elif not show:
+            self.add_image(name, sheet, step)
 
 
 def sample_columns(

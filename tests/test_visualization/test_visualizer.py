@@ -56,6 +56,25 @@ def test_sheet_holds_all_pictures():
     assert alone.shape[0] < sheet.shape[0] - 100
 
 
+def test_rows_are_those_that_are_there():
+    image = np.full((100, 200, 3), 10, np.uint8)
+    picture = np.full((100, 200, 3), 30, np.uint8)
+    alone = draw_contact_sheet(image, [Column('semseg', None, picture)], cell_height=100)
+    both = draw_contact_sheet(image, [Column('semseg', image, picture)], cell_height=100)
+    assert (alone == 30).all(-1).sum() >= 100 * 200
+    assert alone.shape[0] < both.shape[0] - 100
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1000, 10), (10, 1000), (3, 7)])
+def test_pictures_of_any_shape_are_not_stretched(shape):
+    image = np.full((*shape, 3), 10, np.uint8)
+    sheet = draw_contact_sheet(image, [Column('semseg', image + 10)], cell_height=100)
+    rows, columns = np.nonzero((sheet == 20).all(-1))
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert abs(height - width * shape[0] / shape[1]) <= max(1, shape[0] / shape[1])
+    assert sheet.shape[1] < 1000
+
+
 def test_long_legends_are_cut():
     entries = tuple(((i, i, i), f'a class with a long name {i}') for i in range(60))
     image = np.zeros((50, 50, 3), np.uint8)
@@ -100,9 +119,11 @@ def test_visualizer_writes_to_backends_and_files(tmp_path):
     )
     image = np.zeros((24, 32, 3), np.uint8)
     file = tmp_path / 'new/sheet.png'
-    visualizer.add_datasample('val_photo', image, make_sample(), out_file=str(file), step=7)
+    visualizer.add_datasample('val_photo', image, make_sample(), step=7)
     written = cv2.imread(str(tmp_path / 'vis_data/vis_image/val_photo_7.png'))
+    visualizer.add_datasample('val_photo', image, make_sample(), out_file=str(file), step=9)
     assert np.array_equal(cv2.imread(str(file)), written)
+    assert not (tmp_path / 'vis_data/vis_image/val_photo_9.png').exists()
     less = tmp_path / 'less.png'
     visualizer.add_datasample(
         'val_photo', image, make_sample(), draw_pred=False, out_file=str(less), step=8
@@ -134,7 +155,7 @@ def test_hook_draws_every_nth_sample(current_visualizer, batch_size, interval, d
             hook.after_val_iter(runner, index, batch, samples)
         assert len(current_visualizer) == drawn
     (name, image, _), options = current_visualizer[0]
-    assert name == 'val_photo'
+    assert name == 'val_00000_photo'
     assert image.shape == (24, 32, 3)
     assert options['step'] == 12
 
@@ -147,7 +168,7 @@ def test_hook_is_off_by_default_and_in_training(current_visualizer, tmp_path):
     hook.after_train_iter(runner, 0, batch, {})
     assert not current_visualizer
     hook.after_test_iter(runner, 0, batch, [make_sample()])
-    assert current_visualizer[0][1]['out_file'] == str(tmp_path / 'test_photo.png')
+    assert current_visualizer[0][1]['out_file'] == str(tmp_path / 'test_00000_photo.png')
     with pytest.raises(ValueError, match='interval must be at least 1, got 0'):
         MultiTaskVisualizationHook(interval=0)
 

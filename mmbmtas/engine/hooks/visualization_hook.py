@@ -16,7 +16,7 @@ from mmbmtas.visualization import sample_image, sheet_name
 class MultiTaskVisualizationHook(Hook):
     """Draws every n-th validated or tested sample as a contact sheet of all tasks.
 
-    Sheets go to the visualizer's backends and, with ``show_dir``, to files as well. Unlike mmseg's
+    Sheets go to the visualizer's backends or, with ``show_dir``, to files there. Unlike mmseg's
     hook, whose contract this is, the interval counts samples, whatever the batch size, and the
     first sample is always drawn; the image is the batch's, so that no file is read again.
 
@@ -73,7 +73,7 @@ class MultiTaskVisualizationHook(Hook):
         visualizer = Visualizer.get_current_instance()
         for inputs, sample in zip(data_batch['inputs'], outputs, strict=True):
             if self._num_seen % self.interval == 0:
-                name = sheet_name(sample, mode)
+                name = sheet_name(sample, f'{mode}_{self._num_seen:05d}')
                 visualizer.add_datasample(
                     name,
                     sample_image(inputs, sample),
