@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 from scipy.ndimage import gaussian_filter
+from scipy.signal import convolve2d
 from skimage import morphology
 
 from mmbmtas.evaluation import OdsF
@@ -108,6 +109,37 @@ def test_nms_thins_slanted_ridges_to_about_one_pixel(degrees):
     assert (distance[(kept > 0) & disc & (distance < 5)] <= 1).all()
     length = 40 * max(abs(math.cos(angle)), abs(math.sin(angle)))
     assert (kept[disc & (distance < 1)] > 0).sum() >= 0.9 * length
+
+
+def reference_nms(edges):
+    """The protocol pixel by pixel, from its description."""
+    height, width = edges.shape
+    triangle = np.array([1, 2, 3, 4, 5, 4, 3, 2, 1]) / 25
+    smooth = convolve2d(np.pad(edges, 4, 'symmetric'), np.outer(triangle, triangle), 'valid')
+    y_1, x_1 = np.gradient(smooth)
+    y_y, x_y = np.gradient(y_1)
+    _, x_x = np.gradient(x_1)
+    kept = np.zeros_like(edges)
+    for y, x in itertools.product(range(height), range(width)):
+        ratio = y_y[y, x] * np.sign(-x_y[y, x]) / (x_x[y, x] + 1e-5)
+        angle = math.atan(ratio) % math.pi
+        survives = True
+        for side in (-1, 1):
+            at_y = min(max(y + side * math.sin(angle), 0), height - 1)
+            at_x = min(max(x + side * math.cos(angle), 0), width - 1)
+            y_0, x_0 = min(int(at_y), height - 2), min(int(at_x), width - 2)
+            b, a = at_y - y_0, at_x - x_0
+            around = edges[y_0 : y_0 + 2, x_0 : x_0 + 2]
+            survives &= 1.01 * edges[y, x] >= np.array([1 - b, b]) @ around @ np.array([1 - a, a])
+        fade = [min(i, n - 1 - i, 5) / 5 for i, n in ((y, height), (x, width))]
+        kept[y, x] = survives * edges[y, x] * fade[0] * fade[1]
+    return kept
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_nms_equals_the_protocol_pixel_by_pixel(seed):
+    edges = scene(seed, (26, 31))[1] / 255
+    np.testing.assert_allclose(suppress_non_maxima(edges), reference_nms(edges), atol=1e-12)
 
 
 def test_nms_of_nothing_is_nothing():
@@ -301,6 +333,18 @@ def test_nyud_takes_its_truth_from_the_edge_label():
         prediction = (sample['pred_edge']['data'][0].numpy() * 255).astype(np.uint8)
         counts.append(count_matches(prediction, [truth], EdgeProtocol(0.011)))
     assert results['edge/odsF'] == edge_scores(counts)['odsF']
+
+
+def test_ignored_pixels_of_nyud_are_no_edge():
+    sample = next(samples())
+    plain, ignored = (sample['gt_edge']['data'].clone() for _ in range(2))
+    ignored[0, :9][plain[0, :9] == 0] = 255
+    results = []
+    for label in (plain, ignored):
+        evaluator = Evaluator(OdsF(dataset='nyud', jobs=1, thresholds=FEW))
+        evaluator.process([{**sample, 'gt_edge': dict(data=label)}])
+        results.append(evaluator.evaluate(1))
+    assert results[0] == results[1]
 
 
 @pytest.mark.slow
