@@ -17,6 +17,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
+from mmbmtas.datasets.pascal_context import VOC_CLASSES
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.stages import Stages, write_json, written_beside
@@ -116,16 +117,26 @@ class Demo:
         """Score the tree on the held-out images, draw some of them, and measure its cost."""
         tree, data = f'architecture={self.architecture}', f'data_root={self.data}'
         checkpoint = find_latest_checkpoint(str(self.work / 'retrain'))
-        interval = self.settings['val'] // self.settings['sheets']
+        interval = max(1, self.settings['val'] // 25)
         with written_beside(self.out / 'predictions') as folder:
             drawing = {'draw': True, 'show_dir': folder, 'interval': interval}
             options = [f'default_hooks.visualization.{k}={v}' for k, v in drawing.items()]
             command: list[str | Path] = [ROOT / 'tools/test.py', BRANCHED, str(checkpoint)]
             command += ['--out', self.results, '--work-dir', self.work / 'test']
             self.stages.call([*command, '--cfg-options', tree, data, *options])
+            self._choose_sheets(folder)
         with written_beside(self.costs) as path, path.open('w') as file:
             get_madds = ROOT / 'tools/analysis_tools/get_madds.py'
             self.stages.call([get_madds, BRANCHED, '--json', '--cfg-options', tree], file)
+
+    def _choose_sheets(self, folder: Path) -> None:
+        """Keep some of the sheets, those of people first: other images have no human parts."""
+        objects = json.loads((self.data / 'ImageSets/Parts/val.txt').read_text())
+        person = VOC_CLASSES.index('person')
+        of_people = tuple(name for name, classes in objects.items() if person in classes)
+        sheets = sorted(folder.glob('*.png'), key=lambda p: (not p.stem.endswith(of_people), p))
+        for sheet in sheets[self.settings['sheets'] :]:
+            sheet.unlink()
 
     def summarise(self) -> None:
         """Compare with the constant prediction and with the other networks' costs."""
