@@ -21,6 +21,9 @@ class SharedLrOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     The backbone says what is shared through ``shared_by()``, as :class:`BranchedNetwork` does.
     ``paramwise_cfg`` works as in mmengine, its rates divided likewise.
 
+    Raises:
+        ValueError: The optimiser's config has no ``lr``.
+
     Example:
         >>> optim_wrapper = dict(
         ...     constructor='SharedLrOptimWrapperConstructor',
