@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'registry',
         'compat',
     },
+    'apis': {'engine', 'visualization', 'structures', 'registry'},
 }
 MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
 # Modules that serve without any mm package, and the exceptions among them.

@@ -113,7 +113,7 @@ def _fit(picture: np.ndarray, cell: tuple[int, int], smooth: bool = False) -> Im
 
 
 def _entries_per_row(width: int) -> int:
-    return max(1, width // 125)
+    return max(1, width // 118)
 
 
 def _legend_rows(legend: Legend, width: int) -> int:

@@ -1,0 +1,15 @@
+"""A trained network on images of the user's own."""
+
+from .inferencer import MultiTaskInferencer, Outcome
+from .outputs import write_prediction
+from .photos import list_photos, read_photo
+from .prediction import Prediction
+
+__all__ = [
+    'MultiTaskInferencer',
+    'Outcome',
+    'Prediction',
+    'list_photos',
+    'read_photo',
+    'write_prediction',
+]

@@ -1,0 +1,169 @@
+"""Predicts all tasks of a trained network on a user's images."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+
+from mmbmtas.engine import launch
+from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
+
+from .outputs import write_prediction
+from .photos import Photo, as_bgr, list_photos, read_photo, unique_names
+from .prediction import Prediction
+
+_READERS = ('LoadSampleImage', 'LoadImageFromFile')
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one image of several: its prediction, or why there is none."""
+
+    name: str
+    prediction: Prediction | None = None
+    error: str | None = None
+
+
+class MultiTaskInferencer:
+    """A trained network, ready for images of any size.
+
+    Used like mmseg's ``MMSegInferencer``. An image goes through the transforms of the config's test
+    data set, so that it is padded as in evaluation, and predictions equal those that
+    ``tools/test.py`` scores; they are cropped back to the image.
+
+    Args:
+        config: Config file that the network was trained with, or the config.
+        checkpoint: Its checkpoint, of which class names and colours are taken as well.
+        device: For example ``cpu`` or ``cuda:0``; default a GPU if there is one.
+        cfg_options: Entries that replace the config's, such as ``{'architecture': 'a.json'}``.
+
+    Raises:
+        FileNotFoundError: The config, its architecture or the checkpoint is missing.
+        ValueError: The checkpoint does not fit the config's model.
+
+    Example:
+        >>> infer = MultiTaskInferencer(
+        ...     'configs/branched_scenes.py', 'iter_600.pth'
+        ... )  # doctest: +SKIP
+        >>> infer('photo.jpg', out_dir='out')['predictions'][0]['semseg'].shape  # doctest: +SKIP
+        (512, 640)
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        device: str | None = None,
+        cfg_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.cfg = _prepare(config, cfg_options)
+        launch.require_checkpoint(str(checkpoint))
+        self.model: Any = MODELS.build(self.cfg.model)
+        try:
+            content = load_checkpoint(self.model, str(checkpoint), 'cpu', strict=True)
+        except RuntimeError as error:
+            raise ValueError(f'{checkpoint} does not fit the model: {error}') from error
+        self.model.to(device or get_device()).eval()
+        test_set = next(launch.plain_datasets(self.cfg.test_dataloader.dataset))
+        self.dataset_meta = _metainfo(content, test_set)
+        self.pipeline = Compose(
+            [TRANSFORMS.build(t) for t in test_set.pipeline if t['type'] not in _READERS]
+        )
+
+    def __call__(
+        self,
+        inputs: Photo | Sequence[Photo],
+        out_dir: str | Path | None = None,
+        return_vis: bool = False,
+    ) -> dict[str, Any]:
+        """Predict images.
+
+        Args:
+            inputs: A file, a folder, an array (BGR uint8 ``(H, W, 3)``), or several of them.
+            out_dir: Folder to write arrays and contact sheets into, image by image; see
+                :func:`mmbmtas.apis.write_prediction`.
+            return_vis: Whether to return the sheets.
+
+        Returns:
+            Lists with an entry an image: ``predictions`` (:meth:`Prediction.arrays`),
+            ``visualization`` (the sheet) and ``errors``. An image that cannot be read has a message
+            there, and None in the others; the rest goes on.
+
+        Raises:
+            ValueError: No image could be read.
+        """
+        results: dict[str, Any] = {'predictions': [], 'visualization': [], 'errors': []}
+        for outcome in self.run(list_photos(inputs), out_dir):
+            found = outcome.prediction
+            sheet = found.draw_sheet(outcome.name) if found and return_vis else None
+            results['predictions'].append(found.arrays() if found else None)
+            results['visualization'].append(sheet)
+            results['errors'].append(outcome.error)
+        if results['errors'] and all(results['errors']):
+            raise ValueError('; '.join(results['errors']))
+        return results
+
+    def run(self, photos: Iterable[Photo], out_dir: str | Path | None = None) -> Iterator[Outcome]:
+        """Predict images one by one; one that cannot be read does not end the others.
+
+        Args:
+            photos: Files and arrays.
+            out_dir: As in :meth:`__call__`.
+
+        Yields:
+            The outcome of each image, once its files are written.
+        """
+        photos = list(photos)
+        for name, photo in zip(unique_names(photos), photos, strict=True):
+            try:
+                prediction = self.predict(photo)
+            except (ValueError, FileNotFoundError) as error:
+                yield Outcome(name, error=str(error))
+                continue
+            if out_dir is not None:
+                write_prediction(prediction, out_dir, name)
+            yield Outcome(name, prediction)
+
+    @torch.no_grad()
+    def predict(self, photo: Photo) -> Prediction:
+        """Predict one image, a file or an array.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no image; names the file.
+        """
+        image = as_bgr(photo) if isinstance(photo, np.ndarray) else read_photo(photo)
+        size = image.shape[:2]
+        # A sample without labels: the transforms that read them have nothing to do.
+        results = {'img': image, 'img_path': 'image', 'ori_shape': size, 'img_shape': size}
+        packed: Any = self.pipeline({**results, 'label_paths': {}, 'label_keys': [], 'tasks': []})
+        batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
+        (sample,) = self.model.test_step(batch)
+        return Prediction(np.ascontiguousarray(image[..., ::-1]), sample, self.dataset_meta)
+
+
+def _prepare(config: str | Path | Config, options: Mapping[str, Any] | None) -> Config:
+    """Settle a config as the tools do; the checkpoint holds all weights, so no others are read."""
+    if isinstance(config, Config):
+        cfg = config.copy()
+        cfg.merge_from_dict(dict(options or {}))
+    else:
+        cfg = launch.read_config(str(config), options)
+    init_default_scope(cfg.get('default_scope', SCOPE))
+    cfg.launcher = 'none'
+    cfg.pretrained = None
+    return launch.prepare_config(cfg)
+
+
+def _metainfo(checkpoint: Mapping[str, Any], dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Class names and colours as trained, else those of the config's data set."""
+    meta = (checkpoint.get('meta') or {}).get('dataset_meta')
+    return meta or getattr(DATASETS.get(dataset['type']), 'METAINFO', {})

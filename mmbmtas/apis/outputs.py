@@ -1,0 +1,60 @@
+"""Predictions as files."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmbmtas.structures.label_task import label_task
+from mmbmtas.visualization.label_maps import class_table, default_palette
+
+from .prediction import Prediction
+
+
+def write_prediction(prediction: Prediction, folder: str | Path, name: str) -> list[Path]:
+    """Write the contact sheet and the raw maps of one image.
+
+    ========================  ==================================================================
+    ``sheets/<name>.png``     image and all tasks side by side
+    ``<task>/<name>.png``     semseg, human_parts: class of each pixel, with a palette; saliency,
+                              edge: probability times 255, rounded down, the form that
+                              ``tools/analysis_tools/eval_edges.py`` scores
+    ``<task>/<name>.npy``     normals: unit vectors x, y, z, float32 ``(H, W, 3)``; depth: metres,
+                              float32 ``(H, W)``; as NYUD-v2's packaging B has them
+    ========================  ==================================================================
+
+    Args:
+        prediction: Of the image.
+        folder: Where to write; made if missing.
+        name: Name of the files, without an ending.
+
+    Returns:
+        The files written.
+    """
+    folder = Path(folder)
+    sheet = _place(folder / 'sheets' / f'{name}.png')
+    Image.fromarray(prediction.draw_sheet(name)).save(sheet)
+    written = [sheet]
+    palettes = prediction.dataset_meta.get('palette') or {}
+    for name_of_task, array in prediction.arrays().items():
+        task = label_task(name_of_task, array.dtype.kind == 'f')
+        path = _place(folder / name_of_task / name)
+        if task.kind == 'classes' and array.dtype == np.uint8:
+            picture = Image.fromarray(array)
+            table = class_table(palettes.get(name_of_task) or default_palette(task))
+            picture.putpalette(table.tobytes())
+        elif task.kind == 'binary':
+            picture = Image.fromarray((array * 255).astype(np.uint8))
+        else:
+            np.save(path.with_name(f'{name}.npy'), array)
+            written.append(path.with_name(f'{name}.npy'))
+            continue
+        picture.save(path.with_name(f'{name}.png'))
+        written.append(path.with_name(f'{name}.png'))
+    return written
+
+
+def _place(path: Path) -> Path:
+    """The path, with its folder made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
