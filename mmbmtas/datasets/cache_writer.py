@@ -5,14 +5,15 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mmcv.transforms import BaseTransform
 
+from .atomic import write_whole
 from .base import MultiTaskDataset
 from .cache.opening import INDEX
-from .cache.sample_file import SUFFIX, read_header, write_sample, write_whole
-from .cache.steps import VERSION, is_fresh, source_marks, step_names
+from .cache.sample_file import read_header, write_sample
+from .cache.steps import VERSION, is_fresh, sample_path, source_marks, step_names
 from .nyudv2 import NYUDv2MT
 from .parallel import run_parallel
 from .pascal_context import PascalContextMT
@@ -24,21 +25,23 @@ from .transforms import (
     ResizeSample,
 )
 
+Split = Literal['train', 'val']
 
-class _Recipe(NamedTuple):
+
+class Recipe(NamedTuple):
     """How a dataset is read, and what follows in each variant, of which every split has some."""
 
     loaders: tuple[BaseTransform, ...]
     variants: Mapping[str, tuple[BaseTransform, ...]]
-    splits: Mapping[str, tuple[str, ...]]
+    splits: Mapping[Split, tuple[str, ...]]
 
     def steps(self, variant: str) -> list[str]:
+        """Names of all steps of a variant."""
         return step_names([*self.loaders, *self.variants[variant]])
 
 
-# The first steps of the pipelines in configs/_base_/datasets; a test compares them.
-_RECIPES: dict[type[MultiTaskDataset], _Recipe] = {
-    PascalContextMT: _Recipe(
+RECIPES: dict[type[MultiTaskDataset], Recipe] = {
+    PascalContextMT: Recipe(
         (LoadSampleImage(), LoadPascalContextLabels()),
         {
             'train': (DeriveEdges(),),
@@ -47,16 +50,21 @@ _RECIPES: dict[type[MultiTaskDataset], _Recipe] = {
         },
         {'train': ('train', 'search'), 'val': ('eval',)},
     ),
-    NYUDv2MT: _Recipe(
+    NYUDv2MT: Recipe(
         (LoadSampleImage(), LoadNYUDv2Labels()),
         {'full': (), 'search': (ResizeSample(2 / 3),)},
         {'train': ('full', 'search'), 'val': ('full',)},
     ),
 }
+"""What is cached: the first steps of the pipelines in ``configs/_base_/datasets``."""
 
 
 def write_cache(
-    dataset_type: type[MultiTaskDataset], data_root: str | Path, cache: str | Path, jobs: int = 1
+    dataset_type: type[MultiTaskDataset],
+    data_root: str | Path,
+    cache: str | Path,
+    jobs: int = 1,
+    allow_missing_labels: bool = False,
 ) -> Counter[str]:
     """Write or complete the cache of a dataset, both splits.
 
@@ -69,6 +77,7 @@ def write_cache(
         data_root: Folder of the dataset.
         cache: Folder of the cache; made if missing.
         jobs: Number of processes.
+        allow_missing_labels: Whether images may lack labels of some tasks.
 
     Returns:
         Number of samples ``written``, ``kept`` and ``replaced`` (which were stale).
@@ -81,7 +90,7 @@ def write_cache(
         >>> write_cache(NYUDv2MT, 'data/NYUD_MT', 'data/NYUD_MT.cache', jobs=4)  # doctest: +SKIP
         Counter({'written': 2244})
     """
-    cache, recipe = Path(cache), _RECIPES[dataset_type]
+    cache, recipe = Path(cache), RECIPES[dataset_type]
     index = {
         'dataset': dataset_type.__name__,
         'version': VERSION,
@@ -95,7 +104,11 @@ def write_cache(
         (split, sample)
         for split in recipe.splits
         for sample in dataset_type(
-            str(data_root), split, lazy_init=True, cache=None
+            str(data_root),
+            split,
+            lazy_init=True,
+            cache=None,
+            allow_missing_labels=allow_missing_labels,
         ).load_data_list()
     ]
     counts: Counter[str] = Counter()
@@ -105,12 +118,12 @@ def write_cache(
     return counts
 
 
-def _cache_image(cache: Path, recipe: _Recipe, task: tuple[str, dict[str, Any]]) -> list[str]:
+def _cache_image(cache: Path, recipe: Recipe, task: tuple[Split, dict[str, Any]]) -> list[str]:
     """Write an image's samples that are missing or stale; say what became of each."""
     split, data_info = task
     marks = source_marks(data_info)
     variants = recipe.splits[split]
-    paths = {name: cache / name / f'{data_info["img_id"]}{SUFFIX}' for name in variants}
+    paths = {name: sample_path(cache / name, data_info['img_id']) for name in variants}
     states = {name: _state(paths[name], recipe.steps(name), marks) for name in variants}
     due = [name for name, state in states.items() if state != 'kept']
     if due:

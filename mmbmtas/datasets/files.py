@@ -25,6 +25,14 @@ _MAT_ERRORS = (
 )
 
 
+class SizeError(ValueError):
+    """A label has another size than its image."""
+
+
+class RangeError(ValueError):
+    """A label holds values that it may not."""
+
+
 def read_image(path: str) -> np.ndarray:
     """Read a colour image.
 
@@ -64,7 +72,7 @@ def read_index_image(path: str) -> np.ndarray:
     try:
         with Image.open(path) as image:
             mode, array = image.mode, np.array(image)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f'{path}: expected a readable label image, found: {error}') from error
     if mode not in ('P', 'L', '1'):
         raise ValueError(

@@ -102,21 +102,35 @@ class NYUDv2MT(MultiTaskDataset):
         """Where the image and the labels of each id lie, in the packaging that is found."""
         folders = {'img': 'images', **{task: _TASK_FOLDERS[task] for task in self.tasks}}
         endings = {folder: self._endings(folder, ids[0]) for folder in folders.values()}
-        found = {folder: ending[0] for folder, ending in endings.items() if len(ending) == 1}
-        packagings = [
-            name
-            for index, name in enumerate('ABC')
-            if all(_ENDINGS[folder][index] == ending for folder, ending in found.items())
-        ]
+        packaging, names = self.packaging(ids[0])
         print_log(
-            f'NYUDv2MT: packaging {" or ".join(packagings) or "mixed"} found in {self.data_root} '
-            f'({", ".join(f"{folder}/*.{ending}" for folder, ending in found.items())})',
+            f'NYUDv2MT: packaging {packaging} found in {self.data_root} ({names})',
             logger='current',
         )
         return [
             {name: [f'{f}/{i}.{end}' for end in endings[f]] for name, f in folders.items()}
             for i in ids
         ]
+
+    def packaging(self, img_id: str) -> tuple[str, str]:
+        """Name the packaging by the files of one image.
+
+        Args:
+            img_id: The image's id.
+
+        Returns:
+            ``A``, ``B``, ``C``, those that it may be, or ``mixed``; and the files' names.
+        """
+        folders = ('images', *(_TASK_FOLDERS[task] for task in self.tasks))
+        endings = {folder: self._endings(folder, img_id) for folder in folders}
+        found = {folder: ending[0] for folder, ending in endings.items() if len(ending) == 1}
+        packagings = [
+            name
+            for index, name in enumerate('ABC')
+            if all(_ENDINGS[folder][index] == ending for folder, ending in found.items())
+        ]
+        names = ', '.join(f'{folder}/*.{ending}' for folder, ending in found.items())
+        return ' or '.join(packagings) or 'mixed', names
 
     def _endings(self, folder: str, first_id: str) -> list[str]:
         """The ending of a folder's files, or all that it may have where the first is missing."""

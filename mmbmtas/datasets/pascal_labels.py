@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .files import read_mat
+from .files import RangeError, SizeError, read_mat
 
 PERSON = 15
 """VOC class of people, counted from 1."""
@@ -63,7 +63,7 @@ def read_label_map(path: str) -> np.ndarray:
         )
     low, high = label_map.min(), label_map.max()
     if not (low >= 0 and high < NUM_LABEL_MAP_IDS):
-        raise ValueError(f'{path}: expected class ids 0 to 459 in LabelMap, found {low} to {high}')
+        raise RangeError(f'{path}: expected class ids 0 to 459 in LabelMap, found {low} to {high}')
     return label_map.astype(np.uint16, copy=False)
 
 
@@ -107,7 +107,7 @@ def read_human_parts(path: str, shape: tuple[int, int]) -> np.ndarray:
             if name not in PARTS:
                 raise ValueError(f'{path}: expected parts {", ".join(PARTS)}; found {name!r}')
             if mask.shape != shape:
-                raise ValueError(
+                raise SizeError(
                     f'{path}: expected masks of the size of the image, {shape}, '
                     f'found {mask.shape} for part {name!r}'
                 )

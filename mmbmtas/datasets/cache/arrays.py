@@ -58,7 +58,7 @@ def decode(spec: dict[str, Any], content: np.ndarray) -> np.ndarray:
     head = num_tables * _LEVELS * 4
     body = content[head:]
     if spec['deflated']:
-        body = np.frombuffer(bytearray(zlib.decompress(body)), np.uint8)
+        body = np.frombuffer(bytearray(zlib.decompress(body.data)), np.uint8)
     if not num_tables:
         return body.view(spec['dtype']).reshape(shape)
     tables = content[:head].view('<f4').reshape(num_tables, _LEVELS)

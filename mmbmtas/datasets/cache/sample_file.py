@@ -5,15 +5,15 @@ blocks. A reader takes the blocks it needs.
 """
 
 import json
-import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from mmbmtas.datasets.atomic import write_whole
 
 from .arrays import decode, encode
 
@@ -86,19 +86,6 @@ def read_sample(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[
         except _BROKEN as error:
             raise _damaged(path) from error
     return header, arrays
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then rename it.
-
-    Args:
-        path: File to write or replace; its folder exists.
-        content: All of its bytes.
-    """
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix='.tmp', delete=False) as file:
-        file.write(content)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
 
 
 def _read_header(path: Path, file: BinaryIO) -> dict[str, Any]:

@@ -51,6 +51,21 @@ def step_names(transforms: Sequence[Any]) -> list[str]:
     return names
 
 
+def sample_path(folder: Path, img_id: str) -> Path:
+    """Where a cache's variant holds a sample.
+
+    Args:
+        folder: The variant's folder.
+        img_id: The sample's id.
+
+    Raises:
+        ValueError: If the id would lead out of the folder.
+    """
+    if '/' in img_id or '\\' in img_id:
+        raise ValueError(f'expected ids that can name a file, found {img_id!r}')
+    return folder / f'{img_id}{SUFFIX}'
+
+
 def source_marks(data_info: dict[str, Any]) -> dict[str, list[Any]]:
     """Describe the files of a sample well enough to notice that one was changed.
 
@@ -94,7 +109,7 @@ class LoadCachedSample(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Fill in the image and the labels."""
-        path = self.folder / f'{results["img_id"]}{SUFFIX}'
+        path = sample_path(self.folder, results['img_id'])
         labels = _label_names(results)
         header, arrays = read_sample(path, ['img', *labels])
         self._check_is_fresh(path, header, source_marks(results))

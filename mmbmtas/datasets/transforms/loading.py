@@ -5,7 +5,14 @@ from collections.abc import Callable
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmbmtas.datasets.files import read_image, read_index_image, read_mat, read_npy
+from mmbmtas.datasets.files import (
+    RangeError,
+    SizeError,
+    read_image,
+    read_index_image,
+    read_mat,
+    read_npy,
+)
 from mmbmtas.datasets.pascal_labels import NORMALS_VALID, read_human_parts, read_label_map
 from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.tasks import IGNORE_INDEX
@@ -48,7 +55,7 @@ class _LoadLabels(BaseTransform):
         for name, path in results['label_paths'].items():
             label = readers[name](path, results)
             if label.shape[:2] != results['ori_shape']:
-                raise ValueError(
+                raise SizeError(
                     f'{path}: expected a label of the size of its image {results["img_path"]}, '
                     f'{results["ori_shape"]}, found {label.shape[:2]}'
                 )
@@ -163,10 +170,10 @@ def _read_classes(path: str, num_classes: int) -> np.ndarray:
 
 def _check_classes(path: str, label: np.ndarray, highest: int) -> np.ndarray:
     """The label, if its values are 0 to the highest class, or 255."""
-    if label.max() > highest:
+    if label.size and label.max() > highest:
         wrong = label[(label > highest) & (label != IGNORE_INDEX)]
         if wrong.size:
-            raise ValueError(
+            raise RangeError(
                 f'{path}: expected classes 0 to {highest} or {IGNORE_INDEX}, found {wrong.max()}'
             )
     return label
@@ -178,7 +185,7 @@ def _read_nyud_classes(path: str) -> np.ndarray:
         stored = _plane(path, read_mat(path, 'segmentation'))
         label = stored.astype(np.uint8)
         if not np.array_equal(stored, label):
-            raise ValueError(f'{path}: expected whole numbers 0 to 40, found others')
+            raise RangeError(f'{path}: expected whole numbers 0 to 40, found others')
     else:
         label = read_index_image(path)
     _check_classes(path, label, _NUM_NYUD_CLASSES)

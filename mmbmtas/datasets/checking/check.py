@@ -1,0 +1,155 @@
+"""Check a whole dataset: its packaging, its lists of ids, and every file."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from mmbmtas.datasets.base import MultiTaskDataset
+from mmbmtas.datasets.nyudv2 import NYUDv2MT
+from mmbmtas.datasets.parallel import run_parallel
+from mmbmtas.datasets.pascal_context import PascalContextMT
+from mmbmtas.datasets.transforms import LoadNYUDv2Labels, LoadPascalContextLabels
+
+from .report import FolderCount, Problem, Report
+from .sample import Loader, SampleFiles, check_sample
+
+SPLITS: tuple[Literal['train', 'val'], ...] = ('train', 'val')
+
+# Folders of which either tells a dataset, and the number of images in the public release.
+_MARKS = {PascalContextMT: ('ImageSets/Context', 'JPEGImages'), NYUDv2MT: ('gt_sets',)}
+_RELEASE_SIZES = {
+    PascalContextMT: {'train': 4998, 'val': 5105},
+    NYUDv2MT: {'train': 795, 'val': 654},
+}
+_NAMES: dict[type[MultiTaskDataset], str] = {PascalContextMT: 'PASCAL_MT', NYUDv2MT: 'NYUD_MT'}
+_LOADERS: dict[type[MultiTaskDataset], type[Loader]] = {
+    PascalContextMT: LoadPascalContextLabels,
+    NYUDv2MT: LoadNYUDv2Labels,
+}
+
+
+def find_dataset_type(root: str | Path) -> type[MultiTaskDataset]:
+    """Tell by its folders which dataset lies somewhere.
+
+    Args:
+        root: Folder of an unpacked dataset.
+
+    Raises:
+        ValueError: If it is neither ``PASCAL_MT`` nor ``NYUD_MT``.
+    """
+    for dataset_type, marks in _MARKS.items():
+        if any(Path(root, mark).is_dir() for mark in marks):
+            return dataset_type
+    inside = [name for name in _NAMES.values() if Path(root, name).is_dir()]
+    hint = f'; did you mean {Path(root, inside[0])}?' if inside else ''
+    raise ValueError(
+        f'{root} is no PASCAL_MT folder (with ImageSets/Context) and no NYUD_MT folder '
+        f'(with gt_sets){hint}'
+    )
+
+
+def release_name(dataset_type: type[MultiTaskDataset]) -> str:
+    """Name of a dataset's folder in its release, ``PASCAL_MT`` or ``NYUD_MT``."""
+    return _NAMES[dataset_type]
+
+
+def check_dataset(root: str | Path, jobs: int = 1) -> Report:
+    """Open every file of a dataset that its splits list.
+
+    Ctrl-C ends the check; the report then tells what was found until there.
+
+    Args:
+        root: Folder ``PASCAL_MT`` or ``NYUD_MT``.
+        jobs: Number of processes.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ValueError: If the folder is of neither dataset.
+    """
+    root = str(root)
+    dataset_type = find_dataset_type(root)
+    report = Report(root, dataset_type.__name__, _NAMES[dataset_type])
+    samples = _list_samples(dataset_type, report)
+    work = partial(check_sample, _LOADERS[dataset_type]())
+    try:
+        for opened, problems in run_parallel(work, samples, jobs):
+            report.opened += opened
+            report.problems += problems
+    except KeyboardInterrupt:
+        report.interrupted = True
+    report.problems.sort(key=lambda problem: (problem.kind, problem.path))
+    return report
+
+
+def _list_samples(dataset_type: type[MultiTaskDataset], report: Report) -> list[SampleFiles]:
+    """The files of each id, with what is wrong with the lists written into the report."""
+    files: dict[str, dict[str, list[str]]] = {}
+    for split in SPLITS:
+        dataset = dataset_type(report.root, split, lazy_init=True, cache=None)
+        ids = list(_split_ids(dataset, report))
+        report.splits[split] = len(ids)
+        in_release = _RELEASE_SIZES[dataset_type][split]
+        if len(ids) != in_release:
+            report.notes.append(f'{split} lists {len(ids)} ids, the public release {in_release}')
+        both = files.keys() & set(ids)
+        if both:
+            report.notes.append(f'{len(both)} ids are in both splits, {min(both)} for one')
+        if ids:
+            if isinstance(dataset, NYUDv2MT):
+                packaging, names = dataset.packaging(ids[0])
+                report.packaging = f'NYUD_MT packaging {packaging} ({names})'
+            files.update(zip(ids, dataset.sample_files(ids), strict=True))
+    return _find_files(report, files)
+
+
+def _split_ids(dataset: MultiTaskDataset, report: Report) -> Iterator[str]:
+    """The distinct ids of a split that can be names of files."""
+    path = str(dataset.id_file())
+    try:
+        counts = Counter(dataset.read_ids())
+    except FileNotFoundError:
+        report.problems.append(Problem('missing', path, 'expected a list of ids'))
+        return
+    except ValueError as error:
+        report.problems.append(Problem('split', path, str(error).removeprefix(f'{path}: ')))
+        return
+    for img_id, count in counts.items():
+        if count > 1:
+            report.problems.append(Problem('split', path, f'lists {img_id!r} {count} times'))
+        if '/' in img_id or '\\' in img_id or '\0' in img_id:
+            report.problems.append(Problem('split', path, f'{img_id!r} cannot name a file'))
+        else:
+            yield img_id
+
+
+def _find_files(report: Report, files: dict[str, dict[str, list[str]]]) -> list[SampleFiles]:
+    """The files that there are, counted by folder; the others become problems."""
+    listings: dict[str, set[str]] = {}
+    found_in: Counter[str] = Counter()
+    samples = []
+    for img_id, candidates in files.items():
+        paths: dict[str, list[str]] = {}
+        for name, places in candidates.items():
+            for place in places:
+                folder, _, file = place.rpartition('/')
+                if folder not in listings:
+                    path = Path(report.root, folder)
+                    listings[folder] = set(os.listdir(path)) if path.is_dir() else set()
+                if file in listings[folder]:
+                    found_in[folder] += 1
+                    paths.setdefault(name, []).append(os.path.join(report.root, place))
+            if name not in paths:
+                what = 'image' if name == 'img' else name
+                message = f'expected the {what} of {img_id!r}, which a split lists'
+                place = os.path.join(report.root, ' or '.join(places))
+                report.problems.append(Problem('missing', place, message))
+        samples.append(SampleFiles(img_id, paths))
+    for folder, listing in listings.items():
+        listed = found_in[folder]
+        report.folders[folder] = FolderCount(len(listing), listed, len(files) - listed)
+    return samples

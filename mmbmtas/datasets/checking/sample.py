@@ -1,0 +1,141 @@
+"""Open all files of one image: does each load, and are its values what they should be."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mmbmtas.datasets.files import (
+    RangeError,
+    SizeError,
+    read_image,
+    read_index_image,
+    read_mat,
+    read_npy,
+)
+from mmbmtas.datasets.pascal_labels import read_object_classes
+from mmbmtas.datasets.transforms import LoadNYUDv2Labels, LoadPascalContextLabels
+
+from .report import Kind, Problem
+
+Loader = LoadPascalContextLabels | LoadNYUDv2Labels
+
+_NUM_VOC_OBJECTS = 20
+_NORMALS_TOLERANCE = 1e-3
+
+
+class SampleFiles(NamedTuple):
+    """The files of an image: paths by label name, ``img`` for the image itself."""
+
+    img_id: str
+    paths: Mapping[str, Sequence[str]]
+
+
+def check_sample(loader: Loader, files: SampleFiles) -> tuple[int, list[Problem]]:
+    """Open the files of an image, each as training would, and look at the values as stored.
+
+    Loading mends some values silently (negative depth becomes unknown); they are problems here.
+
+    Args:
+        loader: What reads the labels.
+        files: The files that there are.
+
+    Returns:
+        Number of files opened, and what is wrong.
+    """
+    problems: list[Problem] = []
+    shape: tuple[int, int] | None = None
+    for path in files.paths.get('img', ()):
+        try:
+            shape = read_image(path).shape[:2]
+        except Exception as error:
+            problems.append(_problem(path, error))
+    for name, path in _labels(files):
+        try:
+            _load(loader, name, path, shape)
+            _check_stored_values(loader, name, path)
+        except SizeError as error:
+            if shape is not None:  # of an image that cannot be read, nothing is known
+                problems.append(_problem(path, error))
+        # Whatever a damaged file makes a library raise, the check goes on.
+        except Exception as error:
+            problems.append(_problem(path, error))
+    return sum(map(len, files.paths.values())), problems
+
+
+def _labels(files: SampleFiles) -> Iterator[tuple[str, str]]:
+    for name, paths in files.paths.items():
+        if name != 'img':
+            yield from ((name, path) for path in paths)
+
+
+def _load(loader: Loader, name: str, path: str, shape: tuple[int, int] | None) -> None:
+    """Read one label as training does."""
+    loader.transform(
+        {
+            'img_path': '',
+            'ori_shape': shape,
+            'label_paths': {name: path},
+            'tasks': [name],
+        }
+    )
+
+
+def _check_stored_values(loader: Loader, name: str, path: str) -> None:
+    """Raise where a file holds values that loading would mend or overlook."""
+    checks = _NYUD_CHECKS if isinstance(loader, LoadNYUDv2Labels) else _PASCAL_CHECKS
+    if name in checks:
+        checks[name](path)
+
+
+def _check_objects(path: str) -> None:
+    wrong = [c for c in read_object_classes(path) if not 1 <= c <= _NUM_VOC_OBJECTS]
+    if wrong:
+        raise RangeError(f'{path}: expected class_ind 1 to {_NUM_VOC_OBJECTS}, found {wrong[0]}')
+
+
+def _check_edges(path: str) -> None:
+    stored = read_npy(path) if path.endswith('.npy') else read_index_image(path)
+    highest = 1 if path.endswith('.npy') else 255
+    wrong = stored[(stored != 0) & (stored != highest)]
+    if wrong.size:
+        raise RangeError(f'{path}: expected edges of 0 or {highest}, found {wrong[0]}')
+
+
+def _check_normals(path: str) -> None:
+    """Components lie in [-1, 1]; NaN stands for an unknown normal, as zero does."""
+    if path.endswith('.npy'):
+        furthest = np.nanmax(np.abs(read_npy(path)), initial=0)
+        if furthest > 1 + _NORMALS_TOLERANCE:
+            raise RangeError(f'{path}: expected normals in [-1, 1], found {furthest:g}')
+
+
+def _check_depth(path: str) -> None:
+    """Depth is finite and not negative; NaN and 0 stand for unknown depth."""
+    depth = read_mat(path, 'depth') if path.endswith('.mat') else read_npy(path)
+    wrong = depth[(depth < 0) | np.isinf(depth)]
+    if wrong.size:
+        raise RangeError(
+            f'{path}: expected depth of 0 or more metres, or NaN, found {wrong[0]:g} '
+            f'({wrong.size} such pixels)'
+        )
+
+
+_PASCAL_CHECKS: dict[str, Callable[[str], None]] = {'human_parts': _check_objects}
+_NYUD_CHECKS: dict[str, Callable[[str], None]] = {
+    'edge': _check_edges,
+    'normals': _check_normals,
+    'depth': _check_depth,
+}
+
+
+def _problem(path: str, error: Exception) -> Problem:
+    kind: Kind = 'unreadable'
+    if isinstance(error, SizeError):
+        kind = 'size'
+    elif isinstance(error, RangeError):
+        kind = 'range'
+    message = ' '.join(str(error).split()).removeprefix(f'{path}: ')
+    if not isinstance(error, ValueError):
+        message = f'{type(error).__name__}: {message}'
+    return Problem(kind, path, message)

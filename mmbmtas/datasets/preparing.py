@@ -1,0 +1,102 @@
+"""From an archive, or an unpacked folder, to a checked dataset with a training cache."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from .base import MultiTaskDataset
+from .cache import default_cache
+from .cache_writer import write_cache
+from .checking import Report, check_dataset, find_dataset_type, release_name, write_report
+from .unpacking import DEFAULT_LIMIT, unpack
+
+
+class Prepared(NamedTuple):
+    """What :func:`prepare_dataset` made.
+
+    Attributes:
+        root: Folder of the dataset.
+        report: What the check found.
+        report_file: The report as text.
+        cache: Folder of the cache.
+        counts: Number of samples ``written``, ``kept`` and ``replaced``; None where the check found
+            problems and no cache was written.
+    """
+
+    root: Path
+    report: Report
+    report_file: Path
+    cache: Path
+    counts: Counter[str] | None
+
+
+def prepare_dataset(
+    source: str | Path,
+    out: str | Path,
+    jobs: int = 1,
+    limit: int = DEFAULT_LIMIT,
+    allow_missing_labels: bool = False,
+) -> Prepared:
+    """Unpack a dataset if need be, check it, and write its cache.
+
+    The folder ``out`` then holds ``PASCAL_MT`` (or ``NYUD_MT``, or the name of the given folder)
+    where it was unpacked, and the same name with ``.check.json``, ``.check.txt`` and ``.cache``.
+    Interrupted anywhere, the same call goes on: a dataset that is unpacked is not unpacked again,
+    and samples that are cached stay.
+
+    Args:
+        source: Archive ``PASCAL_MT.tgz`` or ``NYUD_MT.tgz``, or an unpacked folder.
+        out: Folder to write to; made if missing.
+        jobs: Number of processes.
+        limit: Most bytes that an archive may unpack to.
+        allow_missing_labels: Whether images may lack labels of some tasks.
+
+    Raises:
+        FileNotFoundError: If there is no such archive or folder.
+        ValueError: If the archive is damaged or harmful, or holds neither dataset.
+    """
+    source, out = Path(source), Path(out)
+    if not source.exists():
+        raise FileNotFoundError(f'no archive or folder {source}')
+    out.mkdir(parents=True, exist_ok=True)
+    root = source if source.is_dir() else _unpacked(source, out, limit)
+    # Of "." and "data/.." the name, too.
+    name = root.resolve().name
+    report = check_dataset(root, jobs)
+    report_file = write_report(report, out / f'{name}.check.json')[1]
+    cache = default_cache(out / name)
+    missing = {p for p in report.problems if p.kind == 'missing'} if allow_missing_labels else set()
+    if report.interrupted or set(report.problems) - missing:
+        return Prepared(root, report, report_file, cache, None)
+    counts = write_cache(find_dataset_type(root), root, cache, jobs, allow_missing_labels)
+    return Prepared(root, report, report_file, cache, counts)
+
+
+def _unpacked(archive: Path, out: Path, limit: int) -> Path:
+    """The dataset's folder in ``out``, unpacked there unless it already is."""
+    partial = out / f'.{archive.name}.partial'
+    for name in ('PASCAL_MT', 'NYUD_MT'):
+        if archive.name.startswith(name) and (out / name).is_dir():
+            return out / name
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    unpack(archive, partial, limit)
+    try:
+        found, dataset_type = _find_root(partial, archive)
+        root = out / release_name(dataset_type)
+        if root.exists():
+            raise ValueError(f'{root} exists: give it as the folder to prepare, or remove it')
+        found.rename(root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return root
+
+
+def _find_root(folder: Path, archive: Path) -> tuple[Path, type[MultiTaskDataset]]:
+    """The dataset's folder inside what was unpacked, at the top or below."""
+    for candidate in (folder, *sorted(folder.glob('*/')), *sorted(folder.glob('*/*/'))):
+        try:
+            return candidate, find_dataset_type(candidate)
+        except ValueError:
+            continue
+    raise ValueError(f'{archive} holds neither PASCAL_MT (ImageSets/Context) nor NYUD_MT (gt_sets)')

@@ -1,0 +1,135 @@
+"""Unpack an archive that may be anybody's, into a folder and nowhere else."""
+
+import lzma
+import os
+import posixpath
+import shutil
+import sys
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from mmengine.utils import ProgressBar
+
+GIB = 1 << 30
+DEFAULT_LIMIT = 64 * GIB
+MAX_MEMBERS = 1_000_000
+
+_CHUNK = 1 << 20
+_DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
+
+
+def unpack(archive: str | Path, folder: Path, limit: int = DEFAULT_LIMIT) -> None:
+    """Unpack a tar archive, of any compression Python reads, into a new folder.
+
+    Only regular files and folders are made, by plain writing: no link, owner, or permission of the
+    archive reaches the disk. A link to a file inside becomes a copy of it. On any error the folder
+    is removed again. This does not need the extraction filters of newer Pythons and is stricter.
+
+    Args:
+        archive: The archive.
+        folder: Folder to make; its parent exists.
+        limit: Most bytes that the files may have together.
+
+    Raises:
+        FileExistsError: If the folder exists.
+        FileNotFoundError: If the archive does not.
+        ValueError: If the archive is damaged, or holds a path or a link that leads out of the
+            folder, a device or pipe, or more than allowed.
+    """
+    with open(archive, 'rb') as file:
+        folder.mkdir()
+        try:
+            with tarfile.open(fileobj=file, mode='r:*') as tar:
+                _unpack(tar, file, folder, limit)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, _DAMAGED):
+                raise ValueError(
+                    f'{archive}: expected a whole tar archive, found: {error}'
+                ) from error
+            if isinstance(error, ValueError):
+                raise ValueError(f'{archive}: {error}') from error
+            raise
+
+
+def _unpack(tar: tarfile.TarFile, file: IO[bytes], folder: Path, limit: int) -> None:
+    bar = ProgressBar(-(-Path(file.name).stat().st_size // _CHUNK), file=sys.stderr)  # of MiB
+    links = []
+    left = limit
+    for number, member in enumerate(tar):
+        if number >= MAX_MEMBERS:
+            raise ValueError(f'expected {MAX_MEMBERS} files at most')
+        place = folder / safe_path(member.name)
+        if member.isdir():
+            place.mkdir(parents=True, exist_ok=True)
+        elif member.isreg():
+            left -= member.size
+            _write_member(tar, member, place, left, limit)
+        elif member.issym() or member.islnk():
+            links.append((member.name, place, folder / _link_target(member)))
+        else:
+            raise ValueError(f'{member.name!r} is a device or pipe: expected files and folders')
+        tar.members = []  # type: ignore[attr-defined]  # or they all stay in memory
+        done = file.tell() // _CHUNK
+        if done > bar.completed:
+            bar.update(done - bar.completed)
+    sys.stderr.write('\n')
+    for name, place, target in links:
+        if not target.is_file():
+            raise ValueError(f'{name!r} links to what is no file of the archive')
+        left -= target.stat().st_size
+        _check_left(left, limit)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(target, place)
+
+
+def safe_path(name: str) -> PurePosixPath:
+    """Give a path of an archive, relative and without ``..``.
+
+    Args:
+        name: The path as the archive has it.
+
+    Raises:
+        ValueError: If it leads out of the folder, or would on some system.
+    """
+    path = PurePosixPath(name)
+    drive = len(name) > 1 and name[1] == ':'
+    if path.is_absolute() or '..' in path.parts or '\\' in name or '\0' in name or drive:
+        raise ValueError(f'{name!r} leads out of the folder: expected paths inside')
+    return path
+
+
+def _link_target(member: tarfile.TarInfo) -> PurePosixPath:
+    """Path inside the archive that a link leads to."""
+    target = member.linkname
+    if member.issym():  # relative to the link; a hard link's is relative to the archive
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), target))
+    try:
+        return safe_path(target)
+    except ValueError as error:
+        raise ValueError(
+            f'{member.name!r} links out of the folder, to {member.linkname!r}'
+        ) from error
+
+
+def _write_member(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, left: int, limit: int
+) -> None:
+    """Write a regular file, unless it exceeds what is left of the limit."""
+    _check_left(left, limit)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    source = tar.extractfile(member)
+    assert source is not None  # since it is a regular file
+    with source, place.open('wb') as target:
+        shutil.copyfileobj(source, target, _CHUNK)
+    # Whole seconds: a second unpacking finds the cache of the first fresh.
+    os.utime(place, (int(member.mtime), int(member.mtime)))
+
+
+def _check_left(left: int, limit: int) -> None:
+    if left < 0:
+        raise ValueError(
+            f'unpacks to more than {limit / GIB:g} GiB: if you trust it, allow more with --max-gib'
+        )
