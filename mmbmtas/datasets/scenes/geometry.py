@@ -21,6 +21,8 @@ FAR = np.float32(1e9)
 NEAR = 0.05
 TINY = np.float32(1e-20)
 """Added to what may be 0 and is divided by; changes no other float32."""
+BATCH = 1 << 14
+"""Rays in the windows of the solids that are cast together, about."""
 
 
 @dataclass(frozen=True)
@@ -143,60 +145,70 @@ def _windows(solids: Solids, view: View) -> NDArray[np.int64]:
     return bounds.astype(np.int64)
 
 
-def _box_depth(o: Array, dx: Array, dy: Array, dz: Array) -> tuple[Array, NDArray[np.bool_]]:
-    near: Array = np.array(-FAR)
-    far: Array = np.array(FAR)
-    for start, d in zip(o, (dx, dy, dz), strict=True):
-        # In place where it can be: fresh arrays cost more than the arithmetic.
-        reach = d + TINY
-        np.divide(1, reach, out=reach)
-        middle = reach * -start
-        np.abs(reach, out=reach)
-        near = np.maximum(near, middle - reach)
-        middle += reach
-        far = np.minimum(far, middle)
-    return near, near < far
+Near = tuple[Array, NDArray[np.bool_]]
+"""Where rays enter a solid, and whether they do, of each ray."""
 
 
-def _round_depth(
-    o: Array, dx: Array, dy: Array, dz: Array | None
-) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Entry and half length of the stretch inside the unit sphere, or cylinder where dz is None."""
-    square = dx * dx + dy * dy
-    along = dx * o[0] + dy * o[1]
-    if dz is not None:
-        square += dz * dz
-        along += dz * o[2]
-    inverse = 1 / (square + TINY)
-    middle = -along * inverse
+def _box_near(o: Array, d: Array, stretch: Array) -> Near:
+    # In place where it can be: fresh arrays cost more than the arithmetic.
+    reach = d + TINY
+    np.divide(1, reach, out=reach)
+    middle = reach * -o
+    np.abs(reach, out=reach)
+    near = (middle - reach).max(0)
+    middle += reach
+    return near, near < middle.min(0)
+
+
+def _round_stretch(o: Array, d: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Entry and half length of the stretch inside the unit sphere; or disc, given two rows."""
+    inverse = 1 / (_sum(d * d) + TINY)
+    middle = -_sum(d * o) * inverse
     # The offset at the closest point, not b^2 - 4ac: small far solids would drown in rounding.
-    x, y = o[0] + middle * dx, o[1] + middle * dy
-    inside = 1 - x * x - y * y
-    if dz is not None:
-        z = o[2] + middle * dz
-        inside -= z * z
-    hit = inside > 0
+    offset = o + middle * d
+    offset *= offset
+    inside = 1 - offset[0]
+    for square in offset[1:]:
+        inside -= square
     half = np.sqrt(np.maximum(inside, 0) * inverse)
-    return middle - half, half, hit
+    return middle - half, half, inside > 0
 
 
-def _cylinder_depth(o: Array, dx: Array, dy: Array, dz: Array) -> tuple[Array, NDArray[np.bool_]]:
-    enter, half, hit = _round_depth(o, dx, dy, None)
-    inverse = 1 / (dz + TINY)
+def _sum(rows: Array) -> Array:
+    """Sum over the rows, in their order."""
+    total = rows[0] + rows[1]
+    for row in rows[2:]:
+        total += row
+    return total
+
+
+def _ellipsoid_near(o: Array, d: Array, stretch: Array) -> Near:
+    return _round_stretch(o, d)[::2]
+
+
+def _cylinder_near(o: Array, d: Array, stretch: Array) -> Near:
+    enter, half, hit = _round_stretch(o[:2], d[:2])
+    inverse = 1 / (d[2] + TINY)
     middle, reach = inverse * -o[2], np.abs(inverse)
     near = np.maximum(enter, middle - reach)
     return near, hit & (near < np.minimum(enter + 2 * half, middle + reach))
 
 
-def _capsule_depth(
-    o: Array, dx: Array, dy: Array, dz: Array, stretch: float
-) -> tuple[Array, NDArray[np.bool_]]:
-    side, _, hit = _round_depth(o, dx, dy, None)
-    z = o[2] + side * dz
-    end = np.where(z > 0, np.float32(stretch), np.float32(-stretch))
-    cap, _, cap_hit = _round_depth((o[0], o[1], o[2] - end), dx, dy, dz)  # type: ignore[arg-type]
+def _capsule_near(o: Array, d: Array, stretch: Array) -> Near:
+    side, _, hit = _round_stretch(o[:2], d[:2])
+    z = o[2] + side * d[2]
+    cap, _, cap_hit = _round_stretch(np.stack([o[0], o[1], o[2] - np.copysign(stretch, z)]), d)
     on_side = np.abs(z) <= stretch
     return np.where(on_side, side, cap), hit & (on_side | cap_hit)
+
+
+_NEAR: dict[int, Callable[[Array, Array, Array], Near]] = {
+    BOX: _box_near,
+    CYLINDER: _cylinder_near,
+    ELLIPSOID: _ellipsoid_near,
+    CAPSULE: _capsule_near,
+}
+"""By kind: from rays' origins and directions ``(3, P)`` in canonical coordinates, and stretches."""
 
 
 def cast(
@@ -207,43 +219,65 @@ def cast(
     Args:
         view: The view.
         solids: Solids in the view's coordinates (`Solids.seen_from`), seen from outside.
-        depth: Depth so far, metres, ``(H, W)``, changed in place; nothing (`FAR`) by default.
-        index: Solid seen so far, ``(H, W)``, changed in place; -1 by default.
+        depth: Depth so far, metres, ``(H, W)``, contiguous, changed in place; nothing (`FAR`) by
+            default.
+        index: Solid seen so far, ``(H, W)``, contiguous, changed in place; -1 by default.
 
     Returns:
         Depth in metres (`FAR` where nothing is hit) and index in ``solids`` (-1), ``(H, W)`` each.
     """
     depth = np.full(view.shape, FAR, np.float32) if depth is None else depth
     index = np.full(view.shape, -1, np.int32) if index is None else index
-    matrices = solids.axes / solids.half[:, :, None]
-    origins = -np.einsum('nij,nj->ni', matrices, solids.center)
-    drawn = solids.kind != PLANE
-    # Nearest first costs fewer writes; the result does not depend on it.
+    windows = _windows(solids, view)
+    area = (windows[:, 1] - windows[:, 0]) * (windows[:, 3] - windows[:, 2])
+    # The nearest first, which gets what two cover at the very same depth.
     order = np.argsort(-solids.center[:, 2], kind='stable')
-    windows = _windows(solids, view).tolist()
     with np.errstate(all='ignore'):
-        for i in order[drawn[order]]:
-            top, bottom, left, right = windows[i]
-            if top >= bottom or left >= right:
-                continue
-            m, o = matrices[i], origins[i]
-            u, v = view.u[left:right], view.v[top:bottom]
-            d = [row[0] * u + (row[1] * v - row[2])[:, None] for row in m]
-            near, hit = _DEPTHS[solids.kind[i]](o, *d, solids.stretch[i])
-            seen = depth[top:bottom, left:right]
-            hit &= near < seen
-            hit &= near > NEAR
-            np.copyto(seen, near, where=hit)
-            np.copyto(index[top:bottom, left:right], np.int32(i), where=hit)
+        for kind in _NEAR:
+            chosen = order[(solids.kind == kind)[order] & (area[order] > 0)]
+            # Together, as most cover few pixels; but not so many that they outgrow the cache.
+            batch = np.cumsum(area[chosen]) // BATCH
+            for some in np.split(chosen, np.flatnonzero(np.diff(batch)) + 1):
+                _cast_some(view, solids, some, windows[some], depth.reshape(-1), index.reshape(-1))
     return depth, index
 
 
-_DEPTHS: dict[int, Callable[..., tuple[Array, NDArray[np.bool_]]]] = {
-    BOX: lambda o, dx, dy, dz, _: _box_depth(o, dx, dy, dz),
-    CYLINDER: lambda o, dx, dy, dz, _: _cylinder_depth(o, dx, dy, dz),
-    ELLIPSOID: lambda o, dx, dy, dz, _: _round_depth(o, dx, dy, dz)[::2],
-    CAPSULE: _capsule_depth,
-}
+def _cast_some(
+    view: View, solids: Solids, some: NDArray[np.int64], windows: NDArray[np.int64],
+    depth: Array, index: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Cast ``some`` solids of one kind, at the pixels of their windows only; see `cast`."""
+    if not len(some):
+        return
+    height, width = view.shape
+    which, row, column = _pixels(windows)
+    matrices = solids.axes[some] / solids.half[some, :, None]
+    origins = -np.einsum('nij,nj->in', matrices, solids.center[some])
+    x, y, z = matrices.transpose(2, 1, 0)[..., None]
+    directions = (x * view.u).reshape(3, -1).take(which * width + column, axis=1)
+    directions += (y * view.v - z).reshape(3, -1).take(which * height + row, axis=1)
+    near, hit = _NEAR[int(solids.kind[some[0]])](
+        origins.take(which, axis=1), directions, solids.stretch[some][which]
+    )
+    pixel = row * width + column
+    hit &= near < depth[pixel]
+    hit &= near > NEAR
+    kept = np.flatnonzero(hit)
+    near, pixel = near[kept], pixel[kept]
+    np.minimum.at(depth, pixel, near)
+    # Backwards, as the last of several at one pixel stays.
+    seen = np.flatnonzero(near == depth[pixel])[::-1]
+    index[pixel[seen]] = some[which[kept[seen]]]
+
+
+def _pixels(windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Window, row and column of every pixel in each of the windows, ``(P,)`` each."""
+    top, bottom, left, right = windows.T
+    width = right - left
+    area = (bottom - top) * width
+    which = np.repeat(np.arange(len(windows)), area)
+    row, column = np.divmod(np.arange(len(which)) - (np.cumsum(area) - area)[which], width[which])
+    return which, row + top[which], column + left[which]
 
 
 def cast_room(view: View, room: tuple[float, float, float]) -> tuple[Array, NDArray[np.int32]]:
