@@ -1,5 +1,5 @@
-# One task of a searched tree in plain MMSegmentation: mmseg's segmentor, head, loss and metric, with
-# a branched network as its backbone.
+# One task of a searched tree in plain MMSegmentation: mmseg's segmentor, head, loss and metric,
+# with a branched network as its backbone.
 #
 #   python tools/dataset_converters/synthetic_scenes.py data/scenes \
 #       --layout pascal --train 400 --val 100
@@ -48,7 +48,7 @@ model = dict(
         num_classes=len(classes),
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
     ),
-    train_cfg=dict(),
+    train_cfg={},
     test_cfg=dict(mode='whole'),
 )
 

@@ -1,0 +1,197 @@
+"""Every config: its model is built and trained for a step, its header names commands that exist."""
+
+import copy
+import re
+from pathlib import Path
+
+import mmengine.registry
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS as ROOT_DATASETS
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import DefaultScope, init_default_scope
+
+from mmbmtas.engine import launch
+from mmbmtas.structures import BranchedArchitecture
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / 'configs').rglob('*.py')
+    if '_base_' not in path.parts
+)
+PAIRS = [f'{data}{net}' for data in ('pascal', 'nyud', 'scenes') for net in ('', '_r50')]
+each_config = pytest.mark.parametrize('name', CONFIGS)
+
+
+def load(name, **options):
+    parser = launch.ArgumentParser()
+    launch.add_common_arguments(parser)
+    words = [f'{key}={value}' for key, value in options.items()]
+    args = [str(ROOT / name)] + (['--cfg-options', *words] if words else [])
+    return launch.prepare_config(launch.load_config(parser.parse_args(args)))
+
+
+@pytest.fixture(autouse=True)
+def _scope(monkeypatch):
+    """Leave no default scope behind, and no rank of another test."""
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
+def test_all_configs_were_found():
+    expected = {f'configs/{kind}_{pair}.py' for kind in ('search', 'branched') for pair in PAIRS}
+    assert expected | {'configs/plain_encoder_decoder.py'} <= {*CONFIGS}
+
+
+def adapt(cfg, roots):
+    """Let data sets lie in small folders, and crop 64 x 64 pixels of them."""
+    if 'datasets' in cfg:
+        for dataset in cfg.datasets:
+            adapt(dataset, roots)
+        return
+    cfg.data_root = str(roots['nyud' if 'NYUD' in cfg.type else 'pascal'])
+    for transform in cfg.pipeline:
+        if 'size' in transform:
+            transform.size = (64, 64)
+
+
+@pytest.mark.parametrize(
+    'name', [pytest.param(n, marks=[pytest.mark.slow] * ('r50' in n)) for n in CONFIGS]
+)
+def test_a_step_of_training(name, scenes_roots):
+    cfg = load(name)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    dataset_cfg = copy.deepcopy(cfg.train_dataloader.dataset)
+    adapt(dataset_cfg, scenes_roots)
+    dataset = ROOT_DATASETS.build(dataset_cfg)
+    if cfg.model.data_preprocessor.get('size'):
+        cfg.model.data_preprocessor.size = (64, 64)
+    model = ROOT_MODELS.build(cfg.model).train()
+    if hasattr(model.backbone, 'set_routing_mode') and 'r50' in name:
+        model.backbone.set_routing_mode('warmup')  # a relaxed step of ResNet-50 takes too long
+    data = model.data_preprocessor(pseudo_collate([dataset[0], dataset[len(dataset) - 1]]), True)
+    assert data['inputs'].shape == (2, 3, 64, 64)
+    assert data['inputs'].abs().max() <= 1
+    total, log = model.parse_losses(model(**data, mode='loss'))
+    total.backward()
+    assert total.isfinite()
+    trained = {key.split('.')[0] for key in log if '.' in key}
+    tasks = getattr(model, 'tasks', ['decode'])
+    assert trained <= {*tasks}
+    assert len(trained) >= len(tasks) - 1  # a crop may show nobody
+    assert any(p.grad.abs().sum() > 0 for p in model.backbone.stem.parameters())
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+@each_config
+def test_every_part_is_found(name):
+    """The model is built, without memory; loops, hooks, metrics and so on are registered."""
+    cfg = load(name)
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        model = ROOT_MODELS.build(cfg.model)
+    assert sum(p.numel() for p in model.parameters()) > 100_000
+    constructor = cfg.optim_wrapper.get('constructor', 'DefaultOptimWrapperConstructor')
+    hooks = [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]
+    for registry, types in (
+        (mmengine.registry.LOOPS, [cfg.train_cfg.type, cfg.val_cfg.type, cfg.test_cfg.type]),
+        (mmengine.registry.HOOKS, [hook.type for hook in hooks]),
+        (mmengine.registry.METRICS, [metric.type for metric in listed(cfg.val_evaluator)]),
+        (mmengine.registry.VISUALIZERS, [cfg.visualizer.type]),
+        (mmengine.registry.OPTIM_WRAPPER_CONSTRUCTORS, [constructor]),
+    ):
+        with registry.switch_scope_and_registry(None) as scoped:
+            missing = [kind for kind in types if scoped.get(kind) is None]
+        assert not missing
+
+
+@each_config
+def test_header(name):
+    """It says what the config does, and its commands name files, options and configs there are."""
+    text = (ROOT / name).read_text()
+    header = text[: re.search(r'^[^#]', text, re.MULTILINE).start()]
+    lines = [line.removeprefix('#').strip() for line in header.splitlines()]
+    assert lines[0].endswith(('.', ',')) or lines[1]
+    assert len(lines[0]) > 30
+    commands = ' '.join(lines).replace('\\ ', '')
+    assert f'python tools/train.py {name}' in commands
+    for script in re.findall(r'(?:python|bash) (\S+)', commands):
+        assert (ROOT / script).is_file(), script
+    for config in re.findall(r'configs/\S+\.(?:py|json)', commands):
+        assert (ROOT / config).is_file(), config
+    work_dirs = {Path(found).name for found in re.findall(r'work_dirs/\w+', commands)}
+    assert all((ROOT / 'configs' / f'{work_dir}.py').is_file() for work_dir in work_dirs)
+    for option in re.findall(r' (--[a-z-]+)', commands):
+        sources = [(ROOT / s).read_text() for s in re.findall(r'python (\S+)', commands)]
+        sources.append((ROOT / 'mmbmtas' / 'engine' / 'launch.py').read_text())
+        assert any(f"'{option}'" in source for source in sources), option
+    length = load(name).train_cfg.get('max_iters')
+    for iterations in re.findall(r'iter_(\d+)\.pth', commands):
+        assert int(iterations) == length
+
+
+@pytest.mark.parametrize('pair', PAIRS)
+def test_search_and_retraining_fit_together(pair):
+    search, branched = (load(f'configs/{kind}_{pair}.py') for kind in ('search', 'branched'))
+    tree = BranchedArchitecture.load(branched.architecture)
+    assert [*tree.tasks] == [*search.model.backbone.tasks] == [*search.tasks]
+    assert search.model.backbone.encoder == branched.model.backbone.encoder
+    assert search.model.decode_heads == branched.model.decode_heads
+    assert tuple(search.cost_shape) == tuple(branched.cost_shape)
+    assert search.total_batch_size == branched.total_batch_size
+    assert tree.groupings[-1].num_groups > 1
+
+
+PAPER = {'pascal': (40000, 2000, 16), 'pascal_r50': (40000, 2000, 8)} | {
+    'nyud': (20000, 1000, 16),
+    'nyud_r50': (20000, 1000, 8),
+}
+
+
+@pytest.mark.parametrize('pair', PAPER)
+def test_settings_of_the_paper(pair):
+    iterations, warmup, batch = PAPER[pair]
+    search, branched = (load(f'configs/{kind}_{pair}.py') for kind in ('search', 'branched'))
+    assert search.train_cfg.weight_iters == branched.train_cfg.max_iters == iterations
+    assert (search.train_cfg.warmup_iters, search.train_cfg.arch_fraction) == (warmup, 0.2)
+    for cfg in (search, branched):
+        assert cfg.total_batch_size == cfg.train_dataloader.batch_size == batch
+        optimizer = cfg.optim_wrapper.get('weights', cfg.optim_wrapper).optimizer
+        assert optimizer == {'type': 'SGD', 'lr': 0.005, 'momentum': 0.9, 'weight_decay': 1e-4}
+        schedulers = cfg.param_scheduler
+        (poly,) = schedulers if isinstance(schedulers, list) else schedulers.weights
+        assert (poly.type, poly.power, poly.eta_min, poly.end) == ('PolyLR', 0.9, 0, iterations)
+    arch = search.optim_wrapper.arch_params.optimizer
+    assert arch == {'type': 'Adam', 'lr': 0.01, 'weight_decay': 5e-5}
+    (tau,) = [hook for hook in search.custom_hooks if hook.type == 'TemperatureHook']
+    assert (tau.start, tau.end) == (5.0, 0.1)
+    assert branched.optim_wrapper.constructor == 'SharedLrOptimWrapperConstructor'
+    assert branched.model.backbone.get('dropout', 0.1) == 0.1
+    assert tuple(search.cost_shape) == ((512, 512) if 'pascal' in pair else (425, 560))
+    weights = {
+        task: head.loss_decode.loss_weight for task, head in search.model.decode_heads.items()
+    }
+    paper = {'semseg': 1, 'human_parts': 2, 'saliency': 5, 'normals': 10, 'edge': 50, 'depth': 1}
+    assert weights == {task: paper[task] for task in weights}
+    positive = search.model.decode_heads.edge.loss_decode.positive_weight
+    assert positive == (0.95 if 'pascal' in pair else 0.8)
+
+
+def test_overrides_reach_the_model(tmp_path):
+    name = 'configs/branched_pascal.py'
+    tree = BranchedArchitecture.load(load(name).architecture)
+    other = BranchedArchitecture.shared(tree.tasks, tree.encoder, tree.num_layers)
+    other.save(tmp_path / 'other.json')
+    cfg = load(name, architecture=tmp_path / 'other.json')
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        assert ROOT_MODELS.build(cfg.model).backbone.architecture == other
