@@ -32,6 +32,10 @@ setup(
     packages=find_packages(include=['mmbmtas', 'mmbmtas.*']),
     python_requires='>=3.10,<3.13',
     install_requires=requirements('runtime'),
-    extras_require={'mm': requirements('mminstall'), 'tests': requirements('tests')},
+    extras_require={
+        'mm': requirements('mminstall'),
+        'tests': requirements('tests'),
+        'grouping': ['scikit-learn>=1.1'],
+    },
     zip_safe=False,
 )

@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     '__init__': {'compat', 'version'},
     'structures': set(),
     'cost': {'structures'},
+    'grouping': {'structures'},
     'models': {'cost', 'structures', 'registry'},
     'datasets': {'structures', 'registry'},
     'evaluation': {'structures', 'registry'},
@@ -29,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'evaluation',
         'visualization',
         'cost',
+        'grouping',
         'structures',
         'registry',
         'compat',
@@ -37,7 +39,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
 # Modules that serve without any mm package, and the exceptions among them.
-PURE = ('mmbmtas.structures', 'mmbmtas.cost', 'mmbmtas.evaluation.functional')
+PURE = (
+    'mmbmtas.structures',
+    'mmbmtas.cost',
+    'mmbmtas.grouping',
+    'mmbmtas.evaluation.functional',
+)
 PURE_FOLDERS = ('mmbmtas.evaluation.edges',)
 NOT_PURE = ('mmbmtas.structures.data_sample',)
 

@@ -1,0 +1,23 @@
+"""Trees by other means than the search: what the paper compares with (section 4)."""
+
+from mmbmtas.grouping.bmn import dissimilarity, grouping_costs, rsa_affinity
+from mmbmtas.grouping.choice import permuted_trees, random_trees, vanilla_tree
+from mmbmtas.grouping.fafs import branch_affinity, difficulty_affinity, fafs_tree
+from mmbmtas.grouping.least_cost import least_cost_tree
+from mmbmtas.grouping.trees import Tree, count_trees, tree_madds
+
+__all__ = [
+    'Tree',
+    'branch_affinity',
+    'count_trees',
+    'difficulty_affinity',
+    'dissimilarity',
+    'fafs_tree',
+    'grouping_costs',
+    'least_cost_tree',
+    'permuted_trees',
+    'random_trees',
+    'rsa_affinity',
+    'tree_madds',
+    'vanilla_tree',
+]
