@@ -57,12 +57,13 @@ def check_files(out: Path) -> None:
     expect('beats' in (out / 'summary.md').read_text(), 'summary.md has no verdict')
     pictures = sorted((out / 'predictions').glob('*.png'))
     expect(len(pictures) >= 3, f'{len(pictures)} pictures of predictions, expected 3 or more')
-    for path in [out / 'tree.png', *pictures]:
+    for path in [out / 'tree.png', out / 'overview.png', *pictures]:
         with Image.open(path) as picture:
             picture.load()
             expect(min(picture.size) > 200, f'{path} is only {picture.size}')
     names = {path.name for path in out.iterdir()}
-    known = {'architecture.json', 'predictions', 'summary.json', 'summary.md', 'tree.png', 'work'}
+    known = {'architecture.json', 'overview.png', 'predictions', 'summary.json', 'summary.md'}
+    known |= {'tree.png', 'work'}
     expect(names == known, f'{out} holds {sorted(names)}, expected {sorted(known)}')
 
 

@@ -2,8 +2,8 @@
 
 Renders synthetic scenes in the layout of PASCAL-Context, searches a branched network for five tasks
 (configs/search_scenes.py), retrains the tree (configs/branched_scenes.py) and tests it on held-out
-images. Leaves architecture.json, tree.png, predictions/, summary.md and summary.json in the folder
---out, and everything else in its folder work/. Each step prints the command that does it alone.
+images. Leaves architecture.json, tree.png, predictions/, overview.png, summary.md and summary.json
+in the folder --out, and everything else in its folder work/. Each step prints its command line.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.stages import Stages, write_json, written_beside
 from mmbmtas.engine.summary import format_summary, score_constants, summarise
+from mmbmtas.visualization.overview import stack_pictures
 
 ROOT = Path(__file__).resolve().parents[1]
 if Path.cwd() == ROOT:
@@ -46,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog='Interrupted, the same command continues. OMP_NUM_THREADS sets the number of '
-        'threads (at most 4 by default).',
+        'threads, 1 by default.',
     )
     parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder of the results')
     parser.add_argument(
@@ -70,7 +71,7 @@ def main() -> None:
     for name in ('render', 'search', 'retrain', 'test', 'summarise'):
         stages.run(name, getattr(demo, name))
     print((args.out / 'summary.md').read_text())
-    print(f'All of it is in {args.out}: architecture.json, tree.png, predictions/, summary.md')
+    print(f'See {args.out}: overview.png, architecture.json, tree.png, predictions/, summary.md')
 
 
 class Demo:
@@ -125,6 +126,9 @@ class Demo:
             command += ['--out', self.results, '--work-dir', self.work / 'test']
             self.stages.call([*command, '--cfg-options', tree, data, *options])
             self._choose_sheets(folder)
+        sheets = sorted((self.out / 'predictions').glob('*.png'))
+        with written_beside(self.out / 'overview.png') as path:
+            stack_pictures([self.out / 'tree.png', *sheets[:2]], path)
         with written_beside(self.costs) as path, path.open('w') as file:
             get_madds = ROOT / 'tools/analysis_tools/get_madds.py'
             self.stages.call([get_madds, BRANCHED, '--json', '--cfg-options', tree], file)

@@ -81,11 +81,9 @@ class Stages:
         """
         words = [str(word) for word in command]
         print(f'$ python {shlex.join(words)}', flush=True)
-        environment = {**os.environ}
-        # More threads than that only wait for one another on networks as small as a demo's.
-        environment.setdefault('OMP_NUM_THREADS', str(min(4, len(os.sched_getaffinity(0)))))
-        # Waiting threads must not keep a core busy that a data loader could use.
-        environment.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+        # On networks as small as a demo's, threads mostly wait for one another, and they do so busily:
+        # where other processes want the cores, two threads take many times longer than one.
+        environment = {'OMP_NUM_THREADS': '1', **os.environ}
         subprocess.run(
             [sys.executable, *words],
             check=True,

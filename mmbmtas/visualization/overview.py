@@ -1,0 +1,36 @@
+"""Pictures of a run below one another in one picture, such as a tree and its predictions."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+_GAP = 12
+
+
+def stack_pictures(
+    paths: Sequence[str | os.PathLike], out: str | os.PathLike, width: int = 1200
+) -> None:
+    """Write pictures below one another, each scaled to the same width.
+
+    The result has 256 colours, which keeps it small enough for a page.
+
+    Args:
+        paths: The pictures, first at the top.
+        out: File to write, a ``.png``.
+        width: Width of the result in pixels.
+    """
+    pictures = []
+    for path in paths:
+        with Image.open(path) as picture:
+            height = round(picture.height * width / picture.width)
+            pictures.append(picture.convert('RGB').resize((width, height), Image.Resampling.LANCZOS))
+    total = sum(picture.height for picture in pictures) + _GAP * (len(pictures) - 1)
+    stack = Image.new('RGB', (width, total), 'white')
+    top = 0
+    for picture in pictures:
+        stack.paste(picture, (0, top))
+        top += picture.height + _GAP
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    stack.quantize(256, dither=Image.Dither.NONE).save(out, optimize=True)
