@@ -81,8 +81,8 @@ class Stages:
         """
         words = [str(word) for word in command]
         print(f'$ python {shlex.join(words)}', flush=True)
-        # On networks as small as a demo's, threads mostly wait for one another, and they do so busily:
-        # where other processes want the cores, two threads take many times longer than one.
+        # On networks as small as a demo's, threads mostly wait for one another, and they do so
+        # busily: where other processes want the cores, two take many times longer than one.
         environment = {'OMP_NUM_THREADS': '1', **os.environ}
         subprocess.run(
             [sys.executable, *words],

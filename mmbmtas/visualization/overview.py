@@ -14,8 +14,6 @@ def stack_pictures(
 ) -> None:
     """Write pictures below one another, each scaled to the same width.
 
-    The result has 256 colours, which keeps it small enough for a page.
-
     Args:
         paths: The pictures, first at the top.
         out: File to write, a ``.png``.
@@ -24,8 +22,8 @@ def stack_pictures(
     pictures = []
     for path in paths:
         with Image.open(path) as picture:
-            height = round(picture.height * width / picture.width)
-            pictures.append(picture.convert('RGB').resize((width, height), Image.Resampling.LANCZOS))
+            size = (width, round(picture.height * width / picture.width))
+            pictures.append(picture.convert('RGB').resize(size, Image.Resampling.LANCZOS))
     total = sum(picture.height for picture in pictures) + _GAP * (len(pictures) - 1)
     stack = Image.new('RGB', (width, total), 'white')
     top = 0
@@ -33,4 +31,4 @@ def stack_pictures(
         stack.paste(picture, (0, top))
         top += picture.height + _GAP
     Path(out).parent.mkdir(parents=True, exist_ok=True)
-    stack.quantize(256, dither=Image.Dither.NONE).save(out, optimize=True)
+    stack.save(out, optimize=True)
