@@ -1,21 +1,17 @@
 """Files of one image in the layouts of the two multi-task releases, byte formats included."""
 
-import io
-import struct
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.morphology import thin
 
 from mmbmtas.datasets.pascal_context import VOC_CLASSES
+from mmbmtas.datasets.transforms.edges import thin
 from mmbmtas.structures.palettes import class_palette
 
 from .classes import CATEGORIES, PARTS, PERSON, lookup
+from .mat import Struct, Value, save_mat
 from .render import Rendering
 
 SPLITS = ('train', 'val')
@@ -42,10 +38,6 @@ _NYU = lookup('nyu').astype(np.uint8)
 _PALETTE = np.array(class_palette(256), np.uint8).tobytes()
 
 
-# Of the MATLAB 5 format: bytes of descriptive text, of the whole header, and the compressed type.
-_MAT_TEXT, _MAT_HEADER, _MAT_COMPRESSED = 116, 128, 15
-
-
 def write_pascal(root: Path, name: str, number: int, rendering: Rendering) -> list[int]:
     """Write one image in the layout of ``PASCAL_MT``.
 
@@ -70,9 +62,9 @@ def write_pascal(root: Path, name: str, number: int, rendering: Rendering) -> li
     if number % 3 != 0:
         save_palette_png(root / 'semseg/pascal-context' / f'{name}.png', semseg)
     label_map = root / 'pascal-context/trainval' / f'{name}.mat'
-    _save_mat(label_map, {'LabelMap': _CONTEXT[rendering.category]})
+    save_mat(label_map, 'LabelMap', _CONTEXT[rendering.category])
     anno, classes = human_parts_struct(name, rendering)
-    _save_mat(root / 'human_parts' / f'{name}.mat', {'anno': anno})
+    save_mat(root / 'human_parts' / f'{name}.mat', 'anno', anno)
     _save_png(root / 'normals_distill' / f'{name}.png', normals_to_rgb(rendering.normals))
     _save_png(root / 'sal_distill' / f'{name}.png', rendering.salient.astype(np.uint8) * 255)
     return classes
@@ -129,7 +121,7 @@ def normals_to_rgb(normals: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint((normals + 1) * 127.5).astype(np.uint8)
 
 
-def human_parts_struct(name: str, rendering: Rendering) -> tuple[NDArray, list[int]]:
+def human_parts_struct(name: str, rendering: Rendering) -> tuple[Struct, list[int]]:
     """The MATLAB structure ``anno`` of an image: its VOC objects, people with parts.
 
     Args:
@@ -139,40 +131,32 @@ def human_parts_struct(name: str, rendering: Rendering) -> tuple[NDArray, list[i
     Returns:
         The structure, and the VOC class of each of its objects.
     """
-    fields = ['class', 'class_ind', 'mask', 'parts']
-    rows: list[tuple[Any, ...]] = []
+    # MATLAB stores columns one after another, and masks are made in that order.
+    instance, category, part = (
+        np.ascontiguousarray(a.T) for a in (rendering.instance, rendering.category, rendering.part)
+    )
+    rows: list[tuple[Value, ...]] = []
     classes: list[int] = []
-    size = int(rendering.instance.max()) + 1
-    inside = rendering.instance >= 0
-    of_object = np.zeros(size, np.int64)
-    of_object[rendering.instance[inside]] = rendering.category[inside]
-    present = np.unique(rendering.instance[inside])
-    for i in present:
-        category = int(of_object[i])
-        voc = CATEGORIES[category].voc
+    kinds = np.zeros(instance.max() + 2, np.uint8)
+    kinds[instance] = category  # what is no object, -1, writes to the last one
+    for i in np.flatnonzero(np.bincount(instance.ravel() + 1)[1:]):
+        kind = int(kinds[i])
+        voc = CATEGORIES[kind].voc
         if voc == 0:
             continue
-        mask = rendering.instance == i
-        parts: NDArray = np.zeros((0, 0), np.uint8)
-        if category == PERSON:
-            own = np.where(mask, rendering.part, 0)
+        mask = instance == i
+        parts: Value = np.zeros((0, 0), np.uint8)
+        if kind == PERSON:
+            own = np.where(mask, part, np.uint8(0))
             numbers = np.flatnonzero(np.bincount(own.ravel())[1:]) + 1
-            parts = _struct(
-                ['part_name', 'mask'], [(PARTS[p], (own == p).astype(np.uint8)) for p in numbers]
+            parts = Struct(
+                ('part_name', 'mask'),
+                [(PARTS[p], (own == p).view(np.uint8).T) for p in numbers],
             )
-        rows.append((VOC_CLASSES[voc], np.array([[voc]], np.uint8), mask.astype(np.uint8), parts))
+        rows.append((VOC_CLASSES[voc], np.array([[voc]], np.uint8), mask.view(np.uint8).T, parts))
         classes.append(voc)
-    anno = _struct(['imname', 'objects'], [(name, _struct(fields, rows))])
-    return anno, classes
-
-
-def _struct(fields: list[str], rows: list[tuple[Any, ...]]) -> NDArray:
-    """A 1 x N MATLAB structure array."""
-    array = np.empty((1, len(rows)), [(field, object) for field in fields])
-    for i, row in enumerate(rows):
-        for field, value in zip(fields, row, strict=True):
-            array[field][0, i] = value
-    return array
+    objects = Struct(('class', 'class_ind', 'mask', 'parts'), rows)
+    return Struct(('imname', 'objects'), [(name, objects)]), classes
 
 
 def save_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
@@ -189,21 +173,3 @@ def save_palette_png(path: Path, labels: NDArray[np.uint8]) -> None:
 
 def _save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     Image.fromarray(pixels).save(path, compress_level=3)
-
-
-def _save_mat(path: Path, variable: dict[str, NDArray]) -> None:
-    """Write one variable as a compressed MATLAB 5 file, as `scipy.io.savemat` would but faster.
-
-    Masks are nearly empty, so zlib's quickest level is as good as its slowest.
-    """
-    buffer = io.BytesIO()
-    scipy.io.savemat(buffer, variable)
-    content = buffer.getvalue()
-    packed = zlib.compress(content[_MAT_HEADER:], 1)
-    tag = struct.pack('=II', _MAT_COMPRESSED, len(packed))
-    path.write_bytes(_mat_header(content) + tag + packed)
-
-
-def _mat_header(content: bytes) -> bytes:
-    """The header with the time of writing blanked, so that equal content makes equal files."""
-    return b'MATLAB 5.0 MAT-file'.ljust(_MAT_TEXT) + content[_MAT_TEXT:_MAT_HEADER]
