@@ -1,6 +1,7 @@
 """Supernet and branched network: what runs, how often, and that both compute the same."""
 
 import random
+import time
 from collections import Counter
 
 import pytest
@@ -285,6 +286,18 @@ class TestBranchedNetwork:
             assert 'tree.json' in str(caught.value)
             assert cfg['type'] in str(caught.value)
 
+    @pytest.mark.parametrize('given', [True, False])
+    def test_a_strangers_tree_runs_nothing(self, given, toys, tmp_path):
+        """mmengine's registries would import and call what `type` names."""
+        marker = tmp_path / 'called'
+        encoder = {'type': 'subprocess.Popen', 'args': ['touch', str(marker)]}
+        path = tmp_path / 'tree.json'
+        BranchedArchitecture.shared(TASKS, encoder, 18).save(path)
+        with pytest.raises(ValueError, match=r"tree\.json: encoder type 'subprocess\.Popen'"):
+            BranchedNetwork(path, encoder=toys.MOBILENET if given else None)
+        time.sleep(0.2)
+        assert not marker.exists()
+
     def test_another_number_of_layers_is_refused(self, toys):
         tree = BranchedArchitecture.shared(TASKS, toys.MOBILENET, 17)
         with pytest.raises(ValueError, match=r'17 layers.*18'):
@@ -346,6 +359,25 @@ class TestState:
 def test_tasks_of_a_supernet_are_checked(tasks, options, message, toys):
     with pytest.raises(ValueError, match=message):
         BranchedSupernet(tasks, toys.MOBILENET, **options)
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'message'),
+    [
+        ({'type': 'Transformer'}, r"encoder type 'Transformer', expected one of \['Mobile"),
+        ({}, 'encoder type None'),
+        ({'type': 'MobileNetV2Encoder', 'depth': 5}, 'does not fit MobileNetV2Encoder'),
+        ({'type': 'MobileNetV2Encoder', 'widen_factor': 'wide'}, 'does not fit'),
+    ],
+)
+def test_encoders_are_checked(cfg, message):
+    with pytest.raises(ValueError, match=message):
+        BranchedSupernet(TASKS, cfg)
+
+
+def test_encoders_may_have_a_prefix(toys):
+    encoder = {**toys.MOBILENET, 'type': 'mmbmtas.MobileNetV2Encoder'}
+    assert toys.supernet(TASKS, encoder).encoder.to_config()['type'] == 'MobileNetV2Encoder'
 
 
 def test_a_supernet_of_16_tasks(toys, images):

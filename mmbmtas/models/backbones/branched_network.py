@@ -58,8 +58,10 @@ class BranchedNetwork(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         tree = as_architecture(architecture)
-        self.encoder: Encoder = build_encoder(encoder or tree.encoder)
-        check_fits(tree, self.encoder, _name(architecture))
+        name = _name(architecture)
+        given = build_encoder(encoder) if encoder else build_encoder(tree.encoder, name)
+        self.encoder: Encoder = given
+        check_fits(tree, self.encoder, name)
         self.task = task
         tree = replace(tree, encoder=self.encoder.to_config())
         self.architecture = tree if task is None else tree.for_tasks([task])
@@ -154,9 +156,32 @@ def as_architecture(
     return BranchedArchitecture.load(architecture)
 
 
-def build_encoder(cfg: dict[str, Any] | Encoder) -> Encoder:
-    """Build an encoder description from its config, whatever the default scope of the config."""
-    return cfg if isinstance(cfg, Encoder) else TASK_UTILS.build({'_scope_': SCOPE, **cfg})
+def build_encoder(cfg: dict[str, Any] | Encoder, name: str = 'encoder') -> Encoder:
+    """Build an encoder description from its config, whatever the default scope of the config.
+
+    The config may come from a stranger's ``architecture.json``. mmengine's registries import and
+    call whatever ``type`` names, ``subprocess.Popen`` included; so only encoders that are
+    registered already, in ``mmbmtas.registry.TASK_UTILS``, are looked up here.
+
+    Raises:
+        ValueError: There is no such encoder, or it takes other arguments; ``name`` says where.
+    """
+    if isinstance(cfg, Encoder):
+        return cfg
+    options = dict(cfg)
+    kind = options.pop('type', None)
+    encoders = {
+        key: value
+        for key, value in TASK_UTILS.module_dict.items()
+        if isinstance(value, type) and issubclass(value, Encoder)
+    }
+    found = encoders.get(kind.removeprefix(f'{SCOPE}.') if isinstance(kind, str) else '')
+    if found is None:
+        raise ValueError(f'{name}: encoder type {kind!r}, expected one of {sorted(encoders)}')
+    try:
+        return found(**options)
+    except TypeError as error:
+        raise ValueError(f'{name}: encoder {dict(cfg)} does not fit {kind}: {error}') from error
 
 
 def _name(architecture: Any) -> str:
@@ -172,7 +197,7 @@ def check_fits(
     Raises:
         ValueError: It was made for another.
     """
-    own, given = build_encoder(architecture.encoder).to_config(), encoder.to_config()
+    own, given = build_encoder(architecture.encoder, name).to_config(), encoder.to_config()
     if own != given or architecture.num_layers != encoder.num_layers:
         raise ValueError(
             f'{name} is for {own} with {architecture.num_layers} layers, '
