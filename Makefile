@@ -32,7 +32,7 @@ test-fast: $(READY)
 	$(PY) -m pytest -n $(JOBS) -m 'not slow and not gpu' $(PYTEST_ARGS)
 
 test-slow: $(READY)
-	$(PY) -m pytest -m slow $(PYTEST_ARGS)
+	$(PY) -m pytest -m 'slow and not gpu' $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .
