@@ -17,6 +17,7 @@ DEFAULT_LIMIT = 64 * GIB
 MAX_MEMBERS = 1_000_000
 
 _CHUNK = 1 << 20
+_LAST_TIME = (1 << 32) - 1
 _DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -45,7 +46,9 @@ def unpack(archive: str | Path, folder: Path, limit: int = DEFAULT_LIMIT) -> Non
                 _unpack(tar, file, folder, limit)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, _DAMAGED):
+            # bz2 and gzip report damage as an OSError that is none of the system's.
+            damaged = isinstance(error, OSError) and error.errno is None
+            if damaged or isinstance(error, _DAMAGED):
                 raise ValueError(
                     f'{archive}: expected a whole tar archive, found: {error}'
                 ) from error
@@ -124,8 +127,9 @@ def _write_member(
     assert source is not None  # since it is a regular file
     with source, place.open('wb') as target:
         shutil.copyfileobj(source, target, _CHUNK)
-    # Whole seconds: a second unpacking finds the cache of the first fresh.
-    os.utime(place, (int(member.mtime), int(member.mtime)))
+    # A second unpacking finds the cache of the first fresh. Times of any size may stand there.
+    seconds = min(max(int(member.mtime), 0), _LAST_TIME)
+    os.utime(place, (seconds, seconds))
 
 
 def _check_left(left: int, limit: int) -> None:

@@ -1,9 +1,9 @@
 """Time the loading of samples from a dataset's files and from its training cache.
 
 For each split and pipeline that the cache serves: the milliseconds an image until augmentation
-begins, for the whole sample and for the labels alone (all the rest but reading the image), and how
-many times faster the cache is. Each image is read several times and its fastest counts, so that
-files come from memory: what is measured is decoding rather than the disk. Example:
+begins, and how many times faster the cache is, for the whole sample and for the labels alone (all
+but reading the image file). Times are those of the processor, which other programs disturb least;
+each image is read several times and its fastest counts. Example:
 
     python tools/analysis_tools/benchmark_data.py data/PASCAL_MT --number 30
 """
@@ -36,14 +36,14 @@ def parse_args() -> argparse.Namespace:
 
 
 def fastest(load: Callable[[dict], Any], samples: list[dict], repeats: int) -> float:
-    """Milliseconds of the fastest of several runs on each sample, on average over the samples."""
+    """Processor milliseconds a sample, of the fastest of several runs on each."""
     total = 0.0
     for sample in samples:
         seconds = []
         for _ in range(repeats):
-            start = time.perf_counter()
+            start = time.process_time()
             load(dict(sample))
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
         total += min(seconds)
     return 1e3 * total / len(samples)
 
@@ -55,7 +55,7 @@ def main() -> None:
     dataset_type = find_dataset_type(args.data_root)
     recipe = RECIPES[dataset_type]
     cache = Path(args.cache) if args.cache else default_cache(args.data_root)
-    print('milliseconds an image; labels: all but reading the image file')
+    print('processor milliseconds an image; labels: all but reading the image file')
     print(f'{"split/steps":14}{"image":>8}{"files":>8}{"cache":>8}{"ratio":>8}{"of labels":>11}')
     for split, variants in recipe.splits.items():
         dataset = dataset_type(args.data_root, split, serialize_data=False, cache=None)

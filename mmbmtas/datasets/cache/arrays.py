@@ -14,8 +14,9 @@ def encode(array: np.ndarray) -> tuple[dict[str, Any], bytes]:
     """Code an array.
 
     A channel of floats that takes 256 values at most, such as normals that were stored as colours,
-    becomes one byte a value and a table. The bytes are deflated where that at least halves them:
-    what shrinks less, such as measured depth, would take longer to inflate than to read.
+    becomes one byte a value and a table. Bytes are deflated where that leaves a quarter of them or
+    less: what shrinks less takes longer to inflate than to read. So do floats of more values, such
+    as measured depth, which stay as they are.
 
     Args:
         array: uint8, uint16 or float32, ``(H, W)`` or ``(H, W, C)``.
@@ -29,15 +30,15 @@ def encode(array: np.ndarray) -> tuple[dict[str, Any], bytes]:
     if dtype == '<f4' and array.size:
         array, tables = _to_levels(array)
     content = np.ascontiguousarray(array, array.dtype.newbyteorder('<')).tobytes()
-    deflated = zlib.compress(content, 1)
+    body = content if array.dtype.kind == 'f' else _deflate(content)
     spec = {
         'dtype': dtype,
         'shape': list(array.shape),
-        'deflated': len(deflated) <= len(content) // 2,
+        'deflated': len(body) < len(content),
         'tables': 0 if tables is None else len(tables),
     }
     head = b'' if tables is None else tables.astype('<f4').tobytes()
-    return spec, head + (deflated if spec['deflated'] else content)
+    return spec, head + body
 
 
 def decode(spec: dict[str, Any], content: np.ndarray) -> np.ndarray:
@@ -63,6 +64,12 @@ def decode(spec: dict[str, Any], content: np.ndarray) -> np.ndarray:
         return body.view(spec['dtype']).reshape(shape)
     tables = content[:head].view('<f4').reshape(num_tables, _LEVELS)
     return cv2.LUT(body.reshape(shape), np.ascontiguousarray(tables.T)[None]).reshape(shape)
+
+
+def _deflate(content: bytes) -> bytes:
+    """The bytes deflated, or as they are where they shrink too little."""
+    deflated = zlib.compress(content, 1)
+    return deflated if 4 * len(deflated) <= len(content) else content
 
 
 def _to_levels(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

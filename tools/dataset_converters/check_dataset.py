@@ -1,0 +1,49 @@
+"""Check a PASCAL_MT or NYUD_MT folder: its packaging, its splits, and every file they list.
+
+Exit status 0 where all is well, 1 where something is wrong. Example:
+
+    python tools/dataset_converters/check_dataset.py data/PASCAL_MT --jobs 4
+"""
+
+import argparse
+import signal
+from pathlib import Path
+
+from mmbmtas.datasets.checking import check_dataset, write_report
+from mmbmtas.engine.errors import one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Open every file that the splits of a dataset list, and report those that are '
+        'missing, damaged, of another size than their image, or hold values out of range.'
+    )
+    parser.add_argument('root', metavar='ROOT', help='folder PASCAL_MT or NYUD_MT')
+    parser.add_argument(
+        '--report',
+        metavar='FILE',
+        help='write the report here as .json and .txt; default <name of ROOT>.check.json',
+    )
+    parser.add_argument('--jobs', type=int, default=1, help='processes, %(default)s by default')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Check the folder, write and show the report."""
+    args = parse_args()
+    # A polite kill keeps what was found, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    report = check_dataset(args.root, args.jobs)
+    name = args.report or f'{Path(args.root).resolve().name}.check.json'
+    _, text_file = write_report(report, name)
+    print(report.summary())
+    for problem in report.problems[:10]:
+        print(f'  {problem.path}: {problem.message}')
+    print(f'report: {text_file} and .json')
+    raise SystemExit(130 if report.interrupted else int(not report.passed))
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
