@@ -115,12 +115,14 @@ class Solids:
         return Solids(self.kind, center, self.axes @ view.axes.T, self.half, self.stretch)
 
 
+_CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
+
+
 def _windows(solids: Solids, view: View) -> NDArray[np.int64]:
     """First and last + 1 row and column that each solid can cover, ``(N, 4)``."""
-    corners = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), -1).reshape(8, 3)
     reach = solids.half.copy()
     reach[:, 2] *= np.where(solids.kind == CAPSULE, 1 + solids.stretch, 1)
-    points = np.einsum('ck,nk,nkj->ncj', corners, reach, solids.axes) + solids.center[:, None]
+    points = _CORNERS @ (reach[..., None] * solids.axes) + solids.center[:, None]
     depth = -points[..., 2]
     with np.errstate(divide='ignore', invalid='ignore'):
         x = points[..., 0] / depth
@@ -138,7 +140,7 @@ def _windows(solids: Solids, view: View) -> NDArray[np.int64]:
     )
     crossing = depth.min(1) < NEAR
     bounds[crossing] = (0, height, 0, width)
-    bounds = np.clip(np.nan_to_num(bounds), 0, [height, height, width, width])
+    bounds = np.clip(bounds, 0, [height, height, width, width])
     bounds[depth.max(1) < NEAR] = 0
     bounds[:, ::2] = np.floor(bounds[:, ::2])
     bounds[:, 1::2] = np.ceil(bounds[:, 1::2])

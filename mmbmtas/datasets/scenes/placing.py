@@ -37,13 +37,19 @@ class Floor:
         aim += (aim - self.eye) * 0.5 * [1, 1, 0]
         self.axes = look_at(self.eye, aim, rng.normal(0, 0.012))
         self.tangent = rng.uniform(0.66, 0.82)
+        # Plain numbers, as `sees` is asked a hundred times a room.
+        self._eye = self.eye.tolist()
+        self._right_and_back = self.axes[::2].tolist()
         x, y = self.eye[:2]
         self.taken.append((x - 0.45, y - 0.45, x + 0.45, y + 0.45))
 
     def sees(self, x: float, y: float, near: float = 1.3) -> bool:
         """Whether the camera has a point of the floor inside its angle of view."""
-        across, _, back = self.axes @ (np.array([x, y, 0.5]) - self.eye)
-        return -back > near and abs(across) < -0.95 * back * self.tangent
+        right, back = (
+            a * (x - self._eye[0]) + b * (y - self._eye[1]) + c * (0.5 - self._eye[2])
+            for a, b, c in self._right_and_back
+        )
+        return -back > near and abs(right) < -0.95 * back * self.tangent
 
     def free(self, area: Rectangle, gap: float = 0.05) -> bool:
         """Whether a rectangle lies in the room and ``gap`` metres from all that is taken."""

@@ -58,9 +58,9 @@ def render(scene: Scene, size: tuple[int, int], rng: Generator) -> Rendering:
     local, local_normal, normal = surface(points, flat, solids)
     radiance = _shade(scene, world, view, points, flat, local, local_normal, normal, depth)
     image = _develop(radiance.reshape(3, *size), scene, rng)
-    category = np.array([s.category for s in scene.solids], np.uint8)[index]
-    part = np.array([s.part for s in scene.solids], np.uint8)[index]
-    instance = scene.instance[index]
+    category = np.array([s.category for s in scene.solids], np.uint8)[flat].reshape(size)
+    part = np.array([s.part for s in scene.solids], np.uint8)[flat].reshape(size)
+    instance = scene.instance[flat].reshape(size)
     normals = np.ascontiguousarray(normal.T).reshape(*size, 3)
     salient = salient_mask(instance, category)
     return Rendering(image, depth, normals, category, part, instance, salient)
@@ -97,7 +97,7 @@ def _gather(scene: Scene, index: NDArray[np.intp]) -> tuple[NDArray, Array]:
         (*s.material.color, *s.material.other, s.material.scale, s.material.gloss, s.material.glow)
         for s in scene.solids
     ]
-    pattern = np.array([PATTERN_ID[s.material.pattern] for s in scene.solids])
+    pattern = np.array([PATTERN_ID[s.material.pattern] for s in scene.solids], np.uint8)
     return pattern[index], np.array(rows, np.float32).T.take(index, axis=1)
 
 
@@ -128,7 +128,7 @@ def _shade(
     # The sky of a room is its ceiling, but a lit floor brightens the ceiling in turn.
     light = (
         ambient
-        * (0.85 + 0.15 * world_normal[2] + 0.6 * (world_normal[2] < -0.9))
+        * (0.85 + 0.15 * world_normal[2] + np.float32(0.6) * (world_normal[2] < -0.9))
         * _occlusion(depth, view).ravel()
     )
     tone = np.array(scene.tone, np.float32)[:, None]
@@ -174,18 +174,19 @@ def _shadow(scene: Scene, world: Solids, position: Array, resolution: int) -> Ar
         world.stretch[chosen],
     )  # fmt: skip
     depth, _ = cast(down, occluders.seen_from(down))
-    padded = np.pad(depth, 1, constant_values=FAR).ravel()
+    # Beyond the map nothing stands: only walls and ceiling are there.
+    padded = np.pad(depth, 2, constant_values=FAR).ravel()
     x, y, z = position - down.origin[:, None]
     z = np.maximum(-z, np.float32(0.05))
-    column = (x / z - down.u[0]) / down.pixel + 1
-    row = (down.v[0] - y / z) / down.pixel + 1
+    # Pixel r of the map covers r to r + 1, from 2 on; the taps of what is beyond stay beyond.
+    column = np.clip((x / z - down.u[0]) / down.pixel + 2.5, 1.2, side + 2.8)
+    row = np.clip((down.v[0] - y / z) / down.pixel + 2.5, 1.2, side + 2.8)
     lit = np.zeros_like(z)
+    reach = z - np.float32(0.015)
     for dy, dx in ((-0.7, -0.25), (-0.25, 0.7), (0.25, -0.7), (0.7, 0.25)):
-        i = np.rint(row + np.float32(dy)).astype(np.int32)
-        j = np.rint(column + np.float32(dx)).astype(np.int32)
-        # Beyond the map nothing stands: only walls and ceiling are there.
-        i, j = np.clip(i, 0, side + 1), np.clip(j, 0, side + 1)
-        lit += padded[i * (side + 2) + j] > z - 0.015
+        i, j = (row + dy).astype(np.intp), (column + dx).astype(np.intp)
+        i *= side + 4
+        lit += padded[i + j] > reach
     return lit * np.float32(0.25)
 
 

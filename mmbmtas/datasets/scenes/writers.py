@@ -1,7 +1,9 @@
 """Files of one image in the layouts of the two multi-task releases, byte formats included."""
 
+import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -66,7 +68,10 @@ def write_pascal(root: Path, name: str, number: int, rendering: Rendering) -> li
     anno, classes = human_parts_struct(name, rendering)
     save_mat(root / 'human_parts' / f'{name}.mat', 'anno', anno)
     _save_png(root / 'normals_distill' / f'{name}.png', normals_to_rgb(rendering.normals))
-    _save_png(root / 'sal_distill' / f'{name}.png', rendering.salient.astype(np.uint8) * 255)
+    _save_png(
+        root / 'sal_distill' / f'{name}.png',
+        np.where(rendering.salient, np.uint8(255), np.uint8(0)),
+    )
     return classes
 
 
@@ -168,8 +173,10 @@ def save_palette_png(path: Path, labels: NDArray[np.uint8]) -> None:
     """Write class indices as PNG with PASCAL VOC's palette."""
     picture = Image.fromarray(labels)
     picture.putpalette(_PALETTE)
-    picture.save(path, compress_level=3)
+    picture.save(path, compress_level=3, compress_type=zlib.Z_RLE)
 
 
 def _save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    Image.fromarray(pixels).save(path, compress_level=3)
+    """Write grey or RGB; OpenCV's defaults take half of the time of Pillow's."""
+    bgr = pixels if pixels.ndim == 2 else pixels[..., ::-1]
+    path.write_bytes(cv2.imencode('.png', bgr)[1].tobytes())
