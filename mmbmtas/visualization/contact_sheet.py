@@ -18,6 +18,9 @@ _GAP = 10
 _LINE = 19
 _SWATCH = 13
 _MAX_LEGEND_ROWS = 8
+_MAX_WIDTH = 2000
+_MIN_CELL = (150, _LINE)
+_ABSENT = {'truth': 'no label', 'prediction': 'no prediction'}
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,19 @@ def draw_contact_sheet(
         image: RGB uint8, ``(H, W, 3)``.
         columns: The tasks' pictures.
         title: Printed on top.
-        cell_height: Height of each cell in pixels. Its width follows the image's shape within 150
-            pixels and twice the height; beyond them the pictures fill a part of the cell.
+        cell_height: Height of each picture in pixels; less where the sheet would be wider than
+            2000 pixels. Columns are at least 150 pixels wide, for their legends.
 
     Returns:
         The sheet, RGB uint8.
     """
-    height, width = image.shape[:2]
-    cell = (min(max(150, round(cell_height * width / height)), 2 * cell_height), cell_height)
     rows = [
         row for row in ('truth', 'prediction') if any(getattr(c, row) is not None for c in columns)
     ] or ['truth']
     left = _GAP + _text_width('prediction') + _GAP
+    cell = _cell_size(
+        image.shape[:2], cell_height, (_MAX_WIDTH - left) // (len(columns) + 1) - _GAP
+    )
     top = _GAP + _LINE * 2 + _GAP
     legend_top = top + len(rows) * (cell[1] + _GAP)
     legend_rows = max((_legend_rows(c.legend, cell[0]) for c in columns), default=0)
@@ -78,15 +82,22 @@ def draw_contact_sheet(
     for index, column in enumerate(columns, start=1):
         x = left + index * (cell[0] + _GAP)
         draw.text((x, top - _LINE - 4), column.name, _INK, _font(bold=True))
-        for row, picture in enumerate(getattr(column, name) for name in rows):
+        for row, name in enumerate(rows):
+            picture = getattr(column, name)
             corner = (x, top + row * (cell[1] + _GAP))
             if picture is None:
                 draw.rectangle((*corner, x + cell[0], corner[1] + cell[1]), outline=(220, 220, 220))
-                draw.text((x + 8, corner[1] + 6), 'none', _FAINT, _font())
+                draw.text((x + 8, corner[1] + 6), _ABSENT[name], _FAINT, _font())
             else:
                 sheet.paste(_fit(picture, cell), corner)
         _draw_legend(draw, sheet, column.legend, (x, legend_top), cell[0])
     return np.asarray(sheet)
+
+
+def _cell_size(shape: tuple[int, int], height: int, most_wide: int) -> tuple[int, int]:
+    """Width and height of the cells for an image's height and width."""
+    scale = min(height / shape[0], max(most_wide, _MIN_CELL[0]) / shape[1])
+    return max(_MIN_CELL[0], round(shape[1] * scale)), max(_MIN_CELL[1], round(shape[0] * scale))
 
 
 @cache
