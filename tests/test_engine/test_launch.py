@@ -48,6 +48,16 @@ class TestLoadConfig:
         cfg = launch.load_config(_args(path, '--cfg-options', 'a.b=2', 'c=x'))
         assert (cfg.a.b, cfg.c) == (2, 'x')
 
+    def test_data_root_moves_what_wrappers_hold(self, path):
+        path.write_text(
+            "data_root = 'old'\n"
+            'one, other = dict(data_root=data_root), dict(data_root="elsewhere")\n'
+            'train_dataloader = dict(dataset=dict(datasets=[one, dict(dataset=one), other]))\n'
+        )
+        cfg = launch.read_config(str(path), {'data_root': 'new'})
+        found = launch.plain_datasets(cfg.train_dataloader.dataset)
+        assert [dataset.data_root for dataset in found] == ['new', 'new', 'elsewhere']
+
     def test_data_root_moves_all_data_sets_but_foreign_ones(self, path):
         path.write_text(
             "data_root = 'old'\n"

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
+from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.registry import DATASETS, SCOPE
 from mmbmtas.visualization import MultiTaskVisualizer, sample_image, sheet_name
@@ -32,8 +33,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Draw the samples that the command line asks for."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = launch.read_config(args.config, args.cfg_options)
     init_default_scope(SCOPE)
     dataset = DATASETS.build(cfg[f'{args.phase}_dataloader'].dataset)
     visualizer = MultiTaskVisualizer(name='browse_dataset')
