@@ -113,11 +113,14 @@ def permuted_trees(tree: Sequence[TaskGrouping], number: int = 5, seed: int = 0)
     """
     rng = np.random.default_rng(seed)
     found: dict[Tree, None] = {tuple(tree): None}
+    orders: set[tuple[int, ...]] = set()
     for _ in range(_PATIENCE):
         if len(found) > number:
             break
-        order = rng.permutation(tree[0].num_tasks).tolist()
-        found[tuple(grouping.restricted_to(order) for grouping in tree)] = None
+        order = tuple(rng.permutation(tree[0].num_tasks).tolist())
+        if order not in orders:
+            orders.add(order)
+            found[tuple(grouping.restricted_to(order) for grouping in tree)] = None
     _, *others = found
     if len(others) < number:
         raise ValueError(

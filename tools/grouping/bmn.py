@@ -1,0 +1,130 @@
+"""Group tasks as BMN does: by how alike single-task networks tell images apart.
+
+Of all trees below a cap on multiply-adds, the one that keeps together what is most alike. Writes
+the affinities of tasks in every layer beside the tree: rsa.npy (layers, tasks, tasks) and rsa.png.
+
+Example:
+    python tools/grouping/bmn.py configs/branched_scenes.py --cap 6e7 8e7 \
+        --checkpoints semseg=semseg.pth edge=edge.pth normals=normals.pth
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from mmengine.device import get_device
+from numpy.typing import NDArray
+
+from mmbmtas.engine.affinity import image_loader, load_single_network, measure_dissimilarities
+from mmbmtas.engine.affinity.images import add_image_arguments
+from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.tree_config import TreeConfig, add_tree_arguments, config_of, write_trees
+from mmbmtas.grouping import grouping_costs, least_cost_tree, rsa_affinity
+from mmbmtas.grouping.bmn import MIN_IMAGES
+from mmbmtas.registry import MODELS
+from mmbmtas.visualization.affinity import plot_affinities
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_tree_arguments(parser)
+    networks = parser.add_mutually_exclusive_group(required=True)
+    networks.add_argument(
+        '--checkpoints',
+        nargs='+',
+        metavar='TASK=CHECKPOINT',
+        help="each task's single-task network",
+    )
+    networks.add_argument('--rsa', metavar='RSA.npy', help='affinities that were measured before')
+    parser.add_argument(
+        '--cap',
+        type=float,
+        nargs='+',
+        required=True,
+        metavar='MADDS',
+        help='of the whole network, one tree each',
+    )
+    parser.add_argument(
+        '--grid',
+        type=int,
+        default=8,
+        help='cells, along each side, that features are averaged over; 0 for none (default: 8)',
+    )
+    add_image_arguments(parser)
+    return parser.parse_args()
+
+
+def list_checkpoints(words: list[str], tasks: tuple[str, ...]) -> dict[str, str]:
+    """Read ``TASK=CHECKPOINT`` words.
+
+    Raises:
+        ValueError: A task is missing, unknown or named twice.
+    """
+    pairs = [(task, path) for task, _, path in (word.partition('=') for word in words)]
+    if sorted(task for task, _ in pairs) != sorted(tasks) or not all(path for _, path in pairs):
+        raise ValueError(
+            f'--checkpoints {" ".join(words)}: expected one TASK=CHECKPOINT for each of {[*tasks]}'
+        )
+    return dict(pairs)
+
+
+def measure(config: TreeConfig, args: argparse.Namespace) -> NDArray[np.float64]:
+    """Measure the affinities of the tasks in every layer on the same images."""
+    paths = list_checkpoints(args.checkpoints, config.tasks)
+    networks = {  # all of them are checked before the first is run
+        task: load_single_network(paths[task], task, config.encoder, config.encoder_cfg)
+        for task in config.tasks
+    }
+    loader = image_loader(config.cfg, args.split, args.images, args.seed)
+    count = len(loader.dataset)  # type: ignore[arg-type]
+    if count < MIN_IMAGES:
+        raise ValueError(f'{count} images are too few to compare networks: at least {MIN_IMAGES}')
+    preprocessor = MODELS.build(config.cfg.model.data_preprocessor)
+    found = []
+    for task, network in networks.items():
+        print(f'{task}:', file=sys.stderr)
+        found.append(
+            measure_dissimilarities(network.to(get_device()), preprocessor, loader, args.grid)
+        )
+        network.cpu()
+    return np.stack([rsa_affinity(matrices) for matrices in zip(*found, strict=True)])
+
+
+def main() -> None:
+    """Measure, search and write."""
+    args = parse_args()
+    config = config_of(args)
+    if min(args.cap) < config.cost.shared().madds:  # before anything is measured
+        raise ValueError(
+            f'a cap of {min(args.cap):,.0f} MAdds is out of reach: the tree that shares all layers '
+            f'takes {config.cost.shared().madds:,}'
+        )
+    source = {'method': 'bmn', 'rsa': Path(args.rsa).name if args.rsa else 'rsa.npy'}
+    if args.rsa:
+        affinities = np.load(args.rsa, allow_pickle=False)
+    else:
+        affinities = measure(config, args)
+        source |= {key: getattr(args, key) for key in ('images', 'split', 'seed', 'grid')}
+    folder = args.out.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_affinities(affinities, config.tasks, folder / 'rsa.png', config.encoder.layer_names)
+    if not args.rsa:
+        np.save(folder / 'rsa.npy', affinities)
+    costs = grouping_costs(affinities)
+    trees = [
+        least_cost_tree(costs, config.cost.layer_madds, cap, config.fixed_madds) for cap in args.cap
+    ]
+    write_trees(
+        [
+            config.architecture(tree, {**source, 'cap': cap})
+            for tree, cap in zip(trees, args.cap, strict=True)
+        ],
+        args.out,
+    )
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()

@@ -1,0 +1,89 @@
+"""Group tasks as FAFS does: by the images that a fully shared network finds hard.
+
+Example:
+    python tools/grouping/fafs.py configs/branched_scenes.py shared.pth --alpha 0.1 1 5
+"""
+
+import argparse
+from typing import Any
+
+from mmengine.device import get_device
+from mmengine.runner import load_checkpoint
+
+from mmbmtas.engine.affinity import image_loader, measure_errors
+from mmbmtas.engine.affinity.images import add_image_arguments
+from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.export import architecture_of_checkpoint
+from mmbmtas.engine.tree_config import TreeConfig, add_tree_arguments, config_of, write_trees
+from mmbmtas.grouping import difficulty_affinity, fafs_tree
+from mmbmtas.models.backbones.branched_network import check_fits
+from mmbmtas.registry import MODELS
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_tree_arguments(parser)
+    parser.add_argument('checkpoint', help='of a network that shares all encoder layers')
+    parser.add_argument(
+        '--alpha',
+        type=float,
+        nargs='+',
+        default=[1.0],
+        help='weight of separating unlike tasks, one tree each; larger ones part earlier '
+        '(default: 1)',
+    )
+    add_image_arguments(parser)
+    return parser.parse_args()
+
+
+def load_shared(config: TreeConfig, checkpoint: str) -> Any:
+    """Load the fully shared network.
+
+    Raises:
+        ValueError: The checkpoint is of another network.
+    """
+    tree = architecture_of_checkpoint(checkpoint)
+    check_fits(tree, config.encoder, checkpoint)
+    if tree.groupings[-1].num_groups != 1 or set(tree.tasks) != set(config.tasks):
+        raise ValueError(
+            f'{checkpoint} holds {tree.describe()}; expected a network of {[*config.tasks]} that '
+            'shares all layers'
+        )
+    model = MODELS.build(config.model_config(tree))
+    try:
+        load_checkpoint(model, checkpoint, 'cpu', strict=True)
+    except RuntimeError as error:
+        raise ValueError(f'{checkpoint} does not fit the model: {error}') from error
+    return model.to(get_device())
+
+
+def main() -> None:
+    """Measure, group and write."""
+    args = parse_args()
+    config = config_of(args)
+    model = load_shared(config, args.checkpoint)
+    errors = measure_errors(model, image_loader(config.cfg, args.split, args.images, args.seed))
+    order = [model.tasks.index(task) for task in config.tasks]
+    affinity = difficulty_affinity(errors[order])
+    source = {
+        'method': 'fafs',
+        'images': errors.shape[1],
+        'split': args.split,
+        'seed': args.seed,
+        'affinity': affinity.round(6).tolist(),
+    }
+    write_trees(
+        [
+            config.architecture(
+                fafs_tree(affinity, config.cost.layer_madds, alpha), {**source, 'alpha': alpha}
+            )
+            for alpha in args.alpha
+        ],
+        args.out,
+    )
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()

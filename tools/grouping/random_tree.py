@@ -1,0 +1,48 @@
+"""Draw trees uniformly among all those whose multiply-adds lie close to a budget.
+
+Example:
+    python tools/grouping/random_tree.py configs/branched_pascal.py --budget 9.1e9 --number 5
+"""
+
+import argparse
+
+from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.tree_config import add_tree_arguments, config_of, write_trees
+from mmbmtas.grouping import random_trees
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_tree_arguments(parser)
+    parser.add_argument(
+        '--budget', type=float, required=True, metavar='MADDS', help='of the whole network'
+    )
+    parser.add_argument(
+        '--tolerance', type=float, default=0.02, help='share of the budget (default: 0.02)'
+    )
+    parser.add_argument('--number', type=int, default=1, help='number of different trees')
+    parser.add_argument('--seed', type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draw and write."""
+    args = parse_args()
+    config = config_of(args)
+    options = {key: getattr(args, key) for key in ('budget', 'tolerance', 'number', 'seed')}
+    trees = random_trees(
+        len(config.tasks), config.cost.layer_madds, fixed_madds=config.fixed_madds, **options
+    )
+    write_trees(
+        [
+            config.architecture(tree, {'method': 'random', **options, 'index': index})
+            for index, tree in enumerate(trees)
+        ],
+        args.out,
+    )
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()

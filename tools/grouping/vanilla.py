@@ -1,0 +1,49 @@
+"""Write the tree that shares its first layers and no other, as expensive as another tree.
+
+Example:
+    python tools/grouping/vanilla.py configs/branched_scenes.py --reference searched.json
+"""
+
+import argparse
+
+from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.tree_config import add_tree_arguments, config_of, write_trees
+from mmbmtas.grouping import vanilla_tree
+from mmbmtas.models.backbones.branched_network import check_fits
+from mmbmtas.structures import BranchedArchitecture
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_tree_arguments(parser)
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument('--reference', metavar='ARCHITECTURE.json', help='the tree to match')
+    budget.add_argument('--budget', type=float, metavar='MADDS', help='of the whole network')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Choose the layer and write."""
+    args = parse_args()
+    config = config_of(args)
+    budget = args.budget
+    if args.reference is not None:
+        reference = BranchedArchitecture.load(args.reference)
+        check_fits(reference, config.encoder, args.reference)
+        if set(reference.tasks) != set(config.tasks):
+            raise ValueError(
+                f'{args.reference} is for the tasks {[*reference.tasks]}, '
+                f'{args.config} for {[*config.tasks]}'
+            )
+        budget = config.cost.tree(reference).madds
+    tree = vanilla_tree(
+        len(config.tasks), config.cost.layer_madds, budget, fixed_madds=config.fixed_madds
+    )
+    source = {'method': 'vanilla', 'budget': budget}
+    write_trees([config.architecture(tree, source)], args.out)
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
