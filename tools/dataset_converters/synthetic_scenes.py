@@ -1,7 +1,7 @@
 """Write a data set of synthetic rooms in the layout of PASCAL_MT or NYUD_MT.
 
-A second of a core's time makes 29 to 36 images of 128 x 160 in the layout of PASCAL_MT, and 34 to 42
-in that of NYUD_MT: means of 40 images on two virtual Xeon cores that others kept busy. Example:
+A core makes 29 to 36 images of 128 x 160 a second (of its time) for PASCAL_MT and 34 to 42
+for NYUD_MT: means of 40 images on two virtual Xeon cores that others kept busy. Example:
 
     python tools/dataset_converters/synthetic_scenes.py data/SCENES_PASCAL --layout pascal \
         --train 2000 --val 200 --size 128 160 --jobs 4
