@@ -146,7 +146,6 @@ def _cache_image(cache: Path, recipe: Recipe, task: tuple[Split, dict[str, Any]]
 def _state(path: Path, steps: list[str], marks: dict[str, list[Any]]) -> str:
     """What is to become of a sample's file: ``kept``, ``replaced`` or ``written``."""
     try:
-        # A file that is shorter than it should be is found by its size.
         fresh = is_fresh(read_header(path), steps, marks)
     except FileNotFoundError:
         return 'written'

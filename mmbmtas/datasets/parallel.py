@@ -36,10 +36,12 @@ def run_parallel(work: Callable[[T], R], tasks: Sequence[T], jobs: int = 1) -> I
         raise ValueError(f'jobs must be at least 1, got {jobs}')
     bar = ProgressBar(len(tasks), file=sys.stderr)
     results = map(work, tasks) if min(jobs, len(tasks)) < 2 else _pooled(work, tasks, jobs)
-    for result in results:
-        bar.update()
-        yield result
-    sys.stderr.write('\n')
+    try:
+        for result in results:
+            bar.update()
+            yield result
+    finally:
+        sys.stderr.write('\n')
 
 
 def _pooled(work: Callable[[T], R], tasks: Sequence[T], jobs: int) -> Iterator[R]:

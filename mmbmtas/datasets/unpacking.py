@@ -8,13 +8,13 @@ import sys
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from mmengine.utils import ProgressBar
 
 GIB = 1 << 30
 DEFAULT_LIMIT = 64 * GIB
-MAX_MEMBERS = 1_000_000
+MAX_MEMBERS = 300_000
 
 _CHUNK = 1 << 20
 _LAST_TIME = (1 << 32) - 1
@@ -44,6 +44,7 @@ def unpack(archive: str | Path, folder: Path, limit: int = DEFAULT_LIMIT) -> Non
         try:
             with tarfile.open(fileobj=file, mode='r:*') as tar:
                 _unpack(tar, file, folder, limit)
+        # Whatever ends it, half a dataset must not stay.
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             # bz2 and gzip report damage as an OSError that is none of the system's.
@@ -55,6 +56,8 @@ def unpack(archive: str | Path, folder: Path, limit: int = DEFAULT_LIMIT) -> Non
             if isinstance(error, ValueError):
                 raise ValueError(f'{archive}: {error}') from error
             raise
+        finally:
+            sys.stderr.write('\n')  # after the bar
 
 
 def _unpack(tar: tarfile.TarFile, file: IO[bytes], folder: Path, limit: int) -> None:
@@ -74,11 +77,10 @@ def _unpack(tar: tarfile.TarFile, file: IO[bytes], folder: Path, limit: int) -> 
             links.append((member.name, place, folder / _link_target(member)))
         else:
             raise ValueError(f'{member.name!r} is a device or pipe: expected files and folders')
-        tar.members = []  # type: ignore[attr-defined]  # or they all stay in memory
         done = file.tell() // _CHUNK
         if done > bar.completed:
             bar.update(done - bar.completed)
-    sys.stderr.write('\n')
+    _read_to_the_end(cast('IO[bytes]', tar.fileobj), limit)
     for name, place, target in links:
         if not target.is_file():
             raise ValueError(f'{name!r} links to what is no file of the archive')
@@ -130,6 +132,14 @@ def _write_member(
     # A second unpacking finds the cache of the first fresh. Times of any size may stand there.
     seconds = min(max(int(member.mtime), 0), _LAST_TIME)
     os.utime(place, (seconds, seconds))
+
+
+def _read_to_the_end(content: IO[bytes], limit: int) -> None:
+    """Read what follows the last file: a compressed archive ends with its checksum."""
+    left = limit
+    while rest := content.read(_CHUNK):
+        left -= len(rest)
+        _check_left(left, limit)
 
 
 def _check_left(left: int, limit: int) -> None:

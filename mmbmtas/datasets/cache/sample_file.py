@@ -5,6 +5,7 @@ blocks. A reader takes the blocks it needs.
 """
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
@@ -89,13 +90,15 @@ def read_sample(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[
 
 
 def _read_header(path: Path, file: BinaryIO) -> dict[str, Any]:
+    """The header, once the file is known to have all of its bytes."""
     try:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise ValueError
         (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
         header = json.loads(file.read(min(length, _HEADER_LIMIT)))
-        if not isinstance(header['arrays'], list):
-            raise TypeError
+        size = file.tell() + sum(spec['bytes'] for spec in header['arrays'])
+        if size != os.fstat(file.fileno()).st_size:
+            raise ValueError
     except _BROKEN as error:
         raise _damaged(path) from error
     return header

@@ -146,7 +146,7 @@ def _find_files(report: Report, files: dict[str, dict[str, list[str]]]) -> list[
             if name not in paths:
                 what = 'image' if name == 'img' else name
                 message = f'expected the {what} of {img_id!r}, which a split lists'
-                place = os.path.join(report.root, ' or '.join(places))
+                place = ' or '.join(os.path.join(report.root, place) for place in places)
                 report.problems.append(Problem('missing', place, message))
         samples.append(SampleFiles(img_id, paths))
     for folder, listing in listings.items():

@@ -1,6 +1,7 @@
 """Open all files of one image: does each load, and are its values what they should be."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -52,11 +53,10 @@ def check_sample(loader: Loader, files: SampleFiles) -> tuple[int, list[Problem]
             problems.append(_problem(path, error))
     for name, path in _labels(files):
         try:
-            _load(loader, name, path, shape)
+            # Of an image that cannot be read the size is not known.
+            with nullcontext() if shape else suppress(SizeError):
+                _load(loader, name, path, shape or (0, 0))
             _check_stored_values(loader, name, path)
-        except SizeError as error:
-            if shape is not None:  # of an image that cannot be read, nothing is known
-                problems.append(_problem(path, error))
         # Whatever a damaged file makes a library raise, the check goes on.
         except Exception as error:
             problems.append(_problem(path, error))
@@ -69,7 +69,7 @@ def _labels(files: SampleFiles) -> Iterator[tuple[str, str]]:
             yield from ((name, path) for path in paths)
 
 
-def _load(loader: Loader, name: str, path: str, shape: tuple[int, int] | None) -> None:
+def _load(loader: Loader, name: str, path: str, shape: tuple[int, int]) -> None:
     """Read one label as training does."""
     loader.transform(
         {

@@ -1,0 +1,251 @@
+"""The check of a dataset: each kind of problem is found, with its file, and nothing else is."""
+
+import json
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from mmbmtas.datasets.checking import check, check_dataset, find_dataset_type, write_report
+
+TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/check_dataset.py'
+
+
+@pytest.fixture
+def pascal(pascal_root, tmp_path):
+    return shutil.copytree(pascal_root, tmp_path / 'PASCAL_MT')
+
+
+@pytest.fixture
+def nyud(layouts, tmp_path):
+    return layouts.write_nyud(tmp_path / 'NYUD_MT', 'B')
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def only_problem(root):
+    (problem,) = check_dataset(root).problems
+    return problem
+
+
+def test_sound_pascal(pascal_root):
+    report = check_dataset(pascal_root)
+    assert report.passed
+    assert report.problems == []
+    assert report.packaging == 'PASCAL_MT'
+    assert report.splits == {'train': 3, 'val': 3}
+    # Three images with label map, parts, normals and saliency; VOC12 holds one more map.
+    assert report.opened == 3 * 6 + 1
+    voc = report.folders['semseg/VOC12']
+    assert (voc.files, voc.listed, voc.without) == (1, 1, 2)
+    assert 'train lists 3 ids, the public release 4998' in report.notes
+    assert any('3 ids are in both splits' in note for note in report.notes)
+
+
+def test_sound_nyud(nyud_root):
+    packaging = nyud_root.name.split('_')[2][0]
+    report = check_dataset(nyud_root)
+    assert report.passed
+    assert f'packaging {packaging} (' in report.packaging
+    assert report.opened == 5 * 5
+    assert {count.files for count in report.folders.values()} == {5}
+
+
+@pytest.mark.parametrize(
+    'file',
+    [
+        'JPEGImages/2008_000002.jpg',
+        'semseg/pascal-context/2008_000002.png',
+        'sal_distill/2008_000002.png',
+        'normals_distill/2008_000002.png',
+        'pascal-context/trainval/2008_000002.mat',
+        'human_parts/2008_000002.mat',
+    ],
+)
+@pytest.mark.parametrize('damage', ['missing', 'truncated', 'empty'])
+def test_missing_and_damaged_files(pascal, file, damage):
+    path = pascal / file
+    if damage == 'missing':
+        path.unlink()
+    elif damage == 'truncated':
+        truncate(path)
+    else:
+        path.write_bytes(b'')
+    problem = only_problem(pascal)
+    assert problem.kind == ('missing' if damage == 'missing' else 'unreadable')
+    assert str(path) in problem.path
+
+
+@pytest.mark.parametrize(
+    ('file', 'content', 'kind', 'message'),
+    [
+        ('human_parts', {'anno': np.ones((3, 3))}, 'unreadable', 'expected a structure anno'),
+        ('pascal-context/trainval', {'other': 1}, 'unreadable', 'found variables: other'),
+        (
+            'pascal-context/trainval',
+            {'LabelMap': np.full((37, 51), 460)},
+            'range',
+            'expected class ids 0 to 459 in LabelMap, found 460',
+        ),
+        (
+            'pascal-context/trainval',
+            {'LabelMap': np.ones((37, 50), np.uint16)},
+            'size',
+            'found (37, 50)',
+        ),
+    ],
+)
+def test_matlab_files_of_other_content(pascal, file, content, kind, message):
+    path = pascal / file / '2008_000002.mat'
+    scipy.io.savemat(path, content)
+    problem = only_problem(pascal)
+    assert (problem.kind, problem.path) == (kind, str(path))
+    assert message in problem.message
+
+
+def test_parts_of_another_size_and_class(pascal, layouts):
+    whole = np.ones((37, 51), np.uint8)
+    path = pascal / 'human_parts/2008_000002.mat'
+    layouts.save_parts(path, 'x', [(15, whole, [('head', whole[1:])])])
+    assert only_problem(pascal).kind == 'size'
+    layouts.save_parts(path, 'x', [(21, whole, [])])
+    problem = only_problem(pascal)
+    assert problem.kind == 'range'
+    assert 'expected class_ind 1 to 20, found 21' in problem.message
+
+
+def test_label_images_of_another_size_and_range(pascal, layouts):
+    path = pascal / 'semseg/pascal-context/2008_000002.png'
+    layouts.save_palette_png(path, np.full((37, 51), 21))
+    assert only_problem(pascal).kind == 'range'
+    Image.fromarray(np.zeros((30, 51), np.uint8)).save(path)
+    assert only_problem(pascal).kind == 'size'
+
+
+def test_labels_of_an_unreadable_image_are_opened_nevertheless(pascal):
+    truncate(pascal / 'JPEGImages/2008_000001.jpg')
+    truncate(pascal / 'sal_distill/2008_000001.png')
+    assert [p.kind for p in check_dataset(pascal).problems] == ['unreadable'] * 2
+
+
+@pytest.mark.parametrize(
+    ('file', 'change', 'message'),
+    [
+        ('depth', -1.0, 'expected depth of 0 or more metres, or NaN, found -1'),
+        ('depth', np.inf, 'found inf'),
+        ('normals', 1.5, 'expected normals in [-1, 1], found 1.5'),
+        ('edge', 0.5, 'expected edges of 0 or 1, found 0.5'),
+    ],
+)
+def test_nyud_values_out_of_range(nyud, file, change, message):
+    path = nyud / file / '0001.npy'
+    array = np.load(path)
+    array[5, 5] = change
+    np.save(path, array)
+    problem = only_problem(nyud)
+    assert (problem.kind, problem.path) == ('range', str(path))
+    assert message in problem.message
+
+
+@pytest.mark.parametrize('file', ['depth', 'normals'])
+def test_unknown_values_are_no_problem(nyud, file):
+    path = nyud / file / '0001.npy'
+    array = np.load(path)
+    array[5, 5], array[6, 6] = np.nan, 0
+    np.save(path, array)
+    assert check_dataset(nyud).passed
+
+
+@pytest.mark.parametrize('file', ['depth', 'edge', 'normals'])
+def test_arrays_without_pixels(nyud, file):
+    np.save(nyud / file / '0001.npy', np.zeros((0, 0, 3) if file == 'normals' else (0, 0)))
+    assert only_problem(nyud).kind == 'size'
+
+
+def test_nyud_classes_and_edges_of_images(layouts, tmp_path):
+    root = layouts.write_nyud(tmp_path, 'A')
+    scipy.io.savemat(root / 'segmentation/0001.mat', {'segmentation': np.full((35, 44), 41)})
+    Image.fromarray(np.full((35, 44), 1, np.uint8)).save(root / 'edge/0002.png')
+    scipy.io.savemat(root / 'depth/9001.mat', {'depth': np.zeros((0, 0))})
+    found = {Path(p.path).stem: (p.kind, p.message) for p in check_dataset(root).problems}
+    assert found['0001'] == ('range', 'expected classes 0 to 40 or 255, found 41')
+    assert found['0002'] == ('range', 'expected edges of 0 or 255, found 1')
+    assert found['9001'][0] == 'size'
+
+
+def test_lists_of_ids(nyud):
+    train = nyud / 'gt_sets/train.txt'
+    train.write_text('0001\n0001\nabsent\n../0002\n')
+    (nyud / 'gt_sets/val.txt').write_text('\n')
+    report = check_dataset(nyud)
+    messages = [p.message for p in report.problems if p.kind == 'split']
+    assert messages == [
+        "lists '0001' 2 times",
+        "'../0002' cannot name a file",
+        'expected one id a line, found none',
+    ]
+    missing = [p for p in report.problems if p.kind == 'missing']
+    assert len(missing) == 5
+    assert "expected the image of 'absent', which a split lists" in [p.message for p in missing]
+    train.unlink()
+    assert any(p.path == str(train) for p in check_dataset(nyud).problems if p.kind == 'missing')
+
+
+def test_folder_of_neither_dataset(tmp_path, pascal_root):
+    with pytest.raises(ValueError, match='is no PASCAL_MT folder'):
+        find_dataset_type(tmp_path)
+    (tmp_path / 'NYUD_MT').mkdir()
+    with pytest.raises(ValueError, match=r'did you mean .*NYUD_MT\?'):
+        check_dataset(tmp_path)
+
+
+def test_processes_and_report(pascal, tmp_path):
+    truncate(pascal / 'sal_distill/2008_000001.png')
+    (pascal / 'human_parts/2008_000003.mat').unlink()
+    report = check_dataset(pascal, jobs=2)
+    assert report == check_dataset(pascal)
+    json_file, text_file = write_report(report, tmp_path / 'out/found')
+    content = json.loads(json_file.read_text())
+    assert content['passed'] is False
+    assert [p['kind'] for p in content['problems']] == ['missing', 'unreadable']
+    text = text_file.read_text()
+    assert '2 problems (1 missing, 1 unreadable)' in text
+    assert f'  {pascal}/sal_distill/2008_000001.png: expected a readable label image' in text
+    assert sorted(p.name for p in text_file.parent.iterdir()) == ['found.json', 'found.txt']
+
+
+def test_interrupt_keeps_what_was_found(pascal, monkeypatch):
+    truncate(pascal / 'sal_distill/2008_000001.png')
+    original = check.check_sample
+
+    def interrupted(loader, files):
+        if files.img_id == '2008_000003':
+            raise KeyboardInterrupt
+        return original(loader, files)
+
+    monkeypatch.setattr(check, 'check_sample', interrupted)
+    report = check_dataset(pascal)
+    assert report.interrupted
+    assert not report.passed
+    assert len(report.problems) == 1
+
+
+@pytest.mark.parametrize(('damaged', 'status'), [(False, 0), (True, 1)])
+def test_command_line(pascal, tmp_path, monkeypatch, capsys, damaged, status):
+    if damaged:
+        truncate(pascal / 'sal_distill/2008_000001.png')
+    monkeypatch.setattr('signal.signal', lambda *_: None)
+    words = [str(TOOL), str(pascal), '--report', str(tmp_path / 'report.json')]
+    monkeypatch.setattr(sys, 'argv', words)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert end.value.code == status
+    assert ('no problem' in capsys.readouterr().out) is not damaged
+    assert json.loads((tmp_path / 'report.json').read_text())['passed'] is not damaged
