@@ -32,6 +32,8 @@ class SharedLrOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper for ``model``, a :class:`MultiTaskEncoderDecoder`, wrapped or not."""
+        if self.base_lr is None:
+            raise ValueError(f'optimizer.lr is missing in {self.optimizer_cfg}')
         backbone: Any = getattr(model, 'module', model).backbone
         self._sharing = {
             parameter: tasks
