@@ -30,7 +30,13 @@ if Path.cwd() == ROOT:
 SEARCH = ROOT / 'configs/search_scenes.py'
 BRANCHED = ROOT / 'configs/branched_scenes.py'
 
-FULL: dict[str, Any] = {'train': 400, 'val': 100, 'sheets': 6, 'search': [], 'retrain': []}
+FULL: dict[str, Any] = {
+    'train': 400,
+    'val': 100,
+    'sheets': 6,
+    'search': ['weight_iters=40', 'train_cfg.warmup_iters=8'],
+    'retrain': ['max_iters=400'],
+}
 """Numbers of images and of sheets drawn; overrides of the two configs."""
 
 SHORT: dict[str, Any] = {

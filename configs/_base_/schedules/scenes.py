@@ -7,7 +7,7 @@ max_iters = 600
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=0.005, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=0.015, weight_decay=1e-4),
     constructor='SharedLrOptimWrapperConstructor',
 )
 param_scheduler = [
