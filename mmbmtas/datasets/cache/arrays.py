@@ -59,9 +59,10 @@ def decode(spec: dict[str, Any], content: np.ndarray) -> np.ndarray:
     head = num_tables * _LEVELS * 4
     body = content[head:]
     if spec['deflated']:
-        body = np.frombuffer(bytearray(zlib.decompress(body.data)), np.uint8)
+        body = np.frombuffer(zlib.decompress(body.data), np.uint8)
     if not num_tables:
-        return body.view(spec['dtype']).reshape(shape)
+        array = body.view(spec['dtype']).reshape(shape)
+        return array if array.flags.writeable else array.copy()
     tables = content[:head].view('<f4').reshape(num_tables, _LEVELS)
     return cv2.LUT(body.reshape(shape), np.ascontiguousarray(tables.T)[None]).reshape(shape)
 
