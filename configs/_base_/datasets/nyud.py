@@ -58,4 +58,5 @@ val_evaluator = [
     dict(type='mmbmtas.NormalsMetric'),
     dict(type='mmbmtas.EdgePixelMetric'),
 ]
-test_evaluator = val_evaluator
+# The papers' boundary score; a second or so an image and core, so not in validation.
+test_evaluator = [*val_evaluator, dict(type='mmbmtas.OdsF', dataset='nyud')]
