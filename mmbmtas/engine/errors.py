@@ -1,6 +1,7 @@
 """Errors that the user can mend, told in one line."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,21 @@ def one_line_errors() -> Iterator[None]:
     """End a command line with ``error: ...`` and status 1 where the user's input was wrong.
 
     That is what ``ValueError``, missing files and diverged losses (``FloatingPointError``) mean
-    here. Other exceptions, and those of a data loader's worker (they carry their own traceback),
-    come through as they are; with ``MMBMTAS_TRACEBACK=1`` in the environment all do.
+    here, in a data loader's worker too. Other exceptions come through as they are; with
+    ``MMBMTAS_TRACEBACK=1`` in the environment all do.
     """
     try:
         yield
     except (ValueError, FloatingPointError, FileNotFoundError, NotADirectoryError) as error:
-        message = ' '.join(str(error).split())
-        if 'Traceback' in message or os.environ.get('MMBMTAS_TRACEBACK') == '1':
+        if os.environ.get('MMBMTAS_TRACEBACK') == '1':
             raise
+        message = ' '.join(_without_traceback(str(error), type(error)).split())
         print(f'error: {message}', file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _without_traceback(message: str, kind: type[Exception]) -> str:
+    """Return what a worker raised: torch puts its traceback in front, and its type."""
+    if 'Traceback (most recent call last)' not in message:
+        return message
+    return re.split(rf'\n[\w.]*{kind.__name__}: ', message)[-1]

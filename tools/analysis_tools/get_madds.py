@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 from mmbmtas.cost import ModuleCost, NetworkCost
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.models.segmentors import MultiTaskEncoderDecoder
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 
@@ -42,6 +43,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     cfg = launch.prepare_config(launch.load_config(args))
     init_default_scope(cfg.get('default_scope', 'mmbmtas'))
     model = MODELS.build(cfg.model)
+    if not isinstance(model, MultiTaskEncoderDecoder):
+        raise ValueError(
+            f'{args.config} is for a {type(model).__name__}: name a search or branched config'
+        )
     shape = tuple(args.shape or model.cost_shape)
     cost = model.measure_cost(shape)
     tree = getattr(model.backbone, 'architecture', None)
