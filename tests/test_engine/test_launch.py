@@ -304,9 +304,14 @@ class TestOneLineErrors:
         assert caught.value.code == 1
         assert capsys.readouterr().err == 'error: first second\n'
 
+    @pytest.mark.parametrize('name', ['ValueError', 'mmbmtas.datasets.files.ValueError'])
+    def test_a_workers_error_is_told_without_its_traceback(self, name, capsys):
+        trace = 'Original Traceback (most recent call last):\n  File "x", line 1\n'
+        with pytest.raises(SystemExit), one_line_errors():
+            raise ValueError(f'Caught ValueError in worker 0.\n{trace}{name}: a.jpg is broken')
+        assert capsys.readouterr().err == 'error: a.jpg is broken\n'
+
     def test_other_errors_keep_their_traceback(self, monkeypatch):
-        with pytest.raises(ValueError, match='Traceback'), one_line_errors():
-            raise ValueError('Caught ValueError in worker 0.\nOriginal Traceback')
         with pytest.raises(KeyError), one_line_errors():
             raise KeyError('a')
         monkeypatch.setenv('MMBMTAS_TRACEBACK', '1')
