@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.stages import written_beside
 from mmbmtas.structures import BranchedArchitecture
 
 TRAIN = Path(__file__).parents[1] / 'train.py'
@@ -70,7 +71,7 @@ def format_table(rows: list[dict[str, Any]]) -> str:
     """Lay the results out as a Markdown table."""
     lines = [
         '| lambda | budget (M) | seed | MAdds (M) | off budget | tree |',
-        '|--:|' * 1 + '--:|' * 4 + '---|',
+        '|' + '--:|' * 5 + '---|',
     ]
     for row in rows:
         target = row['target']
@@ -100,9 +101,8 @@ def main() -> None:
             ('sweep.json', json.dumps(rows, indent=2)),
             ('sweep.md', format_table(rows)),
         ):
-            beside = out / f'.{name}.tmp'
-            beside.write_text(text)
-            beside.replace(out / name)
+            with written_beside(out / name) as beside:
+                beside.write_text(text)
     print(format_table(rows))
 
 
