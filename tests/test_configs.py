@@ -1,6 +1,7 @@
 """Every config: its model is built and trained for a step, its header names commands that exist."""
 
 import copy
+import functools
 import re
 from pathlib import Path
 
@@ -184,6 +185,34 @@ def test_settings_of_the_paper(pair):
     assert weights == {task: paper[task] for task in weights}
     positive = search.model.decode_heads.edge.loss_decode.positive_weight
     assert positive == (0.95 if 'pascal' in pair else 0.8)
+
+
+@pytest.mark.parametrize('data', ['pascal', 'scenes'])
+@pytest.mark.parametrize(
+    ('ablation', 'key'),
+    [
+        ('no_resource_loss', 'model.resource_loss.weight'),
+        ('no_warmup', 'train_cfg.warmup_iters'),
+        ('no_resizing', 'train_dataloader.dataset.pipeline'),
+        ('recursive', 'model.resource_loss.expectation'),
+    ],
+)
+def test_an_ablation_changes_one_thing(data, ablation, key):
+    base = load(f'configs/search_{data}.py')
+    ablated = load(f'configs/ablations/search_{data}_{ablation}.py')
+    *path, last = key.split('.')
+    holders = [
+        functools.reduce(lambda node, name: node[name], path, cfg) for cfg in (ablated, base)
+    ]
+    changed = holders[0].pop(last)
+    assert changed != holders[1].pop(last, 'exact')
+    keys = ('model', 'train_cfg', 'train_dataloader', 'optim_wrapper', 'param_scheduler')
+    assert all(ablated[key] == base[key] for key in keys)
+    if ablation == 'no_resizing':
+        kinds = [step.type for step in changed]
+        assert 'ResizeSample' not in kinds
+        retraining = load(f'configs/branched_{data}.py').train_dataloader.dataset.pipeline
+        assert kinds == [step.type for step in retraining]
 
 
 def test_overrides_reach_the_model(tmp_path):

@@ -209,6 +209,19 @@ class TestResourceLoss:
         assert slopes[0].abs().sum() > 0
         torch.testing.assert_close(slopes[0] / slopes[0].norm(), -slopes[1] / slopes[1].norm())
 
+    @pytest.mark.parametrize('expectation', ['exact', 'recursive'])
+    def test_a_budget_of_the_most_probable_tree(self, expectation):
+        logits = torch.tensor([[[2.0, 0.0], [1.0, 0.5]]] * 3, requires_grad=True)  # shared so far
+        shared = sum(self.madds)
+        expected = expected_madds(logits.softmax(-1), self.madds)
+        target = (shared + expected.item()) / 2  # the tree is below it, the expectation above
+        loss = ResourceLoss(2.0, expectation, target_madds=target, budgeted='argmax')
+        value = loss(logits.softmax(-1), self.madds)
+        assert float(value) == pytest.approx(2 * (1 - shared / target), rel=1e-6)
+        (slope,) = torch.autograd.grad(value, logits, retain_graph=True)
+        (of_expected,) = torch.autograd.grad(expected, logits)
+        torch.testing.assert_close(slope, -2 / target * of_expected)
+
     @pytest.mark.parametrize('target', [None, 1e9])
     def test_without_weight_it_is_nothing(self, target):
         probs = self.probs(requires_grad=True)
@@ -221,6 +234,7 @@ class TestResourceLoss:
         ('arguments', 'message'),
         [
             ({'expectation': 'guess'}, "expectation 'guess': expected one of"),
+            ({'budgeted': 'mean'}, "budgeted 'mean': expected 'expected' or 'argmax'"),
             ({'weight': -1}, 'weight -1'),
             ({'target_madds': 0}, 'target_madds 0'),
             ({'target_madds': -5e9}, 'target_madds -5'),

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmbmtas.cost import expected_madds, recursive_expected_madds
 from mmbmtas.registry import MODELS
@@ -19,13 +20,21 @@ class ResourceLoss(nn.Module):
     target those of the whole network: stem, tree and decoders. That form is ours: it lets a user
     ask for a budget instead of trying values of lambda.
 
+    While tasks are undecided, the tree of their most probable candidates costs less than the
+    expectation. A long search ends decided; a short one held at ``E = target`` ends below its
+    budget. There ``budgeted='argmax'`` helps (our choice): the penalty's value is that of the tree
+    that would be exported now, its gradient that of the expectation, so that the tree itself is
+    held at the target (a straight-through estimate).
+
     Args:
         weight: ``lambda``, per 10^9 multiply-adds (or per unit of relative deviation).
         expectation: ``exact``, or ``recursive`` for the paper's Eq. 6, which overestimates the
-        cost. target_madds: Multiply-adds the whole network should have.
+            cost.
+        target_madds: Multiply-adds the whole network should have.
+        budgeted: What a target holds: the cost ``expected``, or that of the ``argmax``.
 
     Raises:
-        ValueError: ``expectation`` is neither, or a number is not positive.
+        ValueError: ``expectation`` or ``budgeted`` is neither, or a number is not positive.
     """
 
     def __init__(
@@ -33,11 +42,14 @@ class ResourceLoss(nn.Module):
         weight: float = 0.5,
         expectation: Literal['exact', 'recursive'] = 'exact',
         target_madds: float | None = None,
+        budgeted: Literal['expected', 'argmax'] = 'expected',
     ) -> None:
         super().__init__()
         expectations = {'exact': expected_madds, 'recursive': recursive_expected_madds}
         if expectation not in expectations:
             raise ValueError(f'expectation {expectation!r}: expected one of {list(expectations)}')
+        if budgeted not in ('expected', 'argmax'):
+            raise ValueError(f"budgeted {budgeted!r}: expected 'expected' or 'argmax'")
         if weight < 0:
             raise ValueError(f'weight {weight} of the resource loss: expected 0 or more')
         if target_madds is not None and target_madds <= 0:
@@ -45,6 +57,7 @@ class ResourceLoss(nn.Module):
         self.weight = weight
         self.expected = expectations[expectation]
         self.target_madds = target_madds
+        self.budgeted = budgeted
 
     def forward(
         self, routing_probs: Tensor, layer_madds: Sequence[int], fixed_madds: int = 0
@@ -65,5 +78,8 @@ class ResourceLoss(nn.Module):
         expected = self.expected(routing_probs, giga)
         if self.target_madds is None:
             return self.weight * expected
+        if self.budgeted == 'argmax':
+            decided = F.one_hot(routing_probs.argmax(dim=-1), routing_probs.shape[-1])
+            expected = expected + (self.expected(decided.double(), giga) - expected).detach()
         relative = (expected + fixed_madds / 1e9) / (self.target_madds / 1e9)
         return self.weight * (relative - 1).abs()

@@ -1,0 +1,9 @@
+# Ablation of search_pascal.py: the paper's recursion (Eq. 6) in place of the exact expectation.
+#
+#   python tools/train.py configs/ablations/search_pascal_recursive.py
+#
+# The recursion is exact for one tree, and overestimates the cost of a distribution over trees, see
+# mmbmtas.cost.recursive_expected_madds. Takes as long as search_pascal.py.
+_base_ = '../search_pascal.py'
+
+model = dict(resource_loss=dict(expectation='recursive'))

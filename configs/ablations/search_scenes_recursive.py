@@ -1,0 +1,9 @@
+# Ablation of search_scenes.py: the paper's recursion (Eq. 6) in place of the exact expectation.
+#
+#   python tools/train.py configs/ablations/search_scenes_recursive.py
+#
+# The recursion is exact for one tree, and overestimates the cost of a distribution over trees, see
+# mmbmtas.cost.recursive_expected_madds. Takes as long as search_scenes.py.
+_base_ = '../search_scenes.py'
+
+model = dict(resource_loss=dict(expectation='recursive'))
