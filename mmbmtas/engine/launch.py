@@ -16,6 +16,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmbmtas import compat
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
+from mmbmtas.engine.task_subset import narrow_to_architecture
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -76,6 +77,8 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     for name in ('max_iters', 'weight_iters'):
         if name in options:
             _change_length(cfg, name, options[name])
+    if cfg.get('single_checkpoints', {}) is None:
+        cfg.single_checkpoints = {}  # mmengine merges no single_checkpoints.TASK into None
     cfg.merge_from_dict(options)
     return cfg
 
@@ -83,25 +86,33 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
 def prepare_config(cfg: Config) -> Config:
     """Start the ranks, if any, and settle all that depends on them or on other entries.
 
-    Three top-level keys of our configs are settled here, where overrides of them still count
+    Four top-level keys of our configs are settled here, where overrides of them still count
     (what a config file computes from its keys is fixed once mmengine has read it):
 
-    - ``architecture``, the file of a branched architecture, goes to ``model.backbone``.
+    - ``architecture``, the file of a branched architecture, goes to ``model.backbone``; where it
+      has fewer tasks than the config, such as one, the config is narrowed to them.
     - ``pretrained``, a checkpoint or None, goes to ``model.backbone.init_cfg``.
+    - ``single_checkpoints``, a checkpoint of a single-task network for each task or None, goes to
+      ``model.init_cfg``.
     - ``total_batch_size`` is divided among the ranks and goes to the training data loaders.
 
     Raises:
-        FileNotFoundError: when the architecture's file or the checkpoint is missing.
-        ValueError: when the ranks do not divide the total batch size.
+        FileNotFoundError: when the architecture's file or a checkpoint is missing.
+        ValueError: when the ranks do not divide the total batch size, or ``single_checkpoints``
+            has another form.
     """
     world_size = start_ranks(cfg)
     adapt_to_ranks(cfg)
     if isinstance(cfg.get('architecture'), str):
         cfg.architecture = find_beside_config(cfg.architecture, cfg.filename)
         cfg.model.backbone.architecture = cfg.architecture
+        narrow_to_architecture(cfg)
     if cfg.get('pretrained') is not None:
         checkpoint = require_checkpoint(cfg.pretrained)
         cfg.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}
+    if cfg.get('single_checkpoints'):
+        checkpoints = _require_checkpoint_of_each_task(cfg.single_checkpoints)
+        cfg.model.init_cfg = {'type': 'SingleCheckpoints', 'checkpoints': checkpoints}
     if 'total_batch_size' in cfg:
         batch_size, rest = divmod(cfg.total_batch_size, world_size)
         if rest:
@@ -114,8 +125,13 @@ def prepare_config(cfg: Config) -> Config:
     return cfg
 
 
-def find_beside_config(path: str, config: str | None) -> str:
+def find_beside_config(path: str, config: str | None, what: str = 'architecture file') -> str:
     """Find a relative path from here, else from the config's folder or one of the folders above.
+
+    Args:
+        path: The path, relative or not.
+        config: The config that names it.
+        what: What messages call the file.
 
     Raises:
         FileNotFoundError: when it is nowhere there.
@@ -125,7 +141,7 @@ def find_beside_config(path: str, config: str | None) -> str:
         if candidate.is_file():
             return str(candidate)
     where = f', nor in a folder of {config} or above' if config else ''
-    raise FileNotFoundError(f'architecture file {path} not found here ({Path.cwd()}){where}')
+    raise FileNotFoundError(f'{what} {path} not found here ({Path.cwd()}){where}')
 
 
 def _move_data(cfg: Config, old: str | None, new: str) -> None:
@@ -171,12 +187,15 @@ def use_amp(cfg: Config) -> None:
     Raises:
         ValueError: when a wrapper is of a type that has no mixed-precision twin.
     """
-    amp = 'AmpOptimWrapper' if torch.cuda.is_available() else 'CpuAmpOptimWrapper'
+    prefix = 'Amp' if torch.cuda.is_available() else 'CpuAmp'
     for wrapper in _optim_wrappers(cfg.optim_wrapper):
         kind = wrapper.get('type', 'OptimWrapper')
-        if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'CpuAmpOptimWrapper'):
-            raise ValueError(f'--amp replaces wrappers of type OptimWrapper, not {kind}')
-        wrapper.type = amp
+        plain = kind.removeprefix('Cpu').removeprefix('Amp')
+        if plain not in ('OptimWrapper', 'JacobianOptimWrapper'):
+            raise ValueError(
+                f'--amp replaces wrappers of type OptimWrapper or JacobianOptimWrapper, not {kind}'
+            )
+        wrapper.type = prefix + plain
 
 
 def _optim_wrappers(cfg: ConfigDict) -> list[ConfigDict]:
@@ -211,6 +230,16 @@ def require_checkpoint(path: str) -> str:
     if '://' not in path and not Path(path).expanduser().is_file():
         raise FileNotFoundError(f'{path} is not a checkpoint file: there is no such file')
     return path
+
+
+def _require_checkpoint_of_each_task(paths: Any) -> dict[str, str]:
+    """Give the paths of checkpoints back by task."""
+    if not isinstance(paths, Mapping):
+        raise ValueError(
+            f'single_checkpoints = {paths!r}: expected a checkpoint for each task, '
+            'single_checkpoints.TASK=PATH'
+        )
+    return {task: require_checkpoint(path) for task, path in paths.items()}
 
 
 def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:
