@@ -8,6 +8,8 @@ from torch import nn
 
 from mmbmtas.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
+from .jacobian import JacobianOptimWrapper
+
 _NAMES = {'weights', 'arch_params'}
 
 
@@ -15,12 +17,15 @@ _NAMES = {'weights', 'arch_params'}
 class SearchOptimWrapperConstructor:
     """Build an ``OptimWrapperDict`` with the wrappers ``weights`` and ``arch_params``.
 
+    ``weights`` may be a :class:`JacobianOptimWrapper`, without gradient accumulation.
+
     Args:
         optim_wrapper_cfg: A wrapper's config under each of the two names.
         paramwise_cfg: Not supported.
 
     Raises:
-        ValueError: The names are others, or there is a ``paramwise_cfg``.
+        ValueError: The names are others, or there is a ``paramwise_cfg``; gradients are to be
+            aggregated for ``arch_params``, or over several iterations for ``weights``.
 
     Example:
         >>> optim_wrapper = dict(
@@ -48,9 +53,9 @@ class SearchOptimWrapperConstructor:
             'weights': [p for p in model.parameters() if p is not arch_params],
             'arch_params': [arch_params],
         }
-        return OptimWrapperDict(
-            **{name: self._build(name, params[name]) for name in ('weights', 'arch_params')}
-        )
+        wrappers = {name: self._build(name, params[name]) for name in ('weights', 'arch_params')}
+        _check_aggregation(**wrappers)
+        return OptimWrapperDict(**wrappers)
 
     def _build(self, name: str, params: list[nn.Parameter]) -> OptimWrapper:
         """Build one wrapper."""
@@ -58,3 +63,17 @@ class SearchOptimWrapperConstructor:
         optimizer = OPTIMIZERS.build({**cfg.pop('optimizer'), 'params': params})
         cfg.setdefault('type', 'OptimWrapper')
         return OPTIM_WRAPPERS.build(cfg, default_args=dict(optimizer=optimizer))
+
+
+def _check_aggregation(weights: OptimWrapper, arch_params: OptimWrapper) -> None:
+    """Refuse to aggregate gradients where there is nothing to, or not in one iteration."""
+    if isinstance(arch_params, JacobianOptimWrapper):
+        raise ValueError(
+            'optim_wrapper.arch_params: every task has architecture parameters of its own, there '
+            'are no gradients to aggregate; expected OptimWrapper'
+        )
+    if isinstance(weights, JacobianOptimWrapper) and weights._accumulative_counts > 1:
+        raise ValueError(
+            'optim_wrapper.weights: a search aggregates gradients in every iteration, expected '
+            f'accumulative_counts=1, found {weights._accumulative_counts}'
+        )

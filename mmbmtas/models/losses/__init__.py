@@ -1,6 +1,17 @@
-"""Losses of the tasks and of the architecture."""
+"""Losses of the tasks and of the architecture, and how the tasks' losses are balanced."""
 
+from .balancing import DynamicWeightAverage, GradNorm, LossBalancing, UncertaintyWeighting
 from .resource_loss import ResourceLoss
 from .task_losses import BalancedBCELoss, DepthL1Loss, NormalsL1Loss, TaskLoss
 
-__all__ = ['BalancedBCELoss', 'DepthL1Loss', 'NormalsL1Loss', 'ResourceLoss', 'TaskLoss']
+__all__ = [
+    'BalancedBCELoss',
+    'DepthL1Loss',
+    'DynamicWeightAverage',
+    'GradNorm',
+    'LossBalancing',
+    'NormalsL1Loss',
+    'ResourceLoss',
+    'TaskLoss',
+    'UncertaintyWeighting',
+]

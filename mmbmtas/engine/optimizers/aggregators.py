@@ -1,0 +1,74 @@
+"""TorchJD's aggregators, from configs."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+
+
+class AggregatorFactory:
+    """Builds an aggregator of ``torchjd.aggregation`` for any set of tasks.
+
+    Args:
+        cfg: ``type``, the name of the class, and its arguments. One that is a dictionary,
+            ``{task: number}``, becomes a vector with an entry a row.
+
+    Raises:
+        ValueError: TorchJD is not installed, has no such aggregator, or refuses its arguments.
+
+    Example:
+        >>> factory = AggregatorFactory(dict(type='Constant', weights=dict(semseg=1, edge=2)))
+        >>> factory.build(['edge', 'semseg'])(torch.eye(2))
+        tensor([2., 1.])
+    """
+
+    def __init__(self, cfg: Mapping[str, Any]) -> None:
+        self._options = dict(cfg)
+        self.name = self._options.pop('type', None)
+        found = _aggregators()
+        if self.name not in found:
+            raise ValueError(f'aggregator {self.name!r}: expected one of {sorted(found)}')
+        self._class = found[self.name]
+        named = [option for option in self._options.values() if isinstance(option, Mapping)]
+        self.build([*named[0]] if named else ['a', 'b'])  # what cannot work fails at once
+
+    def build(self, tasks: Sequence[str], device: torch.device | str = 'cpu') -> Any:
+        """Build the aggregator of a Jacobian with a row for each of some tasks, in this order."""
+        options = {
+            name: _vector(name, value, tasks, device) for name, value in self._options.items()
+        }
+        if 'n_tasks' in inspect.signature(self._class).parameters:
+            options['n_tasks'] = len(tasks)
+        try:
+            return self._class(**options)
+        except (ImportError, TypeError, ValueError) as error:  # some need solvers
+            raise ValueError(f'aggregator {self.name} with {self._options}: {error}') from error
+
+
+def _aggregators() -> dict[str, Any]:
+    """Return TorchJD's aggregators by name."""
+    try:
+        module = import_module('torchjd.aggregation')
+    except ImportError as error:
+        raise ValueError(
+            'aggregating gradients needs TorchJD, which is not installed: '
+            "pip install 'mmbmtas[balancing]', or pip install -r requirements/balancing.txt"
+        ) from error
+    bases = (module.Aggregator, module.WeightedAggregator, module.GramianWeightedAggregator)
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, module.Aggregator) and value not in bases
+    }
+
+
+def _vector(name: str, value: Any, tasks: Sequence[str], device: torch.device | str) -> Any:
+    """Turn numbers by task into a vector; give anything else back as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    missing = [task for task in tasks if task not in value]
+    if missing:
+        raise ValueError(f"the aggregator's {name} names {[*value]}, but not {missing}")
+    return torch.tensor([float(value[task]) for task in tasks], device=device)

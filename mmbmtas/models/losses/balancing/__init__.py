@@ -1,0 +1,18 @@
+"""Weights of the tasks' losses that change while a network trains."""
+
+from .base import LossBalancing
+from .dynamic_weight_average import DynamicWeightAverage
+from .grad_norm import GradNorm
+from .parts import OTHER, carry_parts, losses_by_task, parts_of
+from .uncertainty import UncertaintyWeighting
+
+__all__ = [
+    'OTHER',
+    'DynamicWeightAverage',
+    'GradNorm',
+    'LossBalancing',
+    'UncertaintyWeighting',
+    'carry_parts',
+    'losses_by_task',
+    'parts_of',
+]

@@ -1,0 +1,92 @@
+"""What all ways of weighting the tasks' losses share."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine import dist
+from torch import Tensor, nn
+
+
+class LossBalancing(nn.Module):
+    """Weights of the tasks' losses, learnt while the network trains.
+
+    The segmentor minimises the sum of :meth:`objective` over the tasks of a batch and logs
+    :meth:`weight` as ``<task>.weight``. A task's loss is the sum of its entries
+    ``<task>.loss_...``, in which the heads' own ``loss_weight`` stands already. Before it steps, it
+    shows the losses to :meth:`observe`. A task without a label in the batch keeps its weight.
+
+    In evaluation mode nothing is learnt, weights stay: so it is in the architecture phases of a
+    search.
+
+    Args:
+        tasks: Names of all tasks.
+    """
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self._waits = False
+
+    def bind(self, model: Any) -> None:
+        """Take from the network what the weights depend on; called once, when it is built."""
+
+    def weight(self, task: str) -> Tensor:
+        """Return the current weight of a task, a scalar."""
+        raise NotImplementedError
+
+    def objective(self, task: str, loss: Tensor) -> Tensor:
+        """Return what is minimised for a task with this loss, a scalar."""
+        return self.weight(task) * loss
+
+    def observe(self, losses: Mapping[str, Tensor], labelled: Collection[str]) -> None:
+        """Learn from the losses of an iteration.
+
+        All ranks must call it together, and end with the same weights.
+
+        Args:
+            losses: Each task's loss on this rank, a scalar with its graph.
+            labelled: Which of these tasks have a label on this rank; others have a loss of 0.
+        """
+        if self.training:
+            self._record(losses, labelled)
+            if not self._waits:
+                self._learn()
+
+    @contextmanager
+    def one_iteration(self) -> Iterator[None]:
+        """Learn once, at the end, from what is observed within: tasks that come one by one."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+        if self.training:
+            self._learn()
+
+    def _record(self, losses: Mapping[str, Tensor], labelled: Collection[str]) -> None:
+        """Keep what the end of the iteration needs."""
+
+    def _learn(self) -> None:
+        """Change the weights at the end of an iteration."""
+
+    def _positions(self, tasks: Collection[str], device: torch.device) -> Tensor:
+        """Return where some tasks stand among all, as indices."""
+        return torch.tensor([self.tasks.index(task) for task in tasks], device=device)
+
+
+def mean_over_ranks(losses: Mapping[str, Tensor], labelled: Collection[str]) -> dict[str, Tensor]:
+    """Average each task's loss over the ranks that have a label of it.
+
+    Args:
+        losses: Each task's loss on this rank; at least one rank has a label of each.
+        labelled: Those that have one here.
+    """
+    if not losses:
+        return {}
+    values = torch.stack([loss.detach().float() for loss in losses.values()])
+    present = torch.tensor([float(task in labelled) for task in losses], device=values.device)
+    sums = torch.stack([values * present, present])
+    dist.all_reduce(sums)
+    return dict(zip(losses, sums[0] / sums[1], strict=True))
