@@ -36,6 +36,7 @@ setup(
         'mm': requirements('mminstall'),
         'tests': requirements('tests'),
         'grouping': ['scikit-learn>=1.1'],
+        'balancing': requirements('balancing'),
     },
     zip_safe=False,
 )
