@@ -101,6 +101,16 @@ def branched_config(tasks, encoder=MOBILENET, tree=None, heads=None):
     }
 
 
+def exchange_config(method, tasks, encoder=MOBILENET, **options):
+    """Config of a multi-task network whose encoders exchange features by a method."""
+    return {
+        'type': 'MultiTaskEncoderDecoder',
+        'backbone': {'type': method, 'tasks': [*tasks], 'encoder': encoder, **options},
+        'decode_heads': {task: head(task, encoder) for task in tasks},
+        'cost_shape': (64, 64),
+    }
+
+
 def search_config(tasks, encoder=MOBILENET, heads=None, **resource):
     """Config of a network to be searched."""
     return {

@@ -159,7 +159,7 @@ def _prepare(config: str | Path | Config, options: Mapping[str, Any] | None) -> 
         cfg = launch.read_config(str(config), options)
     init_default_scope(cfg.get('default_scope', SCOPE))
     cfg.launcher = 'none'
-    cfg.pretrained = None
+    cfg.pretrained = cfg.single_checkpoints = None
     return launch.prepare_config(cfg)
 
 

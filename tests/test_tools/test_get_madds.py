@@ -60,6 +60,31 @@ def test_totals_of_retraining_configs(name, measure):
         assert [type(result[network][key]) for key in ('madds', 'params')] == [int, int]
 
 
+# Multiply-adds in the paper's convention, in 10^6: the six figures of its tables (15.7, 21.8, 9.5;
+# 254.4, 366.2, 600.1 billion), and one that it leaves out.
+EXCHANGES = {
+    'cross_stitch_pascal': 15_730,
+    'nddr_pascal': 21_774,
+    'mtan_pascal': 9_526,
+    'cross_stitch_nyud_r50': 254_360,
+    'nddr_nyud_r50': 366_157,
+    'mtan_nyud_r50': 600_079,
+    'nddr_pascal_r50': 535_208,
+}
+
+
+@pytest.mark.parametrize('name', EXCHANGES)
+def test_encoders_that_exchange_features(name, measure):
+    result = json.loads(measure(ROOT / 'configs' / 'exchange' / f'{name}.py', '--json'))
+    assert round(result['network']['madds_paper'] / 1e6) == EXCHANGES[name]
+    pair = name.removeprefix('cross_stitch_').removeprefix('nddr_').removeprefix('mtan_')
+    networks = ('single', 'shared', 'all_apart')
+    found = tuple(tuple(result[n][key] for n in networks) for key in ('madds', 'madds_paper'))
+    assert found == TOTALS[pair]
+    if 'cross_stitch' in name:
+        assert result['network']['madds'] == result['single']['madds']
+
+
 def test_search_config_on_the_command_line(tmp_path):
     command = [sys.executable, TOOL, ROOT / 'configs' / 'search_pascal.py', '--json']
     done = subprocess.run(

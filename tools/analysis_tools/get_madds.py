@@ -1,8 +1,8 @@
-"""Print the multiply-adds and parameters of a search or branched config's networks.
+"""Print the multiply-adds and parameters of the networks of a multi-task config.
 
-Shared, all apart and single are the networks that every tree lies between; network is the tree of a
-branched config. `madds` counts multiply-adds of convolutions; `madds_paper` is the convention of
-the paper's tables (half of all operations).
+Shared, all apart and single are the networks that every tree lies between; network is the config's
+own, which a search has none of. `madds` counts multiply-adds of convolutions; `madds_paper` is the
+convention of the paper's tables (half of all operations).
 """
 
 import argparse
@@ -11,14 +11,14 @@ import json
 import sys
 from typing import Any
 
+import torch
 from mmengine.registry import init_default_scope
 
-from mmbmtas.cost import ModuleCost, NetworkCost
+from mmbmtas.cost import ModuleCost
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.models.segmentors import MultiTaskEncoderDecoder
+from mmbmtas.models.segmentors import MultiTaskEncoderDecoder, SearchEncoderDecoder
 from mmbmtas.registry import MODELS
-from mmbmtas.structures import BranchedArchitecture
 
 NETWORKS = ('network', 'shared', 'all_apart', 'single')
 
@@ -42,33 +42,32 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Build the model and measure its parts."""
     cfg = launch.prepare_config(launch.load_config(args))
     init_default_scope(cfg.get('default_scope', 'mmbmtas'))
-    model = MODELS.build(cfg.model)
+    with torch.device('meta'):  # shapes are all that counts
+        model = MODELS.build(cfg.model)
     if not isinstance(model, MultiTaskEncoderDecoder):
         raise ValueError(
-            f'{args.config} is for a {type(model).__name__}: name a search or branched config'
+            f'{args.config} is for a {type(model).__name__}: name a config of a multi-task network'
         )
     shape = tuple(args.shape or model.cost_shape)
     cost = model.measure_cost(shape)
-    tree = getattr(model.backbone, 'architecture', None)
+    searched = isinstance(model, SearchEncoderDecoder)
+    networks = {
+        'network': None if searched else model.measure_network(shape),
+        **{name: getattr(cost, name)() for name in NETWORKS[1:]},
+    }
     return {
         'shape': [*shape],
         'tasks': [*model.tasks],
         'layers': [*cost.layer_madds],
-        **{name: _figures(cost, name, tree) for name in NETWORKS},
+        **{name: _figures(network) for name, network in networks.items()},
     }
 
 
-def _figures(
-    cost: NetworkCost, network: str, tree: BranchedArchitecture | None
-) -> dict[str, int | float] | None:
-    """Return the figures of one network; of ``network`` without a tree there are none."""
-    if network != 'network':
-        total: ModuleCost = getattr(cost, network)()
-    elif tree is not None:
-        total = cost.tree(tree)
-    else:
+def _figures(cost: ModuleCost | None) -> dict[str, int | float] | None:
+    """Return the figures of one network."""
+    if cost is None:
         return None
-    return {'madds': total.madds, 'params': total.params, 'madds_paper': total.madds_paper}
+    return {'madds': cost.madds, 'params': cost.params, 'madds_paper': cost.madds_paper}
 
 
 def format_table(result: dict[str, Any]) -> str:

@@ -1,12 +1,22 @@
-"""Encoders of several tasks: the supernet of the search, and the tree it ends in."""
+"""Encoders of several tasks: the supernet of the search, its tree, and what it is compared with."""
 
 from .branched_network import BranchedNetwork, Features, build_encoder
 from .branched_supernet import BranchedSupernet, copy_supernet_weights
+from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
+from .exchange_network import ExchangeNetwork
+from .mtan import MTAN
+from .nddr_cnn import NDDRCNN, NDDRLayer
 
 __all__ = [
+    'MTAN',
+    'NDDRCNN',
     'BranchedNetwork',
     'BranchedSupernet',
+    'CrossStitchNetwork',
+    'CrossStitchUnit',
+    'ExchangeNetwork',
     'Features',
+    'NDDRLayer',
     'build_encoder',
     'copy_supernet_weights',
 ]

@@ -27,8 +27,8 @@ class BranchedNetwork(BaseModule):
 
     Args:
         architecture: The tree: a path of an ``architecture.json``, its content, or the object.
-        encoder: Config of the encoder, if it should differ in anything but what the tree fixes, for
-            example its normalisation. By default the tree's own.
+        encoder: The encoder or its config, if it should differ in anything but what the tree fixes,
+            for example its normalisation. By default the tree's own.
         task: Serve this task alone, with the layers on its way only, so that the backbone fits a
             plain ``mmseg.EncoderDecoder``. By default all tasks of the tree.
         dropout: Dropout rate before the context module's projection.
@@ -51,7 +51,7 @@ class BranchedNetwork(BaseModule):
     def __init__(
         self,
         architecture: str | PathLike | dict[str, Any] | BranchedArchitecture,
-        encoder: dict[str, Any] | None = None,
+        encoder: dict[str, Any] | Encoder | None = None,
         task: str | None = None,
         dropout: float = 0.1,
         init_cfg: dict[str, Any] | None = None,

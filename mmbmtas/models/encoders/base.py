@@ -20,12 +20,17 @@ class Encoder(ABC):
 
     Attributes:
         layer_names: Names of the layers, context module last; layer ``l`` is ``layer_names[l]``.
+            The layers of a stage are called ``STAGE.BLOCK``.
+        norm_cfg: Config of the normalisations.
+        stem_channels: Channels of the stem's output.
         low_level_index: The layer whose output, at stride 4, also feeds the decoders.
         low_level_channels: Channels of that output.
         context_channels: Channels of the last layer's output.
     """
 
     layer_names: tuple[str, ...]
+    norm_cfg: dict[str, Any]
+    stem_channels: int
     low_level_index: int
     low_level_channels: int
     context_channels: int
@@ -34,6 +39,14 @@ class Encoder(ABC):
     def num_layers(self) -> int:
         """Number of layers that can branch, the context module among them."""
         return len(self.layer_names)
+
+    @property
+    def stages(self) -> tuple[range, ...]:
+        """Positions of the layers of each stage; the context module is in none."""
+        stages = [name.partition('.')[0] for name in self.layer_names if name != CONTEXT]
+        starts = [i for i, stage in enumerate(stages) if i == 0 or stage != stages[i - 1]]
+        ends = [*starts[1:], len(stages)]
+        return tuple(range(start, end) for start, end in zip(starts, ends, strict=True))
 
     @abstractmethod
     def build_stem(self) -> nn.Module:

@@ -10,9 +10,12 @@ from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.models.utils import resize
 from torch import Tensor, nn
 
-from mmbmtas.cost import NetworkCost, measure
+from mmbmtas.cost import ModuleCost, NetworkCost, measure
+from mmbmtas.cost.madds import forward_cost
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
+
+from .single_networks import load_single_networks
 
 
 @MODELS.register_module()
@@ -28,7 +31,9 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         decode_heads: Config of each task's decoder.
         cost_shape: Height and width at which costs are stated: the retraining size.
         data_preprocessor: Config of the preprocessor.
-        init_cfg: Initialisation of the whole network.
+        init_cfg: Initialisation of the whole network: ``dict(type='SingleCheckpoints',
+            checkpoints={task: PATH, ...})`` has an :class:`ExchangeNetwork` and the decoders start
+            from trained single-task networks.
 
     Raises:
         ValueError: The backbone's tasks are not those of ``decode_heads``.
@@ -59,6 +64,14 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
     def tasks(self) -> tuple[str, ...]:
         """Task names, in the order of the backbone."""
         return self.backbone.tasks
+
+    def init_weights(self) -> None:
+        """Initialise as ``init_cfg`` says; see :func:`load_single_networks`."""
+        if (self.init_cfg or {}).get('type') != 'SingleCheckpoints':
+            super().init_weights()
+            return
+        load_single_networks(self.backbone, self.decode_heads, self.init_cfg['checkpoints'])
+        self._is_init = True
 
     def extract_feat(self, inputs: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Return low-level and context features of each task."""
@@ -177,6 +190,18 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         return measure(
             stem, layers, self.decode_heads, shape or self.cost_shape, encoder.low_level_index
         )
+
+
+    def measure_network(self, shape: tuple[int, int] | None = None) -> ModuleCost:
+        """Measure the whole network as it is, whatever its backbone shares.
+
+        Args:
+            shape: Height and width of the input; ``cost_shape`` by default.
+        """
+        image = torch.empty(1, 3, *(shape or self.cost_shape), device='meta')
+        features, cost = forward_cost(self.backbone, image)
+        heads = self.decode_heads.items()
+        return sum((forward_cost(head, features[task])[1] for task, head in heads), cost)
 
 
 def _unpad(logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:

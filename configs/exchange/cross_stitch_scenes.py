@@ -1,0 +1,33 @@
+# Train a Cross-Stitch network with narrow MobileNetV2 on the synthetic scenes: an encoder for each
+# task, whose features are mixed by learned weights, one for each pair of tasks, after the stem and
+# after every stage (Misra et al., CVPR 2016).
+#
+#   python tools/train.py configs/exchange/cross_stitch_scenes.py \
+#       --cfg-options single_checkpoints.semseg=singles/semseg/iter_600.pth \
+#                     single_checkpoints.human_parts=singles/human_parts/iter_600.pth \
+#                     single_checkpoints.saliency=singles/saliency/iter_600.pth \
+#                     single_checkpoints.normals=singles/normals/iter_600.pth \
+#                     single_checkpoints.edge=singles/edge/iter_600.pth
+#   python tools/test.py configs/exchange/cross_stitch_scenes.py \
+#       work_dirs/cross_stitch_scenes/iter_600.pth
+#
+# Takes 600 iterations. Ours, not the paper's; for trying it out. docs/guide.md says how to train
+# the single-task networks; without single_checkpoints training starts from random weights.
+_base_ = [
+    '../_base_/models/mobilenet_v2_scenes.py',
+    '../_base_/datasets/scenes.py',
+    '../_base_/schedules/scenes.py',
+]
+
+pretrained = None
+single_checkpoints = None  # the checkpoint of a single-task network for each task
+total_batch_size = 8  # over all ranks
+cost_shape = (128, 160)
+
+model = dict(
+    type='MultiTaskEncoderDecoder',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='CrossStitchNetwork', tasks=_base_.tasks, encoder=_base_.encoder),
+    decode_heads=_base_.decode_heads,
+    cost_shape=cost_shape,
+)

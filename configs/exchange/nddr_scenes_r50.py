@@ -1,0 +1,34 @@
+# Train an NDDR-CNN with ResNet-50 on the synthetic scenes: an encoder for each task; after the
+# stem and after every stage 1x1 convolutions reduce the concatenated features of all tasks to
+# those of each (Gao et al., CVPR 2019).
+#
+#   python tools/train.py configs/exchange/nddr_scenes_r50.py \
+#       --cfg-options single_checkpoints.semseg=singles/semseg/iter_600.pth \
+#                     single_checkpoints.human_parts=singles/human_parts/iter_600.pth \
+#                     single_checkpoints.saliency=singles/saliency/iter_600.pth \
+#                     single_checkpoints.normals=singles/normals/iter_600.pth \
+#                     single_checkpoints.edge=singles/edge/iter_600.pth
+#   python tools/test.py configs/exchange/nddr_scenes_r50.py \
+#       work_dirs/nddr_scenes_r50/iter_600.pth
+#
+# Takes 600 iterations; a full ResNet-50 is made for a GPU, nddr_scenes.py for two CPU cores. Ours,
+# not the paper's; for trying it out. docs/guide.md says how to train the single-task networks;
+# without single_checkpoints training starts from random weights.
+_base_ = [
+    '../_base_/models/resnet50_pascal_context.py',
+    '../_base_/datasets/scenes.py',
+    '../_base_/schedules/scenes.py',
+]
+
+pretrained = None
+single_checkpoints = None  # the checkpoint of a single-task network for each task
+total_batch_size = 8  # over all ranks
+cost_shape = (128, 160)
+
+model = dict(
+    type='MultiTaskEncoderDecoder',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='NDDRCNN', tasks=_base_.tasks, encoder=_base_.encoder),
+    decode_heads=_base_.decode_heads,
+    cost_shape=cost_shape,
+)

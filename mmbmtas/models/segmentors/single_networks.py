@@ -1,0 +1,69 @@
+"""Starting weights from trained single-task networks, for encoders that exchange features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from mmbmtas.models.backbones import BranchedNetwork, ExchangeNetwork
+from mmbmtas.models.backbones.branched_network import check_fits, decode_json
+from mmbmtas.structures import BranchedArchitecture
+
+_STATE = 'backbone._extra_state'
+
+
+def load_single_networks(
+    backbone: Any, decode_heads: Mapping[str, nn.Module], checkpoints: Mapping[str, str]
+) -> None:
+    """Copy the encoder and the decoder of each task from a single-task network's checkpoint.
+
+    Args:
+        backbone: The encoders, an :class:`ExchangeNetwork`; its units stay as they are.
+        decode_heads: The decoder of each task.
+        checkpoints: For each task the checkpoint of a ``MultiTaskEncoderDecoder`` with a
+            ``BranchedNetwork`` of this task alone, read without executing anything.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: The backbone starts from no such networks, the tasks are others than its own, or
+            a checkpoint is of another encoder, of other tasks or of another decoder; names it.
+    """
+    if not isinstance(backbone, ExchangeNetwork):
+        raise ValueError(
+            f'single_checkpoints: {type(backbone).__name__} does not start from single-task '
+            'networks; CrossStitchNetwork and NDDRCNN do'
+        )
+    if set(checkpoints) != set(backbone.tasks):
+        raise ValueError(
+            f'single_checkpoints names the tasks {sorted(checkpoints)}, expected a checkpoint for '
+            f'each of {list(backbone.tasks)}'
+        )
+    for task in backbone.tasks:
+        _load(checkpoints[task], task, backbone.encoders[task], decode_heads[task])
+        print_log(
+            f'Encoder and decoder of {task} loaded from {checkpoints[task]}.', logger='current'
+        )
+
+
+def _load(path: str, task: str, encoder: BranchedNetwork, head: nn.Module) -> None:
+    """Copy one task's network."""
+    content = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')
+    weights = content.get('state_dict', {})
+    if _STATE not in weights:
+        raise ValueError(
+            f'{path} is no single-task network of {task!r}: {_STATE} is missing among its '
+            f'{len(weights)} entries'
+        )
+    tree = BranchedArchitecture.from_dict(decode_json(weights[_STATE]), path)
+    if tree.tasks != (task,):
+        raise ValueError(
+            f'{path} holds a network of the tasks {[*tree.tasks]}, expected one of {task!r} alone'
+        )
+    check_fits(tree, encoder.encoder, path)
+    network = nn.ModuleDict({'backbone': encoder, 'decode_heads': nn.ModuleDict({task: head})})
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f'{path} does not fit the network of {task!r}: {error}') from error
