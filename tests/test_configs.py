@@ -20,9 +20,14 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / 'configs').rglob('*.py')
-    if '_base_' not in path.parts
+    if not {'_base_', 'compare'} & {*path.parts}
 )
 PAIRS = [f'{data}{net}' for data in ('pascal', 'nyud', 'scenes') for net in ('', '_r50')]
+EXCHANGES = [
+    f'configs/exchange/{kind}_{pair}.py'
+    for kind in ('cross_stitch', 'nddr', 'mtan')
+    for pair in PAIRS
+]
 each_config = pytest.mark.parametrize('name', CONFIGS)
 
 
@@ -46,6 +51,7 @@ def _scope(monkeypatch):
 
 def test_all_configs_were_found():
     expected = {f'configs/{kind}_{pair}.py' for kind in ('search', 'branched') for pair in PAIRS}
+    expected |= {*EXCHANGES}
     assert expected | {'configs/plain_encoder_decoder.py'} <= {*CONFIGS}
 
 
@@ -61,8 +67,12 @@ def adapt(cfg, roots):
             transform.size = (64, 64)
 
 
+def takes_long(name):
+    return 'r50' in name or (name in EXCHANGES and 'scenes' not in name)
+
+
 @pytest.mark.parametrize(
-    'name', [pytest.param(n, marks=[pytest.mark.slow] * ('r50' in n)) for n in CONFIGS]
+    'name', [pytest.param(n, marks=[pytest.mark.slow] * takes_long(n)) for n in CONFIGS]
 )
 def test_a_step_of_training(name, scenes_roots):
     cfg = load(name)
@@ -86,7 +96,8 @@ def test_a_step_of_training(name, scenes_roots):
     tasks = getattr(model, 'tasks', ['decode'])
     assert trained <= {*tasks}
     assert len(trained) >= len(tasks) - 1  # a crop may show nobody
-    assert any(p.grad.abs().sum() > 0 for p in model.backbone.stem.parameters())
+    for name, parameter in model.backbone.named_parameters():
+        assert 'stem.' not in name or parameter.grad.abs().sum() > 0
 
 
 def listed(value):
@@ -130,7 +141,7 @@ def test_header(name):
     for config in re.findall(r'configs/\S+\.(?:py|json)', commands):
         assert (ROOT / config).is_file(), config
     work_dirs = {Path(found).name for found in re.findall(r'work_dirs/\w+', commands)}
-    assert all((ROOT / 'configs' / f'{work_dir}.py').is_file() for work_dir in work_dirs)
+    assert work_dirs <= {Path(config).stem for config in CONFIGS}
     for option in re.findall(r' (--[a-z-]+)', commands):
         sources = [(ROOT / s).read_text() for s in re.findall(r'python (\S+)', commands)]
         sources.append((ROOT / 'mmbmtas' / 'engine' / 'launch.py').read_text())
@@ -150,6 +161,21 @@ def test_search_and_retraining_fit_together(pair):
     assert tuple(search.cost_shape) == tuple(branched.cost_shape)
     assert search.total_batch_size == branched.total_batch_size
     assert tree.groupings[-1].num_groups > 1
+
+
+@pytest.mark.parametrize('name', EXCHANGES)
+def test_exchanging_encoders_differ_from_a_tree_in_the_backbone_alone(name):
+    pair = Path(name).stem.removeprefix('cross_stitch_').removeprefix('nddr_').removeprefix('mtan_')
+    exchange, branched = load(name), load(f'configs/branched_{pair}.py')
+    backbone = exchange.model.pop('backbone')
+    encoder = branched.model.pop('backbone').encoder
+    assert (backbone.encoder, [*backbone.tasks]) == (encoder, [*exchange.tasks])
+    if 'cross_stitch' not in name:
+        assert backbone.get('act_cfg') == (None if 'r50' in name else {'type': 'ReLU6'})
+    assert ('single_checkpoints' in exchange) == ('mtan' not in name)
+    same = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'total_batch_size')
+    for key in (*same, 'train_dataloader', 'test_dataloader', 'test_evaluator', 'cost_shape'):
+        assert exchange[key] == branched[key], key
 
 
 PAPER = {'pascal': (40000, 2000, 16), 'pascal_r50': (40000, 2000, 8)} | {

@@ -36,7 +36,7 @@ class Stages:
     ) -> None:
         self.folder = Path(folder)
         self._path = self.folder / 'stages.json'
-        self._lock = _lock(self.folder)
+        self._lock = lock_folder(self.folder)
         if overwrite and self._path.exists():
             _empty(self.folder, last=self._path)
         self.seconds = self._read(dict(settings))
@@ -107,14 +107,14 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     beside = path.with_name(f'.part-{path.name}')
-    _remove(beside)
+    remove(beside)
     yield beside
     if path.is_dir():
-        _remove(path)
+        remove(path)
     beside.replace(path)
 
 
-def _lock(folder: Path) -> TextIO:
+def lock_folder(folder: Path) -> TextIO:
     """Wait until no other process works in the folder; the lock ends with the last that has it."""
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / '.lock').open('w')
@@ -130,11 +130,11 @@ def _empty(folder: Path, last: Path) -> None:
     """Remove what a folder holds, but the lock; the record goes last, it says whose they are."""
     for path in folder.iterdir():
         if path.name not in ('.lock', last.name):
-            _remove(path)
+            remove(path)
     last.unlink()
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a file or a folder, if there is one."""
     if path.is_dir():
         shutil.rmtree(path)

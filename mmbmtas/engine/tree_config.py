@@ -13,6 +13,7 @@ from mmbmtas.cost import NetworkCost
 from mmbmtas.engine import launch
 from mmbmtas.grouping import Tree
 from mmbmtas.models.backbones import build_encoder
+from mmbmtas.models.backbones.branched_network import check_fits
 from mmbmtas.models.encoders import Encoder
 from mmbmtas.registry import MODELS, SCOPE
 from mmbmtas.structures import BranchedArchitecture
@@ -67,6 +68,21 @@ class TreeConfig:
                 source={**source, 'config': Path(self.cfg.filename or '').name or None},
             )
         )
+
+    def madds_of(self, path: str) -> int:
+        """Return the multiply-adds of a whole network, of which a file holds the tree.
+
+        Raises:
+            ValueError: The file is no architecture, or one of another encoder or of other tasks.
+        """
+        reference = BranchedArchitecture.load(path)
+        check_fits(reference, self.encoder, path)
+        if set(reference.tasks) != set(self.tasks):
+            raise ValueError(
+                f'{path} is for the tasks {[*reference.tasks]}, {self.cfg.filename} for '
+                f'{[*self.tasks]}'
+            )
+        return self.cost.tree(reference).madds
 
     def with_costs(self, architecture: BranchedArchitecture) -> BranchedArchitecture:
         """State what an architecture costs."""

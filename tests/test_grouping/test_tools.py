@@ -107,7 +107,7 @@ def test_uniform_trees_and_their_costs(tool, config):
     assert tool('uniform', CONFIG, '--task', 'depth').startswith("error: no task 'depth' in")
 
 
-def test_random_trees_of_a_search_config(tool):
+def test_random_trees_of_a_search_config(tool, config):
     words = (SEARCH, '--budget', '7e7', '--tolerance', '0.01', '--number', '3', '--seed', '5')
     tool('random_tree', *words, '-o', 'out/tree.json')
     trees = [BranchedArchitecture.load(f'out/tree_{n}.json') for n in (1, 2, 3)]
@@ -119,6 +119,9 @@ def test_random_trees_of_a_search_config(tool):
     }
     network = BranchedNetwork('out/tree_1.json')
     assert network.tasks == TASKS
+    tool('random_tree', CONFIG, '--reference', SEARCHED)
+    budget = BranchedArchitecture.load('architecture.json').source['budget']
+    assert budget == config.cost.tree(BranchedArchitecture.load(SEARCHED)).madds
     error = tool('random_tree', SEARCH, '--budget', '9')
     assert error.startswith('error: 0 trees lie within 2.0% of 9 MAdds')
 
@@ -206,9 +209,11 @@ def test_bmn(tool, config, options, singles):
         assert tree.madds['network'] <= cap
     assert {2, 4} <= set(trees[1].groupings[-1].group_of(2))
 
-    again = tool('bmn', CONFIG, '--rsa', 'out/rsa.npy', *caps, '-o', 'again.json', *options)
-    assert 'Wrote again_2.json' in again
+    words = ('bmn', CONFIG, '--rsa', 'out/rsa.npy')
+    assert 'Wrote again_2.json' in tool(*words, *caps, '-o', 'again.json', *options)
     assert BranchedArchitecture.load('again_2.json') == trees[1]
+    tool(*words, '--reference', 'out/bmn_2.json', '-o', 'third.json', *options)
+    assert BranchedArchitecture.load('third.json').source['cap'] == trees[1].madds['network']
 
 
 @pytest.mark.slow

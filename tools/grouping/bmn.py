@@ -38,13 +38,16 @@ def parse_args() -> argparse.Namespace:
         help="each task's single-task network",
     )
     networks.add_argument('--rsa', metavar='RSA.npy', help='affinities that were measured before')
-    parser.add_argument(
+    cap = parser.add_mutually_exclusive_group(required=True)
+    cap.add_argument(
         '--cap',
         type=float,
         nargs='+',
-        required=True,
         metavar='MADDS',
         help='of the whole network, one tree each',
+    )
+    cap.add_argument(
+        '--reference', metavar='ARCHITECTURE.json', help='a tree that costs as much as the cap'
     )
     parser.add_argument(
         '--grid',
@@ -96,6 +99,8 @@ def main() -> None:
     """Measure, search and write."""
     args = parse_args()
     config = config_of(args)
+    if args.reference is not None:
+        args.cap = [config.madds_of(args.reference)]
     if min(args.cap) < config.cost.shared().madds:  # before anything is measured
         raise ValueError(
             f'a cap of {min(args.cap):,.0f} MAdds is out of reach: the tree that shares all layers '

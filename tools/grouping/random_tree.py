@@ -15,8 +15,10 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_tree_arguments(parser)
-    parser.add_argument(
-        '--budget', type=float, required=True, metavar='MADDS', help='of the whole network'
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument('--budget', type=float, metavar='MADDS', help='of the whole network')
+    budget.add_argument(
+        '--reference', metavar='ARCHITECTURE.json', help='a tree that costs as much'
     )
     parser.add_argument(
         '--tolerance', type=float, default=0.02, help='share of the budget (default: 0.02)'
@@ -30,6 +32,8 @@ def main() -> None:
     """Draw and write."""
     args = parse_args()
     config = config_of(args)
+    if args.reference is not None:
+        args.budget = config.madds_of(args.reference)
     options = {key: getattr(args, key) for key in ('budget', 'tolerance', 'number', 'seed')}
     trees = random_trees(
         len(config.tasks), config.cost.layer_madds, fixed_madds=config.fixed_madds, **options

@@ -9,8 +9,6 @@ import argparse
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.tree_config import add_tree_arguments, config_of, write_trees
 from mmbmtas.grouping import vanilla_tree
-from mmbmtas.models.backbones.branched_network import check_fits
-from mmbmtas.structures import BranchedArchitecture
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,14 +27,7 @@ def main() -> None:
     config = config_of(args)
     budget = args.budget
     if args.reference is not None:
-        reference = BranchedArchitecture.load(args.reference)
-        check_fits(reference, config.encoder, args.reference)
-        if set(reference.tasks) != set(config.tasks):
-            raise ValueError(
-                f'{args.reference} is for the tasks {[*reference.tasks]}, '
-                f'{args.config} for {[*config.tasks]}'
-            )
-        budget = config.cost.tree(reference).madds
+        budget = config.madds_of(args.reference)
     tree = vanilla_tree(
         len(config.tasks), config.cost.layer_madds, budget, fixed_madds=config.fixed_madds
     )

@@ -1,0 +1,158 @@
+"""The rows of a comparison and their file, ``results.csv``."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmbmtas.engine.stages import written_beside
+from mmbmtas.evaluation import HeadlineMetric, delta_m
+
+_BEFORE = ('run', 'model', 'kind', 'seed', 'member', 'status')
+_NUMBERS = (
+    *('delta_m', 'madds', 'madds_paper', 'params', 'train_seconds', 'tree_seconds'),
+    'latency_ms',
+)
+_AFTER = ('latency_place', 'tree', 'settings', 'error')
+
+
+@dataclass
+class Row:
+    """A model with a seed, and what came out.
+
+    Attributes:
+        run: Name of the row.
+        model: Name of the model.
+        kind: Its kind.
+        seed: The seed.
+        member: Which of several networks, from 1; 0 if there is only one.
+        status: ``done`` or ``failed``.
+        metrics: The number of each task by its key, NaN where it is not defined.
+        numbers: ``madds`` and ``madds_paper`` (multiply-adds in our convention and the paper's),
+            ``params``, ``train_seconds``, ``tree_seconds`` (of what chose the tree), ``latency_ms``
+            (an image) and ``delta_m`` (percent); those that are known.
+        latency_place: What the latency was measured on.
+        tree: The tree in words.
+        settings: Short name of the settings behind the row.
+        error: Last lines of the log of what failed, joined by `` | ``.
+    """
+
+    run: str
+    model: str
+    kind: str
+    seed: int
+    member: int = 0
+    status: str = 'done'
+    metrics: dict[str, float] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+    latency_place: str = ''
+    tree: str = ''
+    settings: str = ''
+    error: str = ''
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there are results."""
+        return self.status == 'done'
+
+
+def write_rows(rows: Sequence[Row], keys: Sequence[str], path: str | Path) -> None:
+    """Write a row a line; a reader never sees half a file.
+
+    Args:
+        rows: The rows.
+        keys: Keys of the tasks' numbers, which are columns.
+        path: The file.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow([*_BEFORE, *keys, *_NUMBERS, *_AFTER])
+    for row in rows:
+        writer.writerow(
+            [
+                *(getattr(row, name) for name in _BEFORE),
+                *(_text(row.metrics.get(key)) for key in keys),
+                *(_text(row.numbers.get(name)) for name in _NUMBERS),
+                *(getattr(row, name) for name in _AFTER),
+            ]
+        )
+    with written_beside(path) as beside:
+        beside.write_text(text.getvalue())
+
+
+def read_rows(path: str | Path) -> list[Row]:
+    """Read what :func:`write_rows` wrote; without a file there are no rows.
+
+    Raises:
+        ValueError: The file is of another form.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    with path.open(newline='') as file:
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        if missing := [c for c in (*_BEFORE, *_NUMBERS, *_AFTER) if c not in columns]:
+            raise ValueError(f'{path} is not a table of results: it has no column {missing[0]!r}')
+        keys = [column for column in columns if '/' in column]
+        return [_read_row(line, keys, f'{path}, line {reader.line_num}') for line in reader]
+
+
+def _read_row(line: Mapping[str, Any], keys: Iterable[str], where: str) -> Row:
+    try:
+        return Row(
+            run=line['run'],
+            model=line['model'],
+            kind=line['kind'],
+            seed=int(line['seed']),
+            member=int(line['member']),
+            status=line['status'],
+            metrics={key: float(line[key]) for key in keys if line[key]},
+            numbers={name: float(line[name]) for name in _NUMBERS if line[name]},
+            **{name: line[name] for name in _AFTER},
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{where}: not a row of results: {error}') from error
+
+
+def _text(value: float | None) -> str:
+    """Write a number as Python reads it back, whole ones without a fraction."""
+    if value is None:
+        return ''
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(float(value))
+
+
+def set_delta_m(
+    rows: Sequence[Row], baseline: str | None, headlines: Sequence[HeadlineMetric]
+) -> None:
+    """Compute Delta_m of every row against the baseline's row of the same seed.
+
+    Rows whose baseline, or one of whose numbers, is missing or not defined have none.
+
+    Args:
+        rows: The rows, changed in place.
+        baseline: Name of the model of single-task networks.
+        headlines: The number of each task, with its direction.
+    """
+    keys = [headline.key for headline in headlines]
+    single = {row.seed: row.metrics for row in rows if row.model == baseline and row.is_done}
+    for row in rows:
+        row.numbers.pop('delta_m', None)
+        own, reference = row.metrics, single.get(row.seed, {})
+        known = all(
+            math.isfinite(values.get(key, math.nan)) for values in (own, reference) for key in keys
+        )
+        if known and all(reference[key] for key in keys):
+            row.numbers['delta_m'] = delta_m(own, reference, headlines)
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample deviation (divisor ``n - 1``); of a single value there is none."""
+    mean = math.fsum(values) / len(values)
+    if len(values) == 1:
+        return mean, None
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    return mean, math.sqrt(squares / (len(values) - 1))

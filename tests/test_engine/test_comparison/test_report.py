@@ -1,0 +1,152 @@
+"""The report's numbers, from rows computed by hand, and its pictures."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from mmbmtas.engine.comparison.document import (
+    Code,
+    Grid,
+    Heading,
+    Paragraph,
+    Picture,
+    to_html,
+    to_markdown,
+)
+from mmbmtas.engine.comparison.report import (
+    paired_differences,
+    read_paper,
+    summarise,
+    write_report,
+)
+from mmbmtas.engine.comparison.results import Row
+from mmbmtas.evaluation import HEADLINE_METRICS
+from mmbmtas.structures import BranchedArchitecture, TaskGrouping
+
+TASKS = ('semseg', 'normals')
+HEADLINES = [HEADLINE_METRICS[task] for task in TASKS]
+
+
+def row(model, kind, seed, gain, member=0, **numbers):
+    metrics = {'semseg/mIoU': 50 + gain, 'normals/mean': 20.0 - seed}
+    numbers = {'delta_m': gain, 'madds': 6e9, 'madds_paper': 5.9e9, 'params': 2e6, **numbers}
+    name = f'{model}_seed{seed}' + (f'_{member}' if member else '')
+    return Row(name, model, kind, seed, member, metrics=metrics, numbers=numbers)
+
+
+@pytest.fixture
+def rows():
+    failed = Row('lost_seed0', 'lost', 'shared', 0, 0, 'failed')
+    failed.error = 'lost_seed0/train: first line | error: <nothing> left'
+    return [
+        row('single', 'single', 0, 0.0, madds=1.2e10),
+        row('single', 'single', 1, 0.0, madds=1.2e10),
+        row('searched', 'searched', 0, 3.0, latency_ms=4.0),
+        row('searched', 'searched', 1, 5.0, latency_ms=6.0),
+        row('random', 'random', 0, 1.0, 1),
+        row('random', 'random', 0, 2.0, 2),
+        row('random', 'random', 1, 6.0, 1),
+        row('bmn', 'bmn', 1, 2.0),
+        failed,
+    ]
+
+
+MODELS = ['single', 'searched', 'random', 'bmn', 'lost', 'unborn']
+
+
+def cells(text, name):
+    """The cells of the first table row of a name."""
+    line = next(line for line in text.splitlines() if line.startswith(f'| {name} |'))
+    return [cell.strip() for cell in line.strip('|').split('|')]
+
+
+def test_means_and_deviations_over_the_runs(rows):
+    single, searched, random, bmn, lost = summarise(rows, MODELS)
+    assert searched.of('delta_m') == (4.0, pytest.approx(2**0.5))
+    assert random.of('delta_m') == (3.0, pytest.approx(7**0.5))
+    assert bmn.of('delta_m') == (2.0, None)
+    assert searched.of('normals/mean') == (19.5, pytest.approx(0.5**0.5))
+    assert random.of('latency_ms') is None
+    assert lost.of('delta_m') is None
+    assert (len(lost.done), len(lost.failed), single.model) == (0, 1, 'single')
+
+
+def test_pairs_share_a_seed_and_several_trees_count_by_their_mean(rows):
+    assert paired_differences(rows, 'searched', 'random') == [3 - 1.5, 5 - 6]
+    assert paired_differences(rows, 'searched', 'bmn') == [3]
+    assert paired_differences(rows, 'searched', 'lost') == []
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of results with trees and affinities."""
+    encoder = {'type': 'MobileNetV2Encoder'}
+    for name, kind in (('searched_seed0', 1), ('searched_seed1', 3), ('random_seed0_1', 2)):
+        shared, apart = TaskGrouping.shared(2), TaskGrouping.all_apart(2)
+        groupings = [shared] * kind + [apart] * (4 - kind)
+        tree = BranchedArchitecture.from_groupings(TASKS, encoder, groupings)
+        tree.save(tmp_path / 'trees' / f'{name}.json')
+    (tmp_path / 'affinities').mkdir()
+    np.save(tmp_path / 'affinities' / 'bmn_seed1.npy', np.full((4, 2, 2), 0.5))
+    return tmp_path
+
+
+def test_the_report(rows, folder):
+    paper = {'title': 'some table', 'columns': ['MAdds B', 'x'], 'rows': {'theirs': [6.0, None]}}
+    written = write_report(folder, 'Some title', 'python it', rows, MODELS, HEADLINES, paper)
+    names = ['pareto.png', 'trees.png', 'affinities.png', 'report.md', 'report.html']
+    assert [path.name for path in written] == names
+    assert all(path.stat().st_size > 1000 for path in written)
+    text = (folder / 'report.md').read_text()
+    header = cells(text, 'model')
+    assert header[2:5] == ['semseg mIoU % ↑', 'normals mean ° ↓', 'Δm % ↑']
+    assert cells(text, 'searched') == [
+        *('searched', '2', '54.00 ± 1.41', '19.50 ± 0.71', '+4.00 ± 1.41', '6000.0 ± 0.0'),
+        *('5900.0 ± 0.0', '2.000 ± 0.000', '5.0 ± 1.4', ''),
+    ]
+    assert cells(text, 'bmn')[:5] == ['bmn', '1', '52.00', '19.00', '+2.00']
+    assert cells(text, 'lost')[:3] == ['lost', '0', '']
+    assert '| random | +0.25 ± 1.77 | +1.50, -1.00 |' in text
+    assert '| theirs | 6.0 |  |' in text
+    assert 'Printed in the paper, not computed here' in text
+    assert (
+        'lost_seed0 failed:\n\n```\nlost_seed0/train: first line\nerror: <nothing> left\n```'
+        in text
+    )
+    assert '```\npython it\n```' in text
+    assert 'Tree of searched_seed1' in text
+    page = (folder / 'report.html').read_text()
+    assert '&lt;nothing&gt;' in page
+    assert page.count('src="data:image/png;base64,') == 3
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_a_report_of_failures_alone(rows, tmp_path):
+    written = write_report(tmp_path, 'T', 'c', [rows[-1]], ['lost'], HEADLINES)
+    assert [path.name for path in written] == ['report.md', 'report.html']
+
+
+def test_blocks(tmp_path):
+    (tmp_path / 'a.png').write_bytes(b'picture')
+    grid = Grid(['a', 'b'], [['x|y', '<1>']], text_columns=(1,))
+    blocks = [Heading('T', 1), Paragraph('p'), Code('c'), grid, Picture(tmp_path / 'a.png', 'cap')]
+    assert to_markdown(blocks) == (
+        '# T\n\np\n\n```\nc\n```\n\n'
+        '| a | b |\n| --- | --- |\n| x\\|y | <1> |\n\n![cap](a.png)\n\ncap\n'
+    )
+    page = to_html(blocks)
+    assert '<td>x|y</td><td class=text>&lt;1&gt;</td>' in page
+    assert '<title>T</title>' in page
+
+
+def test_paper_figures_of_another_form(tmp_path):
+    path = tmp_path / 'paper.json'
+    for content, message in (
+        ([], 'expected an object with title'),
+        ({'title': '', 'columns': ['a'], 'rows': {'m': [1, 2]}}, 'm has 2 numbers, expected 1'),
+    ):
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=message):
+            read_paper(path)

@@ -1,0 +1,116 @@
+"""Train, test and compare the models that a file lists: tables, plots and their numbers.
+
+    python tools/compare.py configs/compare/scenes.py -o out/compare --jobs 2
+
+What is done is not done again, and the same command continues after an interruption. DIR gets
+results.csv, a row as soon as it is finished, report.md, report.html and their pictures; trainings,
+logs and checkpoints go to DIR/work. docs/compare.md explains the file and the results.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mmbmtas.engine.comparison.harness import Harness, Resources
+from mmbmtas.engine.comparison.progress import Progress
+from mmbmtas.engine.comparison.report import read_paper, write_report
+from mmbmtas.engine.comparison.scheduler import with_needs
+from mmbmtas.engine.comparison.spec import read_comparison
+from mmbmtas.engine.errors import one_line_errors
+
+TOOLS = Path(__file__).resolve().parent
+if Path.cwd() == TOOLS.parent:
+    TOOLS = Path('tools')  # for shorter command lines
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('spec', help='the file that lists the models')
+    parser.add_argument(
+        '-o', '--out', type=Path, required=True, metavar='DIR', help='folder of the results'
+    )
+    parser.add_argument(
+        '--work-dir', type=Path, help='folder of trainings and checkpoints (default: DIR/work)'
+    )
+    parser.add_argument('--jobs', type=int, default=1, help='processes at once (default: 1)')
+    parser.add_argument(
+        '--launch',
+        default='',
+        metavar='WORDS',
+        help="what to put before each command line, for example 'srun -n1 --gres=gpu:1'",
+    )
+    parser.add_argument(
+        '--gpus',
+        nargs='+',
+        default=[],
+        metavar='ID',
+        help='GPUs to deal the processes to, for example 0 1 2 3 with --jobs 4',
+    )
+    parser.add_argument(
+        '--rerun', action='store_true', help='run again what was made with other settings'
+    )
+    parser.add_argument(
+        '--latency',
+        choices=['auto', 'again', 'never'],
+        default='auto',
+        help='measure the time of an image at the end: where it is missing (default), anew, never',
+    )
+    parser.add_argument('--dry-run', action='store_true', help='list the steps to run, and end')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help="override the file's entries, for example data_root=/data/scenes seeds=[0]",
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Compare as the command line says."""
+    args = parse_args()
+    if args.jobs < 1:
+        raise ValueError(f'--jobs {args.jobs}: expected at least 1')
+    comparison = read_comparison(args.spec, args.cfg_options)
+    paper = read_paper(comparison.paper) if comparison.paper else None
+    harness = Harness(comparison, args.out, args.work_dir or args.out / 'work', TOOLS)
+    harness.check_settings(args.rerun and not args.dry_run)
+    if args.dry_run:
+        for step in with_needs([test for run in harness.missing() for test in run.tests]):
+            print(f'{step.name}{" (done)" if harness.folders.is_done(step) else ""}')
+        return 0
+    harness.check_data()
+    resources = Resources(args.jobs, shlex.split(args.launch), args.gpus)
+    with Progress() as progress:
+        harness.train(resources, progress)
+        timed = args.latency == 'never' or harness.measure_latency(
+            resources, progress, args.latency == 'again'
+        )
+    names = [model.name for model in comparison.models]
+    rows = [row for row in harness.rows.values() if row.model in names]
+    command = shlex.join(['python', os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    title = f'Comparison: {Path(args.spec).stem}'
+    write_report(args.out, title, command, rows, names, harness.headlines, paper)
+    failed = [row.run for row in rows if not row.is_done]
+    print(f'Wrote {args.out / "report.md"}, report.html and results.csv')
+    if failed:
+        print(f'Failed: {", ".join(failed)}; the report shows the last lines of their logs')
+    return int(bool(failed) or not timed)
+
+
+if __name__ == '__main__':
+    # A polite kill ends the running steps as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with one_line_errors():
+        try:
+            sys.exit(main())
+        except KeyboardInterrupt:
+            sys.exit('compare: interrupted; the same command continues')
