@@ -88,7 +88,9 @@ def plot_affinities_and_tree(
     figure = Figure(
         (max(9.0, 2.2 * len(shown)), 1.6 + 0.35 * num_tasks + 3.2), layout='constrained'
     )
-    upper, lower = figure.subfigures(2, height_ratios=(1.2 + 0.35 * num_tasks, 3.2))
+    upper, lower = figure.subfigures(
+        2, 1, squeeze=False, height_ratios=(1.2 + 0.35 * num_tasks, 3.2)
+    )[:, 0]
     draw_tree(upper.subplots(), architecture)
     axes = lower.subplots(1, len(shown), squeeze=False, sharey=True)[0]
     order = _leaf_order(architecture)

@@ -188,7 +188,7 @@ class Planner:
 
         def command() -> list[str | Path]:
             out = self.folders[folder] / 'tree.json'
-            return [self._grouping('permute'), reference.path, '-o', out, *map(str, words)]
+            return [self._grouping('permute'), reference.path, '-o', out, *_texts(words)]
 
         settings = {'words': [*words], 'needs': {'reference': digest(reference.settings)}}
         return self._step(folder, 'tree', settings, command, output, reference.needs)
@@ -277,7 +277,7 @@ class Planner:
             out = self.folders[name] / 'tree.json'
             config = [self.comparison.branched]
             options = self._option_words({**model.options, **self._data()})
-            return [self._grouping(tool), *config, *alone, *map(str, words), '-o', out, *options]
+            return [self._grouping(tool), *config, *alone, *_texts(words), '-o', out, *options]
 
         settings = {
             'config': short(self.comparison.branched),
@@ -322,7 +322,11 @@ class Planner:
         folder = self.folders[name]
 
         def command() -> list[str | Path]:
-            words = [self.tools / 'test.py', network.config, self._checkpoint(training)]
+            words: list[str | Path] = [
+                self.tools / 'test.py',
+                network.config,
+                self._checkpoint(training),
+            ]
             words += ['--work-dir', folder, '--out', folder / 'results.json']
             options = {**network.options, **_tree_option(network), **self._data()}
             return [*words, *self._option_words(options)]
@@ -350,7 +354,8 @@ class Planner:
     def _train_words(
         self, config: str, folder: str, options: Mapping[str, Any]
     ) -> list[str | Path]:
-        words = [self.tools / 'train.py', config, '--work-dir', self.folders[folder], '--resume']
+        words: list[str | Path] = [self.tools / 'train.py', config, '--resume']
+        words += ['--work-dir', self.folders[folder]]
         return [*words, *self._option_words({**options, **self._data()})]
 
     def _grouping(self, tool: str) -> Path:
@@ -401,3 +406,7 @@ def format_option(value: Any) -> str:
 
 def _tree_option(network: Network) -> dict[str, str]:
     return {'architecture': str(network.tree.path)} if network.tree else {}
+
+
+def _texts(words: Sequence[Any]) -> list[str]:
+    return [str(word) for word in words]

@@ -266,7 +266,8 @@ def read_paper(path: str | Path) -> dict[str, Any]:
 
     Returns:
         ``title``; ``columns``: names of the numbers, beginning with the multiply-adds in 10^9;
-        ``rows``: a list of numbers by model, null where the paper gives none.
+        ``rows``: a list of numbers by model, ``[mean, deviation]`` or null where the paper gives
+        that.
 
     Raises:
         ValueError: It is of another form.
@@ -283,13 +284,16 @@ def read_paper(path: str | Path) -> dict[str, Any]:
 
 
 def _paper(paper: Mapping[str, Any]) -> list[Block]:
-    lines = [
-        [name, *('' if value is None else f'{value}' for value in row)]
-        for name, row in paper['rows'].items()
-    ]
+    lines = [[name, *map(_printed, row)] for name, row in paper['rows'].items()]
     note = 'Printed in the paper, not computed here; multiply-adds in its own convention, in 10⁹.'
     heading = f'Figures of the paper: {paper["title"]}'
     return [Heading(heading), Grid(['model (paper)', *paper['columns']], lines), Paragraph(note)]
+
+
+def _printed(value: float | list[float] | None) -> str:
+    if value is None:
+        return ''
+    return ' ± '.join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _pm(

@@ -284,12 +284,11 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
 
 def _refuse_circles(name: str, named: Mapping[str, ModelSpec], where: str) -> None:
     """Follow the references from a model on."""
-    seen, current = [name], named[name].settings.get('reference')
-    while current in named:
-        if current in seen:
-            raise ValueError(f'{where}: refers to itself: {" -> ".join([*seen, current])}')
-        seen.append(current)
-        current = named[current].settings.get('reference')
+    seen: list[Any] = [name]
+    while (following := named[seen[-1]].settings.get('reference')) in named:
+        seen.append(following)
+        if following in seen[:-1]:
+            raise ValueError(f'{where}: refers to itself: {" -> ".join(seen)}')
 
 
 def _refuse_unknown(entry: Mapping[str, Any], known: Sequence[str], where: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from mmbmtas.engine.comparison.report import (
 )
 from mmbmtas.engine.comparison.results import Row
 from mmbmtas.evaluation import HEADLINE_METRICS
+from mmbmtas.evaluation.functional import delta_m
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 
 TASKS = ('semseg', 'normals')
@@ -94,7 +96,11 @@ def folder(tmp_path):
 
 
 def test_the_report(rows, folder):
-    paper = {'title': 'some table', 'columns': ['MAdds B', 'x'], 'rows': {'theirs': [6.0, None]}}
+    paper = {
+        'title': 'some table',
+        'columns': ['MAdds B', 'x'],
+        'rows': {'theirs': [[6.0, 0.5], None]},
+    }
     written = write_report(folder, 'Some title', 'python it', rows, MODELS, HEADLINES, paper)
     names = ['pareto.png', 'trees.png', 'affinities.png', 'report.md', 'report.html']
     assert [path.name for path in written] == names
@@ -109,7 +115,7 @@ def test_the_report(rows, folder):
     assert cells(text, 'bmn')[:5] == ['bmn', '1', '52.00', '19.00', '+2.00']
     assert cells(text, 'lost')[:3] == ['lost', '0', '']
     assert '| random | +0.25 ± 1.77 | +1.50, -1.00 |' in text
-    assert '| theirs | 6.0 |  |' in text
+    assert '| theirs | 6.0 ± 0.5 |  |' in text
     assert 'Printed in the paper, not computed here' in text
     assert (
         'lost_seed0 failed:\n\n```\nlost_seed0/train: first line\nerror: <nothing> left\n```'
@@ -150,3 +156,21 @@ def test_paper_figures_of_another_form(tmp_path):
         path.write_text(json.dumps(content))
         with pytest.raises(ValueError, match=message):
             read_paper(path)
+
+
+PAPER = sorted((Path(__file__).parents[3] / 'configs' / 'compare' / 'paper').glob('*.json'))
+
+
+@pytest.mark.parametrize('path', PAPER, ids=lambda path: path.stem)
+def test_figures_of_the_paper_agree_with_its_delta_m(path):
+    """Delta_m follows from the other numbers of a row, but for their rounding."""
+    paper = read_paper(path)
+    lower = {column: column in ('normals mean', 'depth rmse') for column in paper['columns'][1:-1]}
+    rows = {
+        name: [value[0] if isinstance(value, list) else value for value in row]
+        for name, row in paper['rows'].items()
+    }
+    single = dict(zip(lower, rows['Single'][1:-1], strict=True))
+    for name, row in rows.items():
+        values = dict(zip(lower, row[1:-1], strict=True))
+        assert delta_m(values, single, lower) == pytest.approx(row[-1], abs=0.03), name
