@@ -14,6 +14,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from mmbmtas.engine.optimizers import JacobianOptimWrapper
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import DATASETS, LOOPS
 
@@ -28,6 +29,10 @@ class BranchedSearchLoop(BaseLoop):
     architecture split. An iteration is one batch and all tasks labelled in it, one after another:
     the weight optimiser steps after each task; the architecture optimiser once, on the gradients
     of all tasks and of the resource loss. Only the parameters of the phase receive gradients.
+
+    With ``loss_balancing`` in the model, its weights learn in iterations of the weights and count
+    in both phases. A :class:`JacobianOptimWrapper` for ``weights`` steps once an iteration, on the
+    aggregated gradients of all tasks (both our choice).
 
     The runner's ``optim_wrapper`` must hold ``weights`` and ``arch_params``
     (:class:`SearchOptimWrapperConstructor`), its model be a :class:`SearchEncoderDecoder`.
@@ -142,6 +147,8 @@ class BranchedSearchLoop(BaseLoop):
         for parameter in self.model.parameters():
             parameter.requires_grad_(phase != 'arch')
         backbone.arch_params.requires_grad_(phase == 'arch')
+        if self.model.loss_balancing is not None:
+            self.model.loss_balancing.train(phase != 'arch')
 
     def run_iter(self, data_batch: Any) -> None:
         """Train on one batch.
@@ -159,15 +166,23 @@ class BranchedSearchLoop(BaseLoop):
         self._iter += 1
 
     def _step_weights(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
-        """Step the weights after each task."""
+        """Step the weights after each task, or once where gradients are aggregated."""
         wrapper = self.runner.optim_wrapper['weights']
+        aggregates = isinstance(wrapper, JacobianOptimWrapper)
         logs: list[dict[str, Tensor]] = []
-        for task in tasks:
-            with wrapper.optim_context(self.runner.model):
-                losses = self.runner.model(**data, mode='loss', tasks=[task])
-            loss, log = self.model.parse_losses(losses)
-            wrapper.update_params(loss)
-            logs.append(log)
+        with self.model.one_iteration():
+            for task in tasks:
+                with wrapper.optim_context(self.runner.model):
+                    losses = self.runner.model(**data, mode='loss', tasks=[task])
+                loss, log = self.model.parse_losses(losses)
+                if aggregates:
+                    wrapper.backward(loss)
+                else:
+                    wrapper.update_params(loss)
+                logs.append(log)
+        if aggregates and tasks:
+            wrapper.step()
+            wrapper.zero_grad()
         return _merge(logs)
 
     def _step_arch(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """The multi-task network in mmseg's form: one encoder of several tasks, a decoder each."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
 from mmbmtas.cost.madds import forward_cost
+from mmbmtas.models.losses.balancing import OTHER, carry_parts, losses_by_task
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
@@ -34,6 +36,9 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         init_cfg: Initialisation of the whole network: ``dict(type='SingleCheckpoints',
             checkpoints={task: PATH, ...})`` has an :class:`ExchangeNetwork` and the decoders start
             from trained single-task networks.
+        loss_balancing: Config of a :class:`LossBalancing`, which weighs the tasks' losses while
+            the network trains: ``dict(type='UncertaintyWeighting')``, ``DynamicWeightAverage`` or
+            ``GradNorm``. By default the losses are summed as the heads weigh them.
 
     Raises:
         ValueError: The backbone's tasks are not those of ``decode_heads``.
@@ -46,6 +51,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         cost_shape: tuple[int, int] = (512, 512),
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
+        loss_balancing: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone: Any = MODELS.build(backbone)
@@ -59,6 +65,10 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         )
         height, width = cost_shape
         self.cost_shape = (height, width)
+        self.loss_balancing: Any = None
+        if loss_balancing is not None:
+            self.loss_balancing = MODELS.build(loss_balancing, default_args={'tasks': self.tasks})
+            self.loss_balancing.bind(self)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -110,7 +120,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         """Compute the losses of all tasks that have a label in the batch.
 
         Returns:
-            ``{'<task>.loss_...': scalar}``.
+            ``{'<task>.loss_...': scalar}``; with ``loss_balancing`` also ``<task>.objective``, what
+            is minimised for the task, and ``<task>.weight``.
         """
         features = self.extract_feat(inputs)
         return self._task_losses(features, data_samples, self.labelled_tasks(data_samples))
@@ -134,14 +145,36 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         if not losses and features:
             (_, context), *_ = features.values()
             return {'loss_unlabelled': context.sum() * 0}
-        return losses
+        return losses | self._balance(losses)
+
+    def _balance(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weigh the tasks' losses, within ``forward``: weights may be parameters."""
+        if self.loss_balancing is None:
+            return {}
+        balanced: dict[str, Tensor] = {}
+        for task, loss in losses_by_task(losses, self.tasks).items():
+            balanced[f'{task}.objective'] = self.loss_balancing.objective(task, loss)
+            balanced[f'{task}.weight'] = self.loss_balancing.weight(task).detach()
+        return balanced
+
+    def one_iteration(self) -> AbstractContextManager[None]:
+        """Say that the losses parsed within are of one iteration, whose tasks come one by one."""
+        return nullcontext() if self.loss_balancing is None else self.loss_balancing.one_iteration()
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum the losses.
+        """Sum the losses, as ``loss_balancing`` weighs them, and let it learn from them.
+
+        The sum carries what each task adds to it (``mmbmtas.models.losses.balancing.parts_of``).
 
         Raises:
             FloatingPointError: A loss is not finite; the message names it.
         """
+        objectives = {
+            name.removesuffix('.objective'): value
+            for name, value in losses.items()
+            if name.endswith('.objective')
+        }
+        losses = {name: losses[name] for name in losses if not name.endswith('.objective')}
         total, log_vars = super().parse_losses(losses)
         if not torch.isfinite(total):
             broken = {
@@ -153,7 +186,14 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
                 f'non-finite loss {broken}: training has diverged or a label is broken; a lower '
                 'learning rate, or gradient clipping (optim_wrapper.clip_grad), may help'
             )
-        return total, log_vars
+        parts = losses_by_task(losses, self.tasks)
+        if objectives:
+            own = {task: loss for task, loss in parts.items() if task != OTHER}
+            labelled = [task for task in own if f'{task}.loss_unlabelled' not in losses]
+            self.loss_balancing.observe(own, labelled)
+            parts |= objectives
+            total = log_vars['loss'] = torch.stack([*parts.values()]).sum()
+        return carry_parts(total, parts), log_vars
 
     def predict(
         self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample] | None = None
@@ -190,7 +230,6 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         return measure(
             stem, layers, self.decode_heads, shape or self.cost_shape, encoder.low_level_index
         )
-
 
     def measure_network(self, shape: tuple[int, int] | None = None) -> ModuleCost:
         """Measure the whole network as it is, whatever its backbone shares.

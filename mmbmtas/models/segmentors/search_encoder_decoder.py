@@ -27,6 +27,8 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
             search's crop.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation of the whole network.
+        loss_balancing: Config of a :class:`LossBalancing`. It learns with the model weights; in
+            architecture phases its weights stay, and the resource loss is never weighed by it.
 
     Raises:
         ValueError: ``target_madds`` is out of reach: below the cost of the fully shared network or
@@ -41,8 +43,11 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         cost_shape: tuple[int, int] = (512, 512),
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
+        loss_balancing: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(backbone, decode_heads, cost_shape, data_preprocessor, init_cfg)
+        super().__init__(
+            backbone, decode_heads, cost_shape, data_preprocessor, init_cfg, loss_balancing
+        )
         self.resource_loss = MODELS.build(resource_loss)
         target = self.resource_loss.target_madds
         low, high = self.network_cost.shared().madds, self.network_cost.all_apart().madds
