@@ -171,6 +171,46 @@ class TestPretrained:
             launch.prepare_config(_config(pretrained='lost.pth'))
 
 
+class TestSingleCheckpoints:
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / 'some.py'
+        path.write_text("single_checkpoints = None\nlauncher = 'none'\nmodel = dict(backbone={})\n")
+        return path
+
+    @pytest.fixture
+    def checkpoints(self, tmp_path):
+        paths = {task: str(tmp_path / f'{task}.pth') for task in ('semseg', 'edge')}
+        for file in paths.values():
+            Path(file).touch()
+        return paths
+
+    @pytest.mark.parametrize('dotted', [True, False])
+    def test_reach_the_model(self, path, checkpoints, dotted):
+        if dotted:
+            words = [f'single_checkpoints.{task}={file}' for task, file in checkpoints.items()]
+            cfg = launch.load_config(_args(path, '--cfg-options', *words))
+        else:
+            cfg = launch.read_config(str(path), {'single_checkpoints': checkpoints})
+        init_cfg = launch.prepare_config(cfg).model.init_cfg
+        assert init_cfg == {'type': 'SingleCheckpoints', 'checkpoints': checkpoints}
+
+    @pytest.mark.parametrize('words', [(), ('--cfg-options', 'single_checkpoints=None')])
+    def test_none_leaves_the_model_alone(self, path, words):
+        cfg = launch.prepare_config(launch.load_config(_args(path, *words)))
+        assert 'init_cfg' not in cfg.model
+
+    def test_missing_file_is_named(self, path, checkpoints):
+        given = {'single_checkpoints': {**checkpoints, 'edge': 'lost.pth'}}
+        with pytest.raises(FileNotFoundError, match=r'lost\.pth is not a checkpoint file'):
+            launch.prepare_config(launch.read_config(str(path), given))
+
+    def test_one_for_all_tasks_is_refused(self, path):
+        cfg = launch.load_config(_args(path, '--cfg-options', 'single_checkpoints=all.pth'))
+        with pytest.raises(ValueError, match=r"= 'all\.pth': expected a checkpoint for each task"):
+            launch.prepare_config(cfg)
+
+
 class TestAmp:
     @pytest.mark.parametrize('cuda', [False, True])
     def test_every_wrapper_is_switched(self, cuda, monkeypatch):

@@ -115,6 +115,27 @@ class TestSharedLr:
             constructor(model)
 
 
+class TestSharedLrOfExchanges:
+    def build(self, toys, method, **options):
+        model = toys.build(toys.exchange_config(method, TASKS, **options))
+        return model, settings(
+            SharedLrOptimWrapperConstructor({'type': 'OptimWrapper', 'optimizer': SGD})(model)
+        )
+
+    @pytest.mark.parametrize('method', ['CrossStitchNetwork', 'NDDRCNN'])
+    def test_everything_is_one_tasks_own(self, method, toys):
+        model, found = self.build(toys, method)
+        assert found.keys() == {*model.parameters()}
+        assert {group['lr'] for group in found.values()} == {0.6}
+
+    def test_mtans_encoder_and_refinements_are_shared(self, toys):
+        model, found = self.build(toys, 'MTAN')
+        shared = ('backbone.stem.', 'backbone.layers.', 'backbone.refinements.')
+        for name, parameter in model.named_parameters():
+            rate = 0.2 if name.startswith(shared) else 0.6
+            assert found[parameter]['lr'] == pytest.approx(rate), name
+
+
 CFG = {
     'weights': {'optimizer': SGD},
     'arch_params': {'type': 'OptimWrapper', 'optimizer': {'type': 'Adam', 'lr': 0.01}},
@@ -162,8 +183,8 @@ class Rates(Hook):
 def train(make_runner, toys, tmp_path):
     """Train a branched network for four iterations."""
 
-    def run(work_dir='work', wrapper='OptimWrapper', iters=4, **options):
-        model = toys.branched_config(TASKS, tree=toys.random_tree(TASKS, seed=2))
+    def run(work_dir='work', wrapper='OptimWrapper', iters=4, model=None, **options):
+        model = model or toys.branched_config(TASKS, tree=toys.random_tree(TASKS, seed=2))
         optim_wrapper = {
             'type': wrapper,
             'optimizer': {**SGD, 'lr': 0.006},
@@ -212,6 +233,22 @@ def test_mixed_precision(train):
     assert kinds == {torch.bfloat16}
     assert {p.dtype for p in runner.model.parameters()} == {torch.float32}
     assert all(p.isfinite().all() for p in runner.model.parameters())
+
+
+@pytest.mark.parametrize('method', ['CrossStitchNetwork', 'NDDRCNN', 'MTAN'])
+def test_exchanging_encoders_train_average_and_resume(method, train, toys, tmp_path):
+    options = {
+        'model': toys.exchange_config(method, TASKS),
+        'wrapper': 'CpuAmpOptimWrapper',
+        'custom_hooks': [{'type': 'EMAHook', 'momentum': 0.5}],
+    }
+    runner = train(**options, iters=2)
+    assert all(p.isfinite().all() and p.dtype == torch.float32 for p in runner.model.parameters())
+    saved = torch.load(tmp_path / 'work' / 'iter_2.pth', weights_only=False)
+    name = next(name for name, _ in runner.model.named_parameters())
+    assert not torch.equal(saved['state_dict'][name], saved['ema_state_dict'][f'module.{name}'])
+    again = train(**options, iters=3, resume=True)
+    assert again.iter == 3
 
 
 def test_mixed_precision_in_a_search(search_runner, tmp_path):
