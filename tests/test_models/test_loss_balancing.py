@@ -15,6 +15,7 @@ ALL = ['UncertaintyWeighting', 'DynamicWeightAverage', 'GradNorm']
 
 
 def build(toys, balancing, tasks=TASKS, kind='branched', **tree):
+    torch.manual_seed(0)
     config = getattr(toys, f'{kind}_config')(tasks, **tree)
     if isinstance(balancing, str):
         balancing = {'type': balancing}
