@@ -82,11 +82,13 @@ def main() -> int:
     comparison = read_comparison(args.spec, args.cfg_options)
     paper = read_paper(comparison.paper) if comparison.paper else None
     harness = Harness(comparison, args.out, args.work_dir or args.out / 'work', TOOLS)
-    harness.check_settings(args.rerun and not args.dry_run)
     if args.dry_run:
+        harness.check_settings(rerun=False)
         for step in with_needs([test for run in harness.missing() for test in run.tests]):
             print(f'{step.name}{" (done)" if harness.folders.is_done(step) else ""}')
         return 0
+    harness.lock()
+    harness.check_settings(args.rerun)
     harness.check_data()
     resources = Resources(args.jobs, shlex.split(args.launch), args.gpus)
     with Progress() as progress:

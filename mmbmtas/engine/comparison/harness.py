@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -72,7 +72,11 @@ class Harness:
         settings = out / 'settings.json'
         self.settings = json.loads(settings.read_text()) if settings.exists() else {}
         self._costs: dict[str, ModuleCost] = {}
-        self._lock = lock_folder(work)
+        self._lock: TextIO | None = None
+
+    def lock(self) -> None:
+        """Wait until no other process works on this comparison; needed before it is changed."""
+        self._lock = lock_folder(self.folders.root)
 
     def plan(self) -> list[Run]:
         """List all rows, with steps for what is not there."""

@@ -1,0 +1,176 @@
+"""A comparison from its file to its rows, with stand-ins for the command lines."""
+
+import shutil
+
+import pytest
+
+from mmbmtas.engine.comparison.harness import Harness, list_headlines
+from mmbmtas.engine.comparison.report import read_paper
+from mmbmtas.engine.comparison.results import read_rows
+from mmbmtas.engine.comparison.spec import read_comparison
+from mmbmtas.engine.tree_config import read_tree_config
+from mmbmtas.structures import BranchedArchitecture
+
+
+def rows_of(harness):
+    return {row.run: row for row in read_rows(harness.out / 'results.csv')}
+
+
+def test_rows_hold_scores_costs_and_trees(compare, config):
+    harness, begun = compare(latency=True, seeds=[0, 1])
+    rows = rows_of(harness)
+    assert [*rows] == [
+        f'{name}_seed{seed}{member}'
+        for name in ('single', 'shared', 'searched', 'vanilla', 'permutations')
+        for seed in (0, 1)
+        for member in (('_1', '_2') if name == 'permutations' else ('',))
+    ]
+    assert all(row.is_done for row in rows.values())
+    tree = BranchedArchitecture.load('configs/architectures/scenes.json')
+    for name, cost in (
+        ('single_seed1', config.cost.single()),
+        ('shared_seed0', config.cost.shared()),
+        ('searched_seed0', config.cost.tree(tree)),
+        ('permutations_seed1_2', config.cost.tree(tree)),
+    ):
+        numbers = rows[name].numbers
+        found = [numbers[key] for key in ('madds', 'madds_paper', 'params')]
+        assert found == [cost.madds, cost.madds_paper, cost.params], name
+    # 55 + seed against 50: a gain of 10 % for four tasks, a loss for the angle.
+    assert rows['shared_seed0'].numbers['delta_m'] == pytest.approx(0.6 * 10)
+    assert rows['vanilla_seed1'].numbers['delta_m'] == pytest.approx(0.6 * 12)
+    assert rows['single_seed1'].numbers['delta_m'] == 0
+    assert rows['searched_seed0'].tree == tree.describe()
+    assert rows['single_seed0'].numbers['latency_ms'] == 50
+    assert rows['shared_seed0'].latency_place == 'here'
+    assert (harness.out / 'trees' / 'permutations_seed1_2.json').is_file()
+    assert begun.count('shared/tree') == 1  # serves both seeds
+    assert begun[-1] == 'latency'
+    assert begun.index('searched_seed1/search') < begun.index('vanilla_seed1/tree')
+
+
+def test_finished_rows_need_no_work_folder(quick, compare, spec, tmp_path):
+    compare()
+    shutil.rmtree(tmp_path / 'work')
+    assert compare()[1] == []
+    more = spec + "models['again'] = dict(kind='vanilla')\n"
+    harness, begun = compare(more)  # the searched tree is stored: no search
+    assert begun == ['again_seed0/tree', 'again_seed0/train', 'again_seed0/test']
+    assert rows_of(harness)['again_seed0'].numbers['delta_m'] == pytest.approx(0.6 * 10)
+    # What a file no longer asks for stays.
+    assert 'again_seed0' in rows_of(compare()[0])
+
+
+def test_a_row_taken_out_is_made_again(quick, compare, tmp_path):
+    harness, _ = compare()
+    path = harness.out / 'results.csv'
+    path.write_text(
+        ''.join(
+            li for li in path.read_text().splitlines(True) if not li.startswith('vanilla_seed0')
+        )
+    )
+    shutil.rmtree(tmp_path / 'work')
+    assert compare()[1] == [f'vanilla_seed0/{name}' for name in ('tree', 'train', 'test')]
+
+
+def test_other_settings_are_an_error_and_finished_runs_stay(quick, compare, spec, tmp_path):
+    harness, _ = compare()
+    before = (harness.out / 'results.csv').read_text()
+    other = spec + "models['searched']['search_options'] = dict(weight_iters=3)\n"
+    with pytest.raises(ValueError, match=r'other settings: searched_seed0 \(.*--rerun'):
+        compare(other)
+    with pytest.raises(ValueError, match=r'and \d more\. Take the change back'):
+        compare(other + "train_options = {'max_iters': 2}\n")
+    assert (harness.out / 'results.csv').read_text() == before
+    harness, begun = compare(other, rerun=True)
+    names = {name.rsplit('/', 1)[0] for name in begun}
+    permuted = {f'permutations_seed0{member}' for member in ('', '_1', '_2')}
+    # All that depends on the search, and nothing else.
+    assert names == {'searched_seed0', 'vanilla_seed0', *permuted}
+    assert all(row.is_done for row in rows_of(harness).values())
+    assert compare(other)[1] == []
+
+
+def test_the_changed_setting_is_named(quick, compare, spec):
+    compare()
+    with pytest.raises(ValueError, match=r'shared_seed0.*options\.max_iters: None, now 2'):
+        compare(spec + "models['shared']['options'] = dict(max_iters=2)\n")
+    # Where the data lie is not a setting.
+    assert compare(spec.replace('data_root = ROOT', "data_root = 'tests'"))[1] == []
+
+
+def test_a_step_that_was_begun_with_other_settings(quick, compare, spec, tmp_path):
+    broken = spec + "models['shared']['options'] = {'broken': True}\n"
+    compare(broken)
+    with pytest.raises(ValueError, match=r'work holds .* shared_seed0/train'):
+        compare(spec)
+    assert compare(spec, rerun=True)[0].missing() == []
+
+
+def test_a_failure_is_a_row_and_is_tried_again(quick, compare, spec):
+    harness, _ = compare(spec + "models['shared']['options'] = {'broken': True}\n", latency=True)
+    rows = rows_of(harness)
+    assert [name for name, row in rows.items() if not row.is_done] == ['shared_seed0']
+    assert rows['shared_seed0'].error.endswith('error: told to break')
+    assert rows['shared_seed0'].error.startswith('shared_seed0/train: ')
+    assert not rows['shared_seed0'].metrics
+    assert rows['searched_seed0'].numbers['latency_ms'] == 10
+    _, begun = compare(spec + "models['shared']['options'] = {'broken': True}\n")
+    assert begun == ['shared_seed0/train']
+
+
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        (
+            "models['vanilla']['budget'] = 1e6",
+            'vanilla: a budget of 1,000,000 multiply-adds is out of reach: the tree that shares',
+        ),
+        ("models['b'] = dict(kind='bmn', images=9)", 'b: 9 images, expected at least 50'),
+        (
+            "models['searched']['search'] = 'configs/search_nyud.py'",
+            "searched: configs/search_nyud.py is for the tasks .*'depth'",
+        ),
+        (
+            "models['searched']['search'] = 'configs/search_pascal.py'",
+            'searched: configs/search_pascal.py searches a tree of .*MobileNetV2',
+        ),
+        (
+            "models['x'] = dict(kind='exchange', config='configs/exchange/mtan_nyud.py')",
+            "x: configs/exchange/mtan_nyud.py is for the tasks .*'depth'",
+        ),
+        ("headlines = ['edge/odsF']", "'edge/odsF' is not among .* which are tested"),
+    ],
+)
+def test_bad_input_is_named_before_anything_is_trained(compare, spec, tmp_path, line, message):
+    with pytest.raises(ValueError, match=message):
+        compare(spec + line + '\n')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_missing_data_are_named(quick, compare, spec):
+    harness, _ = compare(spec.replace('data_root = ROOT', "data_root = 'lost'"), train=False)
+    with pytest.raises(FileNotFoundError, match=r'lost, the data of .* is no folder'):
+        harness.check_data()
+
+
+def test_headlines(config, pytestconfig):
+    found = list_headlines(config.cfg, [])
+    assert [h.key for h in found][-1] == 'edge/pixel_AP'
+    pascal = read_tree_config(str(pytestconfig.rootpath / 'configs' / 'branched_pascal.py'))
+    assert [h.key for h in list_headlines(pascal.cfg, ['edge/odsF'])][-1] == 'edge/odsF'
+
+
+@pytest.mark.parametrize(
+    'name', ['scenes', *(pytest.param(name, marks=pytest.mark.slow) for name in ('pascal', 'nyud'))]
+)
+def test_the_comparisons_of_the_repository(name, pytestconfig, monkeypatch, tmp_path):
+    monkeypatch.chdir(pytestconfig.rootpath)
+    comparison = read_comparison(f'configs/compare/{name}.py')
+    harness = Harness(comparison, tmp_path / 'out', tmp_path / 'work', pytestconfig.rootpath)
+    runs = harness.plan()
+    assert len({run.name for run in runs}) == len(runs)
+    assert {'single', 'shared', 'searched', 'random', 'vanilla', 'permutations'} <= {
+        run.model.kind for run in runs
+    }
+    assert comparison.paper is None or read_paper(comparison.paper)['rows']
