@@ -124,5 +124,6 @@ def _frame_groups(axis: Axes, labels: Sequence[int], order: Sequence[int]) -> No
     for label in np.unique(sorted_labels):
         (members,) = np.nonzero(sorted_labels == label)
         corner, size = members[0] - 0.5, len(members)
-        frame = Rectangle((corner, corner), size, size, fill=False, edgecolor='white', linewidth=2)
+        frame = Rectangle((corner, corner), size, size, fill=False, linewidth=2.5)
+        frame.set(edgecolor='#d55e00', clip_on=False)
         axis.add_patch(frame)

@@ -70,7 +70,7 @@ def plot_pareto(points: Sequence[Point], path: str | os.PathLike) -> None:
         color='#b8c0cc',
         linewidth=1.5,
         zorder=1,
-        label='not beaten in both',
+        label='Pareto front',
     )
     axes.axhline(0, color=INK, linewidth=0.8, linestyle=':')
     for index, point in enumerate(points):
