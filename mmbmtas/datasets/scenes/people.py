@@ -239,11 +239,11 @@ def person(rng: Generator, pose: Pose, seat: float = 0.0) -> Item:
     ]
     solids += _head(neck, size, pose.head, skin, hair)
     lift = seat + HIP * size if pose.sitting else -min(_lowest(solid) for solid in solids)
-    ends = np.abs([_reach(solid) for solid in solids]).max(0)
+    forward, aside = map(max, zip(*map(_reach, solids), strict=True))
     for solid in solids:
         x, y, z = solid.center
         solid.center = (x, y, z + lift)
-    return Item([solids], 2 * float(ends[0]), 2 * float(ends[1]))
+    return Item([solids], 2 * forward, 2 * aside)
 
 
 def _seated_thighs(pose: Pose, seat: float, size: float) -> tuple[Swing, Swing]:
@@ -264,5 +264,8 @@ def _lowest(solid: Solid) -> float:
 
 def _reach(solid: Solid) -> tuple[float, float]:
     """How far a solid comes from the body's axis, forward or back, and to the side."""
-    along = np.abs(solid.axes[2, :2]) * solid.half[2] * solid.stretch + solid.half[1]
-    return abs(solid.center[0]) + along[0], abs(solid.center[1]) + along[1]
+    forward, aside = (
+        abs(along) * solid.half[2] * solid.stretch + solid.half[1]
+        for along in solid.axes[2].tolist()[:2]
+    )
+    return abs(solid.center[0]) + forward, abs(solid.center[1]) + aside

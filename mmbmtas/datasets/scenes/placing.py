@@ -45,10 +45,9 @@ class Floor:
 
     def sees(self, x: float, y: float, near: float = 1.3) -> bool:
         """Whether the camera has a point of the floor inside its angle of view."""
-        right, back = (
-            a * (x - self._eye[0]) + b * (y - self._eye[1]) + c * (0.5 - self._eye[2])
-            for a, b, c in self._right_and_back
-        )
+        (a, b, c), (d, e, f) = self._right_and_back
+        x, y, z = x - self._eye[0], y - self._eye[1], 0.5 - self._eye[2]
+        right, back = a * x + b * y + c * z, d * x + e * y + f * z
         return -back > near and abs(right) < -0.95 * back * self.tangent
 
     def free(self, area: Rectangle, gap: float = 0.05) -> bool:
@@ -91,8 +90,10 @@ class Floor:
         return None
 
     def _take(self, item: Item, x: float, y: float, turn: float, near: float = 1.3) -> bool:
+        if not self.sees(x, y, near):
+            return False
         area = footprint(item, x, y, turn)
-        if not (self.sees(x, y, near) and self.free(area)):
+        if not self.free(area):
             return False
         self.taken.append(area)
         return True

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .classes import CATEGORY_ID
 from .furniture import hue, tint, wood
-from .geometry import PLANE
+from .geometry import PLANE, cross
 from .placing import Filler
 from .solids import Item, Material, Solid, box
 
@@ -40,7 +40,7 @@ def room_faces(rng: Generator, room: tuple[float, float, float]) -> list[Solid]:
         inward = np.zeros(3)
         inward[axis] = -1 if far else 1
         first = np.array([0.0, 1.0, 0.0]) if axis == 0 else np.array([1.0, 0.0, 0.0])
-        second_axis = np.cross(inward, first)
+        second_axis = cross(inward, first)
         if axis < 2 and second_axis[2] < 0:
             first, second_axis = -first, -second_axis
         center = [0.0, 0.0, 0.0]
