@@ -268,9 +268,10 @@ class TestMixedPrecision:
             expected = step(twin, jacobian(twin, kind), **gradients)
             assert found == {name: approx(*value) for name, value in expected.items()}
 
-    def test_an_overflow_skips_the_step(self, scaled):
+    @pytest.mark.parametrize(('kind', 'options'), [('UPGrad', {}), ('CAGrad', {'c': 0.5})])
+    def test_an_overflow_skips_the_step(self, scaled, kind, options):
         model = Line()
-        wrapper = scaled(model, 'UPGrad')
+        wrapper = scaled(model, kind, aggregator=options)
         found = step(model, wrapper, a={'x': [2.0, 0.0]}, b={'x': [-1.0, 3e38]})
         assert found == {name: approx(0, 0) for name in 'xyz'}
         assert wrapper.loss_scaler.get_scale() == 2.0**11
