@@ -85,6 +85,13 @@ class TestUnits:
         assert [norm.momentum for norm in norms] == [0.05] * 3
         assert all(reduction.conv.bias is None for reduction in unit.reductions)
 
+    def test_nddr_defaults(self, toys):
+        encoder = {**toys.MOBILENET, 'norm_cfg': {'type': 'BN', 'eps': 0.1}}
+        for unit in NDDRCNN(TASKS, encoder).units:
+            for reduction in unit.reductions:
+                assert (reduction.norm.momentum, reduction.norm.eps) == (0.05, 0.1)
+                assert isinstance(reduction.activate, nn.ReLU)
+
     @pytest.mark.parametrize('method', EXCHANGES)
     def test_initial_weights(self, method, toys):
         network = METHODS[method](TASKS, toys.MOBILENET)
