@@ -16,7 +16,7 @@ STEPS = 3
 # Name: wrapper's aggregator, loss_balancing, tasks that the second rank has labels of.
 CASES = {
     'sum': ('Sum', None, TASKS),
-    'drawn': ('PCGrad', None, TASKS),
+    'drawn': ('Random', None, TASKS),
     'partial': ('Sum', None, TASKS[:2]),
     'partial, ordinary': (None, None, TASKS[:2]),
     'uncertainty': (None, {'type': 'UncertaintyWeighting'}, TASKS),
