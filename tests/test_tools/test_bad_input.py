@@ -155,6 +155,14 @@ class TestTasks:
         assert "['semseg', 'colour']" in line
 
 
+def test_single_checkpoints_of_some_tasks_only(train, root):
+    config = CONFIGS / 'exchange' / 'cross_stitch_scenes.py'
+    (root / 'edge.pt').touch()
+    line = train(config, f'data_root={root}', f'single_checkpoints.edge={root}/edge.pt')
+    assert "single_checkpoints names the tasks ['edge']" in line
+    assert str(TASKS) in line
+
+
 @pytest.mark.parametrize('config', ['branched_scenes', 'search_scenes'])
 def test_a_loss_that_is_not_finite(train, root, config):
     line = train(
