@@ -16,12 +16,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     'version': set(),
     'compat': set(),
     'registry': set(),
+    'writing': set(),
     '__init__': {'compat', 'version'},
-    'structures': set(),
+    'structures': {'writing'},
     'cost': {'structures'},
     'grouping': {'structures'},
     'models': {'cost', 'structures', 'registry'},
-    'datasets': {'structures', 'registry'},
+    'datasets': {'structures', 'registry', 'writing'},
     'evaluation': {'structures', 'registry'},
     'visualization': {'structures', 'registry'},
     'engine': {
@@ -33,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'grouping',
         'structures',
         'registry',
+        'writing',
         'compat',
     },
     'apis': {'engine', 'visualization', 'structures', 'registry'},
@@ -40,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
 # Modules that serve without any mm package, and the exceptions among them.
 PURE = (
+    'mmbmtas.writing',
     'mmbmtas.structures',
     'mmbmtas.cost',
     'mmbmtas.grouping',

@@ -20,9 +20,10 @@ from mmengine.runner import find_latest_checkpoint
 from mmbmtas.datasets.pascal_context import VOC_CLASSES
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.stages import Stages, write_json, written_beside
+from mmbmtas.engine.stages import Stages, write_json
 from mmbmtas.engine.summary import format_summary, score_constants, summarise
 from mmbmtas.visualization.overview import stack_pictures
+from mmbmtas.writing import written_beside
 
 ROOT = Path(__file__).resolve().parents[1]
 if Path.cwd() == ROOT:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmbmtas.structures.label_task import label_task
+from mmbmtas.structures.tasks import label_task
 from mmbmtas.visualization.label_maps import class_table, default_palette
 
 from .prediction import Prediction

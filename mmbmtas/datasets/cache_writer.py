@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 from mmcv.transforms import BaseTransform
 
-from .atomic import write_whole
+from mmbmtas.writing import remove_leftovers, written_beside
+
 from .base import MultiTaskDataset
 from .cache.opening import INDEX
 from .cache.sample_file import read_header, write_sample
@@ -98,8 +99,7 @@ def write_cache(
     }
     for name in recipe.variants:
         (cache / name).mkdir(parents=True, exist_ok=True)
-        for leftover in (cache / name).glob('*.tmp'):
-            leftover.unlink()
+        remove_leftovers(cache / name)
     tasks = [
         (split, sample)
         for split in recipe.splits
@@ -114,7 +114,8 @@ def write_cache(
     counts: Counter[str] = Counter()
     for outcomes in run_parallel(partial(_cache_image, cache, recipe), tasks, jobs):
         counts.update(outcomes)
-    write_whole(cache / INDEX, json.dumps(index, indent=2).encode() + b'\n')
+    with written_beside(cache / INDEX) as beside:
+        beside.write_text(json.dumps(index, indent=2) + '\n')
     return counts
 
 

@@ -1,8 +1,6 @@
 """PASCAL-Context with labels of five tasks (the multi-task release, ``PASCAL_MT``)."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +9,7 @@ from mmengine.logging import print_log
 
 from mmbmtas.registry import DATASETS
 from mmbmtas.structures.palettes import PARTS_PALETTE, class_palette
+from mmbmtas.writing import written_beside
 
 from .base import MultiTaskDataset
 from .pascal_labels import PERSON, read_object_classes
@@ -149,9 +148,6 @@ def _read_cache(path: Path) -> dict[str, list[int]] | None:
 
 
 def _write_cache(path: Path, classes: dict[str, list[int]]) -> None:
-    """Write beside the cache, then rename, so that other processes never read half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile('w', dir=path.parent, suffix='.tmp', delete=False) as file:
-        json.dump(classes, file)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    """Write the cache so that other processes never read half a file."""
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps(classes))

@@ -17,6 +17,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmbmtas import compat
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.task_subset import narrow_to_architecture
+from mmbmtas.writing import written_beside
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -303,12 +304,9 @@ def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
 
     Numbers that JSON lacks (infinite, not a number) become null.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain = {key: _json_number(value) for key, value in metrics.items()}
-    beside = path.with_name(path.name + '.part')
-    beside.write_text(json.dumps(plain, indent=2, allow_nan=False) + '\n')
-    beside.replace(path)
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps(plain, indent=2, allow_nan=False) + '\n')
 
 
 def _json_number(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """Runs the stages of a long job so that the same command continues it after an interruption."""
 
-import contextlib
 import fcntl
 import json
 import os
@@ -9,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
+
+from mmbmtas.writing import remove_leftovers, written_beside
 
 
 class Stages:
@@ -37,6 +38,7 @@ class Stages:
         self.folder = Path(folder)
         self._path = self.folder / 'stages.json'
         self._lock = lock_folder(self.folder)
+        remove_leftovers(self.folder)
         if overwrite and self._path.exists():
             _empty(self.folder, last=self._path)
         self.seconds = self._read(dict(settings))
@@ -97,21 +99,6 @@ def write_json(content: Mapping[str, Any], path: str | Path) -> None:
     """Write a JSON object; a reader never sees half of it, nor a number that JSON lacks."""
     with written_beside(path) as beside:
         beside.write_text(json.dumps(content, indent=2, allow_nan=False) + '\n')
-
-
-@contextlib.contextmanager
-def written_beside(path: str | Path) -> Iterator[Path]:
-    """Give a name to write a file or folder under, which gets its own name once it is complete.
-
-    The name keeps the extension, from which libraries guess the format.
-    """
-    path = Path(path)
-    beside = path.with_name(f'.part-{path.name}')
-    remove(beside)
-    yield beside
-    if path.is_dir():
-        remove(path)
-    beside.replace(path)
 
 
 def lock_folder(folder: Path) -> TextIO:

@@ -25,8 +25,9 @@ import json
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
+
+from mmbmtas.writing import written_beside
 
 FORMAT = 'mmbmtas.architecture'
 VERSION = 1
@@ -41,14 +42,8 @@ Document = dict[str, Any]
 
 def write_document(document: Document, path: str | os.PathLike) -> None:
     """Write a document whole or not at all: beside ``path`` first, then renamed over it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with written_beside(os.fspath(path)) as beside:
         beside.write_text(format_document(document), encoding='utf-8')
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def format_document(document: Document) -> str:

@@ -45,3 +45,21 @@ TASKS: dict[str, Task] = {
         Task('depth', 'depth'),
     )
 }
+
+
+def label_task(name: str, holds_floats: bool) -> Task:
+    """Find a task by its name; one that the table lacks is known by what its map holds.
+
+    Args:
+        name: Task name.
+        holds_floats: Whether the map's numbers are floats.
+
+    Returns:
+        The entry of :data:`TASKS`, or, for a task of the user's, one of kind ``value`` where the
+        map holds floats and ``classes`` where it holds integers.
+
+    Example:
+        >>> label_task('albedo', holds_floats=True)
+        Task(name='albedo', kind='value')
+    """
+    return TASKS.get(name) or Task(name, 'value' if holds_floats else 'classes')

@@ -12,8 +12,7 @@ from mmengine.visualization import Visualizer
 
 from mmbmtas.registry import VISUALIZERS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
-from mmbmtas.structures.label_task import label_task
-from mmbmtas.structures.tasks import TASKS
+from mmbmtas.structures.tasks import TASKS, label_task
 
 from .contact_sheet import Column, draw_contact_sheet
 from .label_maps import describe_colours, draw_label, valid_range

@@ -171,9 +171,9 @@ def test_incomplete_cache(pascal):
     (cache / 'index.json').unlink()
     with pytest.raises(ValueError, match='is no complete cache: run'):
         train_set(pascal, cache=str(cache))
-    (cache / 'train/left.tmp').write_bytes(b'half')
+    (cache / 'train/.2008_000003.sample.killed.part').mkdir()
     assert write_cache(PascalContextMT, pascal, cache) == {'kept': 8, 'written': 1}
-    assert not list(cache.rglob('*.tmp'))
+    assert not list(cache.rglob('*.part'))
     assert is_cached(train_set(pascal))
 
 

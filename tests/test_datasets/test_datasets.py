@@ -81,7 +81,7 @@ def test_parts_cache_stays_in_memory_on_a_read_only_folder(pascal_copy, monkeypa
     def refuse(*args, **kwargs):
         raise PermissionError('read-only file system')
 
-    monkeypatch.setattr(pascal_context_module.tempfile, 'NamedTemporaryFile', refuse)
+    monkeypatch.setattr(pascal_context_module, 'written_beside', refuse)
     messages = []
     monkeypatch.setattr(
         pascal_context_module, 'print_log', lambda text, *_, **__: messages.append(text)

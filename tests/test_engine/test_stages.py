@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from mmbmtas.engine.stages import Stages, write_json, written_beside
+from mmbmtas.engine.stages import Stages, write_json
+from mmbmtas.writing import written_beside
 
 
 def test_a_stage_runs_once_and_another_process_would_skip_it(tmp_path):

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.stages import written_beside
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.writing import written_beside
 
 TRAIN = Path(__file__).parents[1] / 'train.py'
 

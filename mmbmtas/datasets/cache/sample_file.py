@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mmbmtas.datasets.atomic import write_whole
+from mmbmtas.writing import written_beside
 
 from .arrays import decode, encode
 
@@ -39,7 +39,8 @@ def write_sample(path: Path, info: Mapping[str, Any], arrays: Mapping[str, np.nd
         specs.append({'name': name, 'bytes': len(block), **spec})
         blocks.append(block)
     header = json.dumps({**info, 'arrays': specs}).encode()
-    write_whole(path, b''.join([_MAGIC, _LENGTH.pack(len(header)), header, *blocks]))
+    with written_beside(path) as beside:
+        beside.write_bytes(b''.join([_MAGIC, _LENGTH.pack(len(header)), header, *blocks]))
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mmbmtas.datasets.atomic import write_whole
+from mmbmtas.writing import written_beside
 
 Kind = Literal['split', 'missing', 'unreadable', 'size', 'range']
 
@@ -102,20 +102,23 @@ class Report:
         return '\n'.join(lines) + '\n'
 
 
-def write_report(report: Report, path: str | Path) -> tuple[Path, Path]:
+def write_report(report: Report, to: str | Path) -> tuple[Path, Path]:
     """Write a report as JSON and as text.
 
     Args:
         report: What was found.
-        path: The JSON file; the text goes beside it, ending in ``.txt``.
+        to: The JSON file; the text goes beside it, ending in ``.txt``.
 
     Returns:
         Both files.
     """
-    json_path = Path(path).with_suffix('.json')
+    json_path = Path(to).with_suffix('.json')
     text_path = json_path.with_suffix('.txt')
-    json_path.parent.mkdir(parents=True, exist_ok=True)
     content = {**asdict(report), 'passed': report.passed}
-    write_whole(json_path, json.dumps(content, indent=2).encode() + b'\n')
-    write_whole(text_path, report.text().encode())
+    for path, text in (
+        (json_path, json.dumps(content, indent=2) + '\n'),
+        (text_path, report.text()),
+    ):
+        with written_beside(path) as beside:
+            beside.write_text(text, encoding='utf-8')
     return json_path, text_path

@@ -1,18 +1,15 @@
 """Whole data sets of synthetic scenes: reproducible, in parallel, and never half-written."""
 
 import json
-import multiprocessing
-import os
-import shutil
-import signal
-import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from mmengine.utils import ProgressBar
+
+from mmbmtas.datasets.parallel import run_parallel
+from mmbmtas.writing import written_beside
 
 from .render import Rendering, render
 from .scene import sample_scene
@@ -105,13 +102,8 @@ def write_scenes(
             f'{root} exists and is not this data set: choose another folder, or replace it with '
             'overwrite (--overwrite)'
         )
-    root.parent.mkdir(parents=True, exist_ok=True)
-    building = root.with_name(f'.{root.name}.partial-{os.getpid()}')
-    try:
+    with written_beside(root) as building:
         _build(building, request, jobs)
-        _move(building, root)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return True
 
 
@@ -143,7 +135,7 @@ def _build(root: Path, request: Request, jobs: int) -> None:
         (root / folder).mkdir(parents=True)
     counts = {'train': request.train, 'val': request.val}
     tasks = [(split, i) for split in SPLITS for i in range(counts[split])]
-    classes = dict(_run(partial(_write_image, root, request), tasks, jobs))
+    classes = dict(run_parallel(partial(_write_image, root, request), tasks, jobs))
     for split in SPLITS:
         names = [_name(split, i) for i in range(counts[split])]
         _write_lists(root, request.layout, split, names, classes)
@@ -176,43 +168,3 @@ def _write_lists(
     (root / 'ImageSets/Context' / f'{split}.txt').write_text(ids)
     objects = {name: classes[name] for name in names}
     (root / 'ImageSets/Parts' / f'{split}.txt').write_text(json.dumps(objects))
-
-
-def _run(
-    work: 'partial[tuple[str, list[int]]]', tasks: list[tuple[str, int]], jobs: int
-) -> list[tuple[str, list[int]]]:
-    """Do all tasks, in this process or several, with a progress bar."""
-    bar = ProgressBar(len(tasks), file=sys.stderr)
-    results = []
-    if jobs == 1 or len(tasks) < 2:
-        for task in tasks:
-            results.append(work(task))
-            bar.update()
-    else:
-        # Leaving the pool ends its processes, so that none writes on after an interrupt.
-        with multiprocessing.Pool(min(jobs, len(tasks)), _ignore_interrupt) as pool:
-            for result in pool.imap_unordered(work, tasks, chunksize=4):
-                results.append(result)
-                bar.update()
-    sys.stderr.write('\n')
-    return results
-
-
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the main process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _move(building: Path, root: Path) -> None:
-    """Put the finished folder in its place; what stood there goes only when it can be replaced."""
-    old = building.with_name(building.name + '-old')
-    if root.is_dir() and not any(root.iterdir()):
-        root.rmdir()
-    if root.exists():
-        root.rename(old)
-    building.rename(root)
-    if old.is_dir():
-        shutil.rmtree(old)
-    else:
-        old.unlink(missing_ok=True)

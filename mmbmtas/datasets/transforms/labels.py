@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import mmcv
 import numpy as np
 
-from mmbmtas.structures.label_task import label_task
-from mmbmtas.structures.tasks import Task
+from mmbmtas.structures.tasks import Task, label_task
 
 _KEY_PREFIX = 'gt_'
 _RESIZABLE = {np.dtype(t) for t in ('u1', 'i1', 'u2', 'i2', 'i4', 'f4', 'f8')}
