@@ -63,6 +63,11 @@ def parse_args() -> argparse.Namespace:
         default='auto',
         help='measure the time of an image at the end: where it is missing (default), anew, never',
     )
+    parser.add_argument(
+        '--report-only',
+        action='store_true',
+        help='train nothing: write the report of the rows that are there, at any time',
+    )
     parser.add_argument('--dry-run', action='store_true', help='list the steps to run, and end')
     parser.add_argument(
         '--cfg-options',
@@ -87,25 +92,31 @@ def main() -> int:
         for step in with_needs([test for run in harness.missing() for test in run.tests]):
             print(f'{step.name}{" (done)" if harness.folders.is_done(step) else ""}')
         return 0
+    timed = args.report_only or carry_out(harness, args)
+    names = [model.name for model in comparison.models]
+    rows = [row for row in harness.rows.values() if row.model in names]
+    words = [word for word in sys.argv[1:] if word != '--report-only']
+    command = shlex.join(['python', os.path.relpath(sys.argv[0]), *words])
+    title = f'Comparison: {Path(args.spec).stem}'
+    write_report(args.out, title, command, rows, names, harness.headlines, paper)
+    failed = [row.run for row in rows if not row.is_done]
+    print(f'Wrote {args.out / "report.md"} and report.html')
+    if failed:
+        print(f'Failed: {", ".join(failed)}; the report shows the last lines of their logs')
+    return int(bool(failed) or not timed)
+
+
+def carry_out(harness: Harness, args: argparse.Namespace) -> bool:
+    """Train, test and time what is missing; tell whether the times are there."""
     harness.lock()
     harness.check_settings(args.rerun)
     harness.check_data()
     resources = Resources(args.jobs, shlex.split(args.launch), args.gpus)
     with Progress() as progress:
         harness.train(resources, progress)
-        timed = args.latency == 'never' or harness.measure_latency(
+        return args.latency == 'never' or harness.measure_latency(
             resources, progress, args.latency == 'again'
         )
-    names = [model.name for model in comparison.models]
-    rows = [row for row in harness.rows.values() if row.model in names]
-    command = shlex.join(['python', os.path.relpath(sys.argv[0]), *sys.argv[1:]])
-    title = f'Comparison: {Path(args.spec).stem}'
-    write_report(args.out, title, command, rows, names, harness.headlines, paper)
-    failed = [row.run for row in rows if not row.is_done]
-    print(f'Wrote {args.out / "report.md"}, report.html and results.csv')
-    if failed:
-        print(f'Failed: {", ".join(failed)}; the report shows the last lines of their logs')
-    return int(bool(failed) or not timed)
 
 
 if __name__ == '__main__':

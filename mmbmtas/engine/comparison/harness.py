@@ -25,11 +25,12 @@ from mmbmtas.engine.comparison.scheduler import (
     with_needs,
 )
 from mmbmtas.engine.comparison.spec import Comparison
-from mmbmtas.engine.stages import lock_folder, write_json, written_beside
+from mmbmtas.engine.stages import lock_folder, write_json
 from mmbmtas.engine.tree_config import TreeConfig, read_tree_config
 from mmbmtas.evaluation import DECLARED_METRICS, HeadlineMetric, MultiTaskEvaluator
 from mmbmtas.grouping.bmn import MIN_IMAGES
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.writing import written_beside
 
 
 @dataclass(frozen=True)

@@ -313,8 +313,10 @@ class Planner:
         if network.tree is not None:
             before = network.tree.needs
             inputs = {'tree': digest(network.tree.settings)}
+        # Single-task networks take less time than trees, exchanging encoders more.
+        kind = f'train {model.kind}' if model.kind in ('single', 'exchange') else 'train'
         return self._step(
-            name, 'train', {**settings, 'needs': inputs}, command, 'last_checkpoint', before
+            name, kind, {**settings, 'needs': inputs}, command, 'last_checkpoint', before
         )
 
     def _test(self, name: str, network: Network, training: Step) -> Step:

@@ -20,11 +20,11 @@ from mmbmtas.engine.comparison.document import (
     to_markdown,
 )
 from mmbmtas.engine.comparison.results import Row, mean_and_deviation
-from mmbmtas.engine.stages import written_beside
 from mmbmtas.evaluation import HeadlineMetric
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
+from mmbmtas.writing import written_beside
 
 _UNITS = {'percent': '%', 'degrees': '°', 'm': 'm'}
 _DIGITS = {'percent': 2, 'degrees': 2, 'm': 4}
@@ -299,12 +299,12 @@ def _printed(value: float | list[float] | None) -> str:
 def _pm(
     value: tuple[float, float | None] | None, digits: int, scale: float = 1.0, sign: bool = False
 ) -> str:
-    """Write a mean and its deviation."""
+    """Write a mean and its deviation, but for none or one of 0, as of equal costs."""
     if value is None:
         return ''
     mean, deviation = value
     text = f'{mean * scale:{"+" if sign else ""}.{digits}f}'
-    return text if deviation is None else f'{text} ± {deviation * scale:.{digits}f}'
+    return f'{text} ± {deviation * scale:.{digits}f}' if deviation else text
 
 
 def _number(value: float | None) -> str:

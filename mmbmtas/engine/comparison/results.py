@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmbmtas.engine.stages import written_beside
 from mmbmtas.evaluation import HeadlineMetric, delta_m
+from mmbmtas.writing import written_beside
 
 _BEFORE = ('run', 'model', 'kind', 'seed', 'member', 'status')
 _NUMBERS = (
