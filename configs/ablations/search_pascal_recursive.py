@@ -2,7 +2,7 @@
 #
 #   python tools/train.py configs/ablations/search_pascal_recursive.py
 #
-# The recursion is exact for one tree, and overestimates the cost of a distribution over trees, see
+# The recursion overestimates the cost wherever tasks that have parted may agree again, see
 # mmbmtas.cost.recursive_expected_madds. Takes as long as search_pascal.py.
 _base_ = '../search_pascal.py'
 

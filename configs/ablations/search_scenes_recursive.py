@@ -2,7 +2,7 @@
 #
 #   python tools/train.py configs/ablations/search_scenes_recursive.py
 #
-# The recursion is exact for one tree, and overestimates the cost of a distribution over trees, see
+# The recursion overestimates the cost wherever tasks that have parted may agree again, see
 # mmbmtas.cost.recursive_expected_madds. Takes as long as search_scenes.py.
 _base_ = '../search_scenes.py'
 

@@ -222,6 +222,15 @@ class TestResourceLoss:
         (of_expected,) = torch.autograd.grad(expected, logits)
         torch.testing.assert_close(slope, -2 / target * of_expected)
 
+    @pytest.mark.parametrize('expectation', ['exact', 'recursive'])
+    def test_a_budget_of_a_tree_whose_tasks_agree_again(self, expectation):
+        routing = torch.tensor([[0, 0, 1], [2, 2, 2], [1, 1, 1]])  # {0, 1}{2} from layer 0 on
+        madds, fixed = (1_000_000_000, 2_000_000_000, 4_000_000_000), 500_000_000
+        tree = 2 * sum(madds) + fixed
+        loss = ResourceLoss(1.0, expectation, target_madds=tree / 2, budgeted='argmax')
+        probs = (3.0 * torch.nn.functional.one_hot(routing, 3)).softmax(-1)
+        assert float(loss(probs, madds, fixed)) == pytest.approx(1, rel=1e-6)
+
     @pytest.mark.parametrize('target', [None, 1e9])
     def test_without_weight_it_is_nothing(self, target):
         probs = self.probs(requires_grad=True)
