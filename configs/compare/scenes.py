@@ -28,9 +28,9 @@ train_options = {
     'default_hooks.checkpoint.interval': 250,
 }
 
-# branched_scenes.py divides the rate of what n tasks share by n, as the paper does to make a mean of
-# the tasks' gradients. AdamW divides by the size of gradients anyway: here all learn at one rate.
-# shared_scaled is there to tell the difference; a single-task network is the same either way.
+# branched_scenes.py divides the rate of what n tasks share by n, as the paper does: SGD then steps
+# by the mean of the tasks' gradients. AdamW divides by their size anyway, so here all learn at one
+# rate; shared_scaled tells the difference. Single-task networks are the same either way.
 _one_rate = {'optim_wrapper.constructor': 'DefaultOptimWrapperConstructor'}
 _exchange = dict(kind='exchange', options=_one_rate)
 
