@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.runner import CheckpointLoader
 
-from mmbmtas.models.backbones.branched_network import decode_json
+from mmbmtas.models.backbones.branched_network import decode_json, decode_tree
 from mmbmtas.structures import BranchedArchitecture
 
 _STATE = 'backbone._extra_state'
@@ -28,15 +28,15 @@ def architecture_of_checkpoint(path: str | PathLike) -> BranchedArchitecture:
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: no such checkpoint')
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
-    weights = checkpoint.get('state_dict', {})
+    weights = checkpoint.get('state_dict', {}) if isinstance(checkpoint, dict) else {}
     if _STATE not in weights:
         raise ValueError(
             f'{path} holds no tree: {_STATE} is missing among its {len(weights)} entries. '
             'Expected a checkpoint of a BranchedSupernet or a BranchedNetwork'
         )
-    state = decode_json(weights[_STATE])
     if _ARCH_PARAMS not in weights:
-        return BranchedArchitecture.from_dict(state, path)
+        return decode_tree(weights[_STATE], str(path))
+    state = decode_json(weights[_STATE])
     meta = checkpoint.get('meta', {})
     details = {
         'checkpoint': Path(path).name,

@@ -65,6 +65,16 @@ def test_other_files_are_refused(tmp_path):
     torch.save({'state_dict': {'fc.weight': torch.rand(2)}}, tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=r'other\.pth holds no tree: .* among its 1 entries'):
         architecture_of_checkpoint(tmp_path / 'other.pth')
+    torch.save([1, 2], tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match=r'list\.pth holds no tree: .* among its 0 entries'):
+        architecture_of_checkpoint(tmp_path / 'list.pth')
+
+
+def test_encoders_that_are_no_tree_are_refused(toys, tmp_path):
+    model = toys.build(toys.exchange_config('CrossStitchNetwork', TASKS))
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'stitched.pth')
+    with pytest.raises(ValueError, match=r'stitched\.pth holds a CrossStitchNetwork .* no tree'):
+        architecture_of_checkpoint(tmp_path / 'stitched.pth')
 
 
 class TestTool:

@@ -288,6 +288,20 @@ def test_another_rank_has_the_labels(toys, monkeypatch):
     assert model.loss_balancing.sums.tolist() == pytest.approx([(own + 3) / 2, 5, 7])
 
 
+@pytest.mark.parametrize(
+    ('balancing', 'message'),
+    [
+        ({'type': 'Gradnorm'}, "type 'Gradnorm': expected one of .*'GradNorm'"),
+        ({'type': 'ResourceLoss'}, "type 'ResourceLoss': expected one of"),
+        ({'window': 10}, 'type None: expected one of'),
+        ({'type': 'GradNorm', 'gamma': 1}, "does not fit GradNorm: .* 'gamma'"),
+    ],
+)
+def test_strange_balancing_is_refused(toys, balancing, message):
+    with pytest.raises(ValueError, match=message):
+        build(toys, balancing)
+
+
 def test_without_balancing_nothing_changes(toys):
     model = build(toys, None)
     entries = model(*toys.batch(TASKS, (32, 32)), mode='loss')

@@ -86,6 +86,16 @@ def test_units_keep_their_initial_weights(method, toys, make_singles):
         assert torch.equal(parameter, before[name])
 
 
+def test_what_balanced_their_losses_does_not_matter(toys, make_singles):
+    singles, paths = make_singles(toys.MOBILENET)
+    balanced = {**singles['edge'].state_dict(), 'loss_balancing.log_variances.edge': torch.ones(())}
+    torch.save({'state_dict': balanced}, paths['edge'])
+    model = toys.build(config(toys, 'NDDRCNN', toys.MOBILENET, paths))
+    model.init_weights()
+    found, expected = (m.decode_heads['edge'].conv_seg.weight for m in (model, singles['edge']))
+    assert torch.equal(found, expected)
+
+
 class TestRefusals:
     @pytest.fixture
     def paths(self, toys, make_singles):
@@ -152,6 +162,15 @@ class TestRefusals:
         message = self.refused(toys, paths)
         assert f"{paths['semseg']} is no single-task network of 'semseg'" in message
         assert 'backbone._extra_state' in message
+
+    def test_no_checkpoint_of_weights(self, toys, paths):
+        torch.save([1, 2], paths['semseg'])
+        assert 'missing among its 0 entries' in self.refused(toys, paths)
+
+    def test_encoders_that_exchange_features(self, toys, paths):
+        model = toys.build(toys.exchange_config('MTAN', TASKS))
+        torch.save({'state_dict': model.state_dict()}, paths['semseg'])
+        assert f'{paths["semseg"]} holds a MTAN of the tasks' in self.refused(toys, paths)
 
     def test_a_search(self, toys, paths):
         model = toys.build(toys.search_config(TASKS))

@@ -8,7 +8,7 @@ import argparse
 from typing import Any
 
 from mmengine.device import get_device
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader
 
 from mmbmtas.engine.affinity import image_loader, measure_errors
 from mmbmtas.engine.affinity.images import add_image_arguments
@@ -17,6 +17,7 @@ from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.tree_config import TreeConfig, add_tree_arguments, config_of, write_trees
 from mmbmtas.grouping import difficulty_affinity, fafs_tree
 from mmbmtas.models.backbones.branched_network import check_fits
+from mmbmtas.models.losses.balancing import without_balancing
 from mmbmtas.registry import MODELS
 
 
@@ -51,8 +52,9 @@ def load_shared(config: TreeConfig, checkpoint: str) -> Any:
             'shares all layers'
         )
     model = MODELS.build(config.model_config(tree))
+    weights = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')['state_dict']
     try:
-        load_checkpoint(model, checkpoint, 'cpu', strict=True)
+        model.load_state_dict(without_balancing(weights))
     except RuntimeError as error:
         raise ValueError(f'{checkpoint} does not fit the model: {error}') from error
     return model.to(get_device())

@@ -135,7 +135,7 @@ class BranchedNetwork(BaseModule):
         Raises:
             ValueError: The checkpoint was made for another tree.
         """
-        found = BranchedArchitecture.from_dict(decode_json(state))
+        found = decode_tree(state)
         if found != self.architecture:
             raise ValueError(
                 'the checkpoint holds another tree than the config names:\n'
@@ -203,6 +203,25 @@ def check_fits(
             f'{name} is for {own} with {architecture.num_layers} layers, '
             f'the config asks for {given} with {encoder.num_layers}'
         )
+
+
+def decode_tree(state: Tensor, name: str = 'the checkpoint') -> BranchedArchitecture:
+    """Decode what :meth:`BranchedNetwork.get_extra_state` gave.
+
+    Args:
+        state: The extra state of a checkpoint's backbone.
+        name: What messages call the checkpoint.
+
+    Raises:
+        ValueError: It is that of another kind of backbone, or damaged.
+    """
+    content = decode_json(state)
+    if 'method' in content:  # see TaskEncoders
+        raise ValueError(
+            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
+            'tree: expected a BranchedNetwork'
+        )
+    return BranchedArchitecture.from_dict(content, name)
 
 
 def encode_json(content: dict[str, Any]) -> Tensor:

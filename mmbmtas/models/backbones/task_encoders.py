@@ -51,4 +51,5 @@ class TaskEncoders(BaseModule):
         """
         found, own = decode_json(state), decode_json(self.get_extra_state())
         if found != own:
+            found = {key: found.get(key) for key in own}
             raise ValueError(f'the checkpoint holds encoders of {found}, the config asks for {own}')

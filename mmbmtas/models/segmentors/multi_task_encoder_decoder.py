@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
 from mmbmtas.cost.madds import forward_cost
-from mmbmtas.models.losses.balancing import OTHER, carry_parts, losses_by_task
+from mmbmtas.models.losses.balancing import (
+    OTHER,
+    build_loss_balancing,
+    carry_parts,
+    losses_by_task,
+)
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
@@ -41,7 +46,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             ``GradNorm``. By default the losses are summed as the heads weigh them.
 
     Raises:
-        ValueError: The backbone's tasks are not those of ``decode_heads``.
+        ValueError: The backbone's tasks are not those of ``decode_heads``, or ``loss_balancing`` is
+            of an unknown type or takes other arguments.
     """
 
     def __init__(
@@ -67,7 +73,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         self.cost_shape = (height, width)
         self.loss_balancing: Any = None
         if loss_balancing is not None:
-            self.loss_balancing = MODELS.build(loss_balancing, default_args={'tasks': self.tasks})
+            self.loss_balancing = build_loss_balancing(loss_balancing, self.tasks)
             self.loss_balancing.bind(self)
 
     @property

@@ -8,8 +8,8 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmbmtas.models.backbones import BranchedNetwork, ExchangeNetwork
-from mmbmtas.models.backbones.branched_network import check_fits, decode_json
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.models.backbones.branched_network import check_fits, decode_tree
+from mmbmtas.models.losses.balancing import without_balancing
 
 _STATE = 'backbone._extra_state'
 
@@ -50,13 +50,13 @@ def load_single_networks(
 def _load(path: str, task: str, encoder: BranchedNetwork, head: nn.Module) -> None:
     """Copy one task's network."""
     content = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')
-    weights = content.get('state_dict', {})
+    weights = content.get('state_dict', {}) if isinstance(content, Mapping) else {}
     if _STATE not in weights:
         raise ValueError(
             f'{path} is no single-task network of {task!r}: {_STATE} is missing among its '
             f'{len(weights)} entries'
         )
-    tree = BranchedArchitecture.from_dict(decode_json(weights[_STATE]), path)
+    tree = decode_tree(weights[_STATE], path)
     if tree.tasks != (task,):
         raise ValueError(
             f'{path} holds a network of the tasks {[*tree.tasks]}, expected one of {task!r} alone'
@@ -64,6 +64,6 @@ def _load(path: str, task: str, encoder: BranchedNetwork, head: nn.Module) -> No
     check_fits(tree, encoder.encoder, path)
     network = nn.ModuleDict({'backbone': encoder, 'decode_heads': nn.ModuleDict({task: head})})
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(without_balancing(weights))
     except RuntimeError as error:
         raise ValueError(f'{path} does not fit the network of {task!r}: {error}') from error

@@ -1,6 +1,6 @@
 """Weights of the tasks' losses that change while a network trains."""
 
-from .base import LossBalancing
+from .base import LossBalancing, build_loss_balancing, without_balancing
 from .dynamic_weight_average import DynamicWeightAverage
 from .grad_norm import GradNorm
 from .parts import OTHER, carry_parts, losses_by_task, parts_of
@@ -12,7 +12,9 @@ __all__ = [
     'GradNorm',
     'LossBalancing',
     'UncertaintyWeighting',
+    'build_loss_balancing',
     'carry_parts',
     'losses_by_task',
     'parts_of',
+    'without_balancing',
 ]

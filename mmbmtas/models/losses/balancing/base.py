@@ -1,5 +1,6 @@
 """What all ways of weighting the tasks' losses share."""
 
+import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import torch
 from mmengine import dist
 from torch import Tensor, nn
+
+from mmbmtas.registry import MODELS
 
 
 class LossBalancing(nn.Module):
@@ -74,6 +77,34 @@ class LossBalancing(nn.Module):
     def _positions(self, tasks: Collection[str], device: torch.device) -> Tensor:
         """Return where some tasks stand among all, as indices."""
         return torch.tensor([self.tasks.index(task) for task in tasks], device=device)
+
+
+def build_loss_balancing(cfg: Mapping[str, Any], tasks: Sequence[str]) -> LossBalancing:
+    """Build a registered :class:`LossBalancing` for some tasks.
+
+    Raises:
+        ValueError: There is none of this type, or it takes other arguments.
+    """
+    options = {'tasks': tasks, **cfg}
+    kind = options.pop('type', None)
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(found, type) and issubclass(found, LossBalancing)):
+        known = [
+            name
+            for name, value in MODELS.module_dict.items()
+            if isinstance(value, type) and issubclass(value, LossBalancing)
+        ]
+        raise ValueError(f'loss_balancing of type {kind!r}: expected one of {sorted(known)}')
+    try:
+        inspect.signature(found).bind(**options)
+    except TypeError as error:
+        raise ValueError(f'loss_balancing {dict(cfg)} does not fit {kind}: {error}') from error
+    return found(**options)
+
+
+def without_balancing(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out of a network's weights what only balances its losses while it trains."""
+    return {name: w for name, w in weights.items() if not name.startswith('loss_balancing.')}
 
 
 def mean_over_ranks(losses: Mapping[str, Tensor], labelled: Collection[str]) -> dict[str, Tensor]:
