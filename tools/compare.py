@@ -88,13 +88,13 @@ def main() -> int:
     paper = read_paper(comparison.paper) if comparison.paper else None
     harness = Harness(comparison, args.out, args.work_dir or args.out / 'work', TOOLS)
     if args.dry_run:
-        harness.check_settings(rerun=False)
+        harness.check_settings(args.rerun)
         for step in with_needs([test for run in harness.missing() for test in run.tests]):
             print(f'{step.name}{" (done)" if harness.folders.is_done(step) else ""}')
         return 0
     timed = args.report_only or carry_out(harness, args)
     names = [model.name for model in comparison.models]
-    rows = [row for row in harness.rows.values() if row.model in names]
+    rows = harness.listed_rows()
     words = [word for word in sys.argv[1:] if word != '--report-only']
     command = shlex.join(['python', os.path.relpath(sys.argv[0]), *words])
     title = f'Comparison: {Path(args.spec).stem}'

@@ -69,15 +69,22 @@ class Harness:
         self.folders = StepFolders(work)
         self.config = check_configs(comparison)
         self.headlines = list_headlines(self.config.cfg, comparison.headlines)
-        self.rows = {row.run: row for row in read_rows(out / 'results.csv')}
-        settings = out / 'settings.json'
-        self.settings = json.loads(settings.read_text()) if settings.exists() else {}
+        self.rows: dict[str, Row] = {}
+        self.settings: dict[str, Any] = {}
+        self._read()
         self._costs: dict[str, ModuleCost] = {}
         self._lock: TextIO | None = None
 
     def lock(self) -> None:
         """Wait until no other process works on this comparison; needed before it is changed."""
         self._lock = lock_folder(self.folders.root)
+        self._read()  # what another process has finished meanwhile
+
+    def _read(self) -> None:
+        """Read what is there of rows, and what decided them."""
+        self.rows = {row.run: row for row in read_rows(self.out / 'results.csv')}
+        settings = self.out / 'settings.json'
+        self.settings = json.loads(settings.read_text()) if settings.exists() else {}
 
     def plan(self) -> list[Run]:
         """List all rows, with steps for what is not there."""
@@ -92,6 +99,10 @@ class Harness:
         )
         return planner.runs()
 
+    def listed_rows(self) -> list[Row]:
+        """Return the rows of what the comparison lists; the folder may hold those of others."""
+        return [self.rows[run.name] for run in self.plan() if run.name in self.rows]
+
     def missing(self) -> list[Run]:
         """List the rows that are not finished."""
         return [
@@ -104,10 +115,11 @@ class Harness:
         """See that what is there was made with the settings asked for.
 
         Args:
-            rerun: Whether to drop what was made with others; by default that is an error.
+            rerun: Whether to do over what was made with others; by default that is an error. No
+                file is changed before :meth:`train`.
 
         Raises:
-            ValueError: A row, or a step that was begun, was made with others. Nothing is changed.
+            ValueError: A row, or a step that was begun, was made with others.
         """
         rows = {}
         for run in self.plan():
@@ -124,9 +136,6 @@ class Harness:
         changed = {step.name: found for step in steps if (found := self.folders.changes(step))}
         if changed and not rerun:
             raise ValueError(_explain(str(self.folders.root), changed))
-        for step in steps:
-            if step.name in changed:
-                self.folders.forget(step)
 
     def check_data(self) -> None:
         """See that there are data, where anything is still to be trained.
@@ -142,9 +151,15 @@ class Harness:
             )
 
     def train(self, resources: Resources, observer: Observer) -> None:
-        """Train and test what is missing; write each row as soon as it is finished."""
+        """Train and test what is missing; write each row as soon as it is finished.
+
+        Steps that were begun with other settings start anew, see :meth:`check_settings`.
+        """
         missing = self.missing()
         steps = with_needs([test for run in missing for test in run.tests])
+        for step in steps:
+            if self.folders.changes(step):
+                self.folders.forget(step)
         scheduler = Scheduler(
             steps,
             self.folders,
@@ -173,7 +188,7 @@ class Harness:
 
     def fail(self, run: Run, step: Step) -> None:
         """Note what a row failed at."""
-        tail = ' | '.join(line.strip() for line in self.folders.tail(step))
+        tail = '\n'.join(line.strip() for line in self.folders.tail(step))
         error = f'{step.name}: {tail}'
         row = Row(run.name, run.model.name, run.model.kind, run.seed, run.member, 'failed')
         row.error = error
@@ -187,12 +202,14 @@ class Harness:
         """Write ``results.csv``: the rows asked for in their order, then those of earlier files."""
         names = [run.name for run in self.plan()]
         listed = [self.rows[name] for name in names if name in self.rows]
-        listed += [row for name, row in self.rows.items() if name not in names]
-        self.rows = {row.run: row for row in listed}
         baseline = self.comparison.first('single')
         set_delta_m(listed, baseline.name if baseline else None, self.headlines)
+        listed += [row for name, row in self.rows.items() if name not in names]
+        self.rows = {row.run: row for row in listed}
         self.out.mkdir(parents=True, exist_ok=True)
-        write_rows(listed, [h.key for h in self.headlines], self.out / 'results.csv')
+        # Other metrics that were tested stay too, for the day when `headlines` names them.
+        keys = [h.key for h in self.headlines] + [key for row in listed for key in row.metrics]
+        write_rows(listed, [*dict.fromkeys(keys)], self.out / 'results.csv')
 
     def _row(self, run: Run) -> Row:
         """Collect what came out."""
@@ -209,7 +226,10 @@ class Harness:
             kind=run.model.kind,
             seed=run.seed,
             member=run.member,
-            metrics={h.key: _number(results.get(h.key)) for h in self.headlines},
+            metrics={
+                **{h.key: _number(results.get(h.key)) for h in self.headlines},
+                **{key: _number(results[key]) for key in DECLARED_METRICS if key in results},
+            },
             numbers={
                 'madds': costs.madds,
                 'madds_paper': costs.madds_paper,

@@ -48,11 +48,18 @@ class Summary:
     failed: Sequence[Row] = field(default_factory=list)
 
     def of(self, key: str) -> tuple[float, float | None] | None:
-        """Mean and deviation of a number over the finished rows; None where one lacks it."""
+        """Mean and deviation of a number over the finished rows that have it; None if none has."""
+        values = self._values(key)
+        return mean_and_deviation(values) if values else None
+
+    def cell(self, key: str, digits: int, scale: float = 1.0, sign: bool = False) -> str:
+        """Write a number, and how many runs have it where not all finished ones do."""
+        text, count = _pm(self.of(key), digits, scale, sign), len(self._values(key))
+        return f'{text} ({count} of {len(self.done)})' if 0 < count < len(self.done) else text
+
+    def _values(self, key: str) -> list[float]:
         values = [row.metrics.get(key, row.numbers.get(key, math.nan)) for row in self.done]
-        if not values or not all(map(math.isfinite, values)):
-            return None
-        return mean_and_deviation(values)
+        return [value for value in values if math.isfinite(value)]
 
 
 def summarise(rows: Sequence[Row], models: Sequence[str]) -> list[Summary]:
@@ -135,23 +142,26 @@ def _results(
     for h in headlines:
         task, metric = h.key.split('/')
         header.append(f'{task} {metric} {_UNITS[h.unit]} {"↓" if h.lower_is_better else "↑"}')
-    header += ['Δm % ↑', 'MAdds M', "MAdds M (paper's)", 'params M', 'ms', 'train s']
+    header += ['Δm % ↑', 'MAdds M', "MAdds M (paper's)", 'params M', 'ms']
+    header += ['tree s', 'train s']
     lines = []
     for summary in summaries:
         line = [summary.model, str(len(summary.done))]
-        line += [_pm(summary.of(h.key), _DIGITS[h.unit]) for h in headlines]
-        line.append(_pm(summary.of('delta_m'), 2, sign=True))
-        line += [_pm(summary.of(key), 1, 1e-6) for key in ('madds', 'madds_paper')]
-        line.append(_pm(summary.of('params'), 3, 1e-6))
-        line.append(_pm(summary.of('latency_ms'), 1))
-        line.append(_pm(summary.of('train_seconds'), 0))
+        line += [summary.cell(h.key, _DIGITS[h.unit]) for h in headlines]
+        line.append(summary.cell('delta_m', 2, sign=True))
+        line += [summary.cell(key, 1, 1e-6) for key in ('madds', 'madds_paper')]
+        line.append(summary.cell('params', 3, 1e-6))
+        line.append(summary.cell('latency_ms', 1))
+        line += [summary.cell(key, 0) for key in ('tree_seconds', 'train_seconds')]
         lines.append(line)
     places = sorted({row.latency_place for row in rows if row.latency_place})
     note = (
         'Mean ± sample deviation over the runs: seeds, and for several trees of a seed the trees '
-        'as well. Δm is the mean relative gain over the single-task networks of the same seed. '
-        "MAdds are multiply-adds of convolutions at the config's cost_shape; the paper's "
-        'convention is half of all operations.'
+        'as well; (1 of 2) where only one of two runs has the number. Δm is the mean relative gain '
+        'over the single-task networks of the same seed. MAdds are multiply-adds of convolutions '
+        "at the config's cost_shape; the paper's convention is half of all operations. tree s is "
+        'the time of what chose the tree, without the trainings that it needed; train s that of '
+        'the training.'
     )
     if places:
         note += f' ms is the median time of one image: {"; ".join(places)}.'
@@ -257,7 +267,7 @@ def _failures(summaries: Sequence[Summary]) -> list[Block]:
     blocks: list[Block] = []
     for summary in summaries:
         for row in summary.failed:
-            blocks += [Paragraph(f'{row.run} failed:'), Code(row.error.replace(' | ', '\n'))]
+            blocks += [Paragraph(f'{row.run} failed:'), Code(row.error)]
     return [Heading('Failed'), *blocks] if blocks else []
 
 

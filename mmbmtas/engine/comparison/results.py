@@ -30,14 +30,14 @@ class Row:
         seed: The seed.
         member: Which of several networks, from 1; 0 if there is only one.
         status: ``done`` or ``failed``.
-        metrics: The number of each task by its key, NaN where it is not defined.
+        metrics: The numbers of the tasks by their keys, NaN where one is not defined.
         numbers: ``madds`` and ``madds_paper`` (multiply-adds in our convention and the paper's),
             ``params``, ``train_seconds``, ``tree_seconds`` (of what chose the tree), ``latency_ms``
             (an image) and ``delta_m`` (percent); those that are known.
         latency_place: What the latency was measured on.
         tree: The tree in words.
         settings: Short name of the settings behind the row.
-        error: Last lines of the log of what failed, joined by `` | ``.
+        error: Name of the step that failed, and the last lines of its log.
     """
 
     run: str

@@ -9,6 +9,7 @@ from mmbmtas.engine.comparison.report import read_paper
 from mmbmtas.engine.comparison.results import read_rows
 from mmbmtas.engine.comparison.spec import read_comparison
 from mmbmtas.engine.tree_config import read_tree_config
+from mmbmtas.evaluation import DECLARED_METRICS
 from mmbmtas.structures import BranchedArchitecture
 
 
@@ -112,7 +113,8 @@ def test_a_failure_is_a_row_and_is_tried_again(quick, compare, spec):
     rows = rows_of(harness)
     assert [name for name, row in rows.items() if not row.is_done] == ['shared_seed0']
     assert rows['shared_seed0'].error.endswith('error: told to break')
-    assert rows['shared_seed0'].error.startswith('shared_seed0/train: ')
+    assert rows['shared_seed0'].error.startswith('shared_seed0/train: $ ')
+    assert '\n' in rows['shared_seed0'].error
     assert not rows['shared_seed0'].metrics
     assert rows['searched_seed0'].numbers['latency_ms'] == 10
     _, begun = compare(spec + "models['shared']['options'] = {'broken': True}\n")
@@ -146,6 +148,67 @@ def test_bad_input_is_named_before_anything_is_trained(compare, spec, tmp_path, 
     with pytest.raises(ValueError, match=message):
         compare(spec + line + '\n')
     assert not (tmp_path / 'out').exists()
+
+
+def test_rows_of_other_seeds_stay_out_of_the_report(quick, compare):
+    compare(seeds=[0, 1])
+    harness, _ = compare()
+    assert len(rows_of(harness)) == 12
+    names = [f'{name}_seed0' for name in ('single', 'shared', 'searched', 'vanilla')]
+    names += ['permutations_seed0_1', 'permutations_seed0_2']
+    assert [row.run for row in harness.listed_rows()] == names
+
+
+def test_the_baseline_is_one_that_is_listed(quick, compare, spec):
+    compare(seeds=[0, 1])
+    harness, _ = compare(spec + "seeds = [0, 1]\nmodels['single']['seeds'] = [0]\n")
+    harness.write_rows()
+    found = {row.run: row.numbers.get('delta_m') for row in harness.listed_rows()}
+    assert found['shared_seed0'] == pytest.approx(6)
+    assert found['shared_seed1'] is None
+
+
+def test_what_another_process_finishes_meanwhile_is_kept(quick, compare):
+    late, _ = compare(train=False)
+    compare()
+    late.lock()
+    late._lock.close()
+    assert late.missing() == []
+    assert set(late.settings) == set(late.rows)
+
+
+def test_other_headlines_lose_no_numbers(quick, compare, spec, config, monkeypatch):
+    harness, _ = compare()
+    assert rows_of(harness)['shared_seed0'].metrics['edge/pixel_AP'] == 55
+    header = (harness.out / 'results.csv').read_text().splitlines()[0]
+    assert 'edge/odsF' not in header
+    harness.headlines[-1] = DECLARED_METRICS['edge/odsF']
+    harness.write_rows()
+    rows = rows_of(harness)
+    assert rows['shared_seed0'].metrics['edge/pixel_AP'] == 55
+    assert 'delta_m' not in rows['shared_seed0'].numbers
+    again, begun = compare()
+    again.write_rows()
+    assert rows_of(again)['shared_seed0'].numbers['delta_m'] == pytest.approx(6)
+    assert begun == []
+
+
+def test_all_metrics_that_are_tested_are_kept(quick, compare, tools):
+    path = tools / 'test.py'
+    more = "results['edge/odsF'] = results['strange/x'] = 7.0\npathlib.Path(words[words.index"
+    path.write_text(path.read_text().replace('pathlib.Path(words[words.index', more))
+    metrics = rows_of(compare()[0])['shared_seed0'].metrics
+    assert (metrics['edge/odsF'], metrics['edge/pixel_AP']) == (7, 55)
+    assert len(metrics) == 6
+
+
+def test_a_look_at_what_would_run_again_changes_no_file(quick, compare, spec, tmp_path):
+    compare()
+    files = sorted(tmp_path.glob('work/**/*'))
+    other = spec + "models['shared']['options'] = dict(max_iters=2)\n"
+    harness, _ = compare(other, rerun=True, train=False)
+    assert [run.name for run in harness.missing()] == ['shared_seed0']
+    assert sorted(tmp_path.glob('work/**/*')) == files
 
 
 def test_missing_data_are_named(quick, compare, spec):

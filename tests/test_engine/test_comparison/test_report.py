@@ -1,6 +1,7 @@
 """The report's numbers, from rows computed by hand, and its pictures."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -41,12 +42,12 @@ def row(model, kind, seed, gain, member=0, **numbers):
 @pytest.fixture
 def rows():
     failed = Row('lost_seed0', 'lost', 'shared', 0, 0, 'failed')
-    failed.error = 'lost_seed0/train: first line | error: <nothing> left'
+    failed.error = 'lost_seed0/train: first line\nerror: a | <nothing> left'
     return [
         row('single', 'single', 0, 0.0, madds=1.2e10),
         row('single', 'single', 1, 0.0, madds=1.2e10),
-        row('searched', 'searched', 0, 3.0, latency_ms=4.0),
-        row('searched', 'searched', 1, 5.0, latency_ms=6.0),
+        row('searched', 'searched', 0, 3.0, latency_ms=4.0, tree_seconds=70.0),
+        row('searched', 'searched', 1, 5.0, latency_ms=6.0, tree_seconds=70.0),
         row('random', 'random', 0, 1.0, 1),
         row('random', 'random', 0, 2.0, 2),
         row('random', 'random', 1, 6.0, 1),
@@ -73,6 +74,17 @@ def test_means_and_deviations_over_the_runs(rows):
     assert random.of('latency_ms') is None
     assert lost.of('delta_m') is None
     assert (len(lost.done), len(lost.failed), single.model) == (0, 1, 'single')
+
+
+def test_a_number_that_some_runs_lack_is_of_the_others(rows, tmp_path):
+    del rows[3].numbers['delta_m']  # as where a single-task network has failed
+    rows[4].metrics['semseg/mIoU'] = math.nan
+    summary = summarise(rows, ['searched'])[0]
+    assert summary.of('delta_m') == (3.0, None)
+    assert summary.cell('delta_m', 1, sign=True) == '+3.0 (1 of 2)'
+    assert summary.cell('madds', 1, 1e-6) == '6000.0'
+    assert summarise(rows, ['random'])[0].cell('semseg/mIoU', 2) == '54.00 ± 2.83 (2 of 3)'
+    assert summarise(rows, ['lost'])[0].cell('delta_m', 1) == ''
 
 
 def test_pairs_share_a_seed_and_several_trees_count_by_their_mean(rows):
@@ -110,7 +122,7 @@ def test_the_report(rows, folder):
     assert header[2:5] == ['semseg mIoU % ↑', 'normals mean ° ↓', 'Δm % ↑']
     assert cells(text, 'searched') == [
         *('searched', '2', '54.00 ± 1.41', '19.50 ± 0.71', '+4.00 ± 1.41', '6000.0'),
-        *('5900.0', '2.000', '5.0 ± 1.4', ''),
+        *('5900.0', '2.000', '5.0 ± 1.4', '70', ''),
     ]
     assert cells(text, 'bmn')[:5] == ['bmn', '1', '52.00', '19.00', '+2.00']
     assert cells(text, 'lost')[:3] == ['lost', '0', '']
@@ -118,7 +130,7 @@ def test_the_report(rows, folder):
     assert '| theirs | 6.0 ± 0.5 |  |' in text
     assert 'Printed in the paper, not computed here' in text
     assert (
-        'lost_seed0 failed:\n\n```\nlost_seed0/train: first line\nerror: <nothing> left\n```'
+        'lost_seed0 failed:\n\n```\nlost_seed0/train: first line\nerror: a | <nothing> left\n```'
         in text
     )
     assert '```\npython it\n```' in text
