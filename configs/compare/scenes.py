@@ -32,31 +32,41 @@ train_options = {
 # by the mean of the tasks' gradients. AdamW divides by their size anyway, so here all learn at one
 # rate; shared_scaled tells the difference. Single-task networks are the same either way.
 _one_rate = {'optim_wrapper.constructor': 'DefaultOptimWrapperConstructor'}
-_exchange = dict(kind='exchange', options=_one_rate)
+# With the settings of search_scenes.py the tree is decided before the supernet has learned much.
+_longer = {
+    'weight_iters': 130,
+    'train_cfg.warmup_iters': 50,
+    'optim_wrapper.weights.optimizer.lr': 1e-2,
+}
+_exchange = dict(kind='exchange', seeds=[0], options=_one_rate)
 
 models = dict(
     single=dict(kind='single'),
     shared=dict(kind='shared', options=_one_rate),
     searched=dict(kind='searched', options=_one_rate),
-    random=dict(kind='random', number=2, options=_one_rate),
-    vanilla=dict(kind='vanilla', options=_one_rate),
-    permutations=dict(kind='permutations', number=2, options=_one_rate),
-    recursive=dict(
+    searched_longer=dict(
         kind='searched',
-        search='configs/ablations/search_scenes_recursive.py',
+        search_options=_longer,
         options=_one_rate,
     ),
-    fafs=dict(kind='fafs', shared='shared', alpha=1.0, images=100, options=_one_rate),
-    bmn=dict(kind='bmn', images=100, options=_one_rate),
+    random=dict(kind='random', number=2, options=_one_rate),
+    vanilla=dict(kind='vanilla', reference='searched_longer', options=_one_rate),
+    permutations=dict(
+        kind='permutations', reference='searched_longer', number=2, options=_one_rate
+    ),
+    fafs=dict(kind='fafs', shared='shared', alpha=1.0, images=100, seeds=[0], options=_one_rate),
+    bmn=dict(kind='bmn', reference='searched_longer', images=100, seeds=[0], options=_one_rate),
     cross_stitch=dict(
         **_exchange, config='configs/exchange/cross_stitch_scenes.py', single='single'
     ),
     nddr=dict(**_exchange, config='configs/exchange/nddr_scenes.py', single='single'),
     mtan=dict(**_exchange, config='configs/exchange/mtan_scenes.py'),
-    shared_scaled=dict(kind='shared'),
-    no_warmup=dict(
+    recursive=dict(
         kind='searched',
-        search='configs/ablations/search_scenes_no_warmup.py',
+        search='configs/ablations/search_scenes_recursive.py',
+        search_options=_longer,
+        seeds=[0],
         options=_one_rate,
     ),
+    shared_scaled=dict(kind='shared'),
 )
