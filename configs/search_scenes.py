@@ -14,6 +14,11 @@
 # uniform start, where the penalty is almost flat. A budget (model.resource_loss.target_madds)
 # holds the tree itself, which this short a search leaves cheaper than the expectation.
 # tools/analysis_tools/sweep_resource_loss.py shows what values of both give.
+#
+# So short a search decides on the tree before the supernet has learned much. A faster rate and a
+# longer warm-up cost little and find better trees (docs/results/scenes):
+#   python tools/train.py configs/search_scenes.py --cfg-options weight_iters=130 \
+#       train_cfg.warmup_iters=50 optim_wrapper.weights.optimizer.lr=1e-2
 _base_ = [
     './_base_/models/mobilenet_v2_scenes.py',
     './_base_/datasets/scenes_search.py',
