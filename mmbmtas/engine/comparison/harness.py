@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmbmtas.cost import ModuleCost
+from mmbmtas.engine import launch
 from mmbmtas.engine.comparison.networks import network_cost
 from mmbmtas.engine.comparison.plan import Network, Planner, Run, digest
 from mmbmtas.engine.comparison.results import Row, read_rows, set_delta_m, write_rows
@@ -29,6 +30,7 @@ from mmbmtas.engine.stages import lock_folder, write_json
 from mmbmtas.engine.tree_config import TreeConfig, read_tree_config
 from mmbmtas.evaluation import DECLARED_METRICS, HeadlineMetric, MultiTaskEvaluator
 from mmbmtas.grouping.bmn import MIN_IMAGES
+from mmbmtas.models.backbones import build_encoder
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import written_beside
 
@@ -251,7 +253,11 @@ class Harness:
         return self._costs[key]
 
     def latency_list(self) -> dict[str, list[dict[str, Any]]]:
-        """List the networks of the finished rows, as ``benchmark_networks.py`` reads them."""
+        """List the networks of finished rows, as ``benchmark_networks.py`` reads them.
+
+        Of the rows of a model that cost the same, such as permutations, the first is listed.
+        """
+        first = {self._kind_of_network(row): row.run for row in reversed(self._finished())}
         return {
             run.name: [
                 {
@@ -262,11 +268,19 @@ class Harness:
                 for network in run.networks
             ]
             for run in self.plan()
-            if run.name in self.rows and self.rows[run.name].is_done
+            if run.name in first.values()
         }
 
+    def _finished(self) -> list[Row]:
+        return [row for row in self.listed_rows() if row.is_done]
+
+    @staticmethod
+    def _kind_of_network(row: Row) -> tuple[str, float]:
+        """What decides the time of a row's networks."""
+        return row.model, row.numbers['madds']
+
     def measure_latency(self, resources: Resources, observer: Observer, again: bool) -> bool:
-        """Time all networks in one process, unless each has its time already.
+        """Time all networks in one process, unless each row has its time already.
 
         Args:
             resources: As for training.
@@ -276,8 +290,7 @@ class Harness:
         Returns:
             Whether it went well.
         """
-        listed = self.latency_list()
-        rows = [self.rows[name] for name in listed]
+        listed, rows = self.latency_list(), self._finished()
         one_place = len({row.latency_place for row in rows}) == 1
         if not listed or (
             one_place and all('latency_ms' in row.numbers for row in rows) and not again
@@ -305,9 +318,13 @@ class Harness:
         if scheduler.states[step.name] is not State.DONE:
             return False
         found = json.loads(step.output.read_text())
-        for name, value in found['milliseconds'].items():
-            self.rows[name].numbers['latency_ms'] = round(value, 3)
-            self.rows[name].latency_place = found['place']
+        milliseconds = {
+            self._kind_of_network(self.rows[name]): round(value, 3)
+            for name, value in found['milliseconds'].items()
+        }
+        for row in rows:
+            row.numbers['latency_ms'] = milliseconds[self._kind_of_network(row)]
+            row.latency_place = found['place']
         self.write_rows()
         return True
 
@@ -349,7 +366,7 @@ def check_configs(comparison: Comparison) -> TreeConfig:
     Raises:
         ValueError: They are not.
     """
-    branched = read_tree_config(comparison.branched)
+    branched = read_tree_config(comparison.branched, dict(comparison.options))
     for model in comparison.models:
         where = f'{comparison.path}: {model.name}'
         if model.kind == 'searched':
@@ -365,23 +382,40 @@ def check_configs(comparison: Comparison) -> TreeConfig:
                     f'{where}: {model["search"]} searches a tree of {own}, {comparison.branched} '
                     f'trains one of {other}'
                 )
+            loss = search.cfg.model.get('resource_loss') or {}
+            _check_reach(loss.get('target_madds'), search, f'{where}: resource_loss.target_madds')
         if model.kind == 'exchange':
-            heads = (Config.fromfile(model['config']).get('model') or {}).get('decode_heads', {})
+            network = launch.read_config(model['config'], model.options).get('model') or {}
+            heads = network.get('decode_heads', {})
             if set(heads) != set(branched.tasks):
                 raise ValueError(
                     f'{where}: {model["config"]} is for the tasks {[*heads]}, '
                     f'{comparison.branched} for {[*branched.tasks]}'
                 )
+            encoder = (network.get('backbone') or {}).get('encoder')
+            own = encoder and build_encoder(encoder, model['config']).to_config()
+            other = branched.encoder.to_config()
+            if own != other:
+                raise ValueError(
+                    f'{where}: the encoder of {model["config"]} is {own}, that of '
+                    f'{comparison.branched} {other}'
+                )
         if model.kind == 'bmn' and model['images'] < MIN_IMAGES:
             raise ValueError(f'{where}: {model["images"]} images, expected at least {MIN_IMAGES}')
-        budget = model.settings.get('budget')
-        low, high = branched.cost.shared().madds, branched.cost.all_apart().madds
-        if budget is not None and not (low <= budget and (budget <= high or model.kind == 'bmn')):
-            raise ValueError(
-                f'{where}: a budget of {budget:,.0f} multiply-adds is out of reach: the tree that '
-                f'shares all layers takes {low:,}, the one that shares none {high:,}'
-            )
+        if model.settings.get('budget') is not None:
+            own_cost = read_tree_config(comparison.branched, dict(model.options))
+            _check_reach(model['budget'], own_cost, f'{where}: a budget', model.kind == 'bmn')
     return branched
+
+
+def _check_reach(madds: float | None, config: TreeConfig, what: str, is_cap: bool = False) -> None:
+    """Refuse a cost that no tree has, or a cap below that of every tree."""
+    low, high = config.cost.shared().madds, config.cost.all_apart().madds
+    if madds is not None and not (low <= madds and (madds <= high or is_cap)):
+        raise ValueError(
+            f'{what} of {madds:,.0f} multiply-adds is out of reach: the tree that shares all '
+            f'layers takes {low:,}, the one that shares none {high:,}'
+        )
 
 
 def list_headlines(cfg: Config, chosen: Sequence[str]) -> list[HeadlineMetric]:

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.runner import find_latest_checkpoint
 
 from mmbmtas.engine.comparison.scheduler import Step, StepFolders
-from mmbmtas.engine.comparison.spec import Comparison, ModelSpec
+from mmbmtas.engine.comparison.spec import Comparison, ModelSpec, format_option
 
 
 @dataclass(frozen=True, eq=False)
@@ -396,14 +396,6 @@ def digest(settings: Mapping[str, Any]) -> str:
     """A short name for settings: equal if and, but for chance, only if they are."""
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def format_option(value: Any) -> str:
-    """Write a value as ``--cfg-options`` reads it."""
-    if isinstance(value, list | tuple):
-        opening, closing = '()' if isinstance(value, tuple) else '[]'
-        return opening + ','.join(map(format_option, value)) + closing
-    return str(value)
 
 
 def _tree_option(network: Network) -> dict[str, str]:

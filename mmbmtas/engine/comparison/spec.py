@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from mmbmtas.engine import launch
 from mmbmtas.evaluation import DECLARED_METRICS
@@ -80,6 +80,7 @@ class Comparison:
         search: Config of the search, if there is one.
         models: The models, in the order of the tables.
         data_root: Where the data lie, if not where the configs say.
+        options: Overrides of every training's config.
         headlines: For some tasks, which of its metrics stands for it.
         paper: File with the paper's figures, to print beside.
     """
@@ -89,6 +90,7 @@ class Comparison:
     search: str | None
     models: tuple[ModelSpec, ...]
     data_root: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     headlines: tuple[str, ...] = ()
     paper: str | None = None
 
@@ -136,10 +138,14 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
         raise ValueError(
             f'{path}: headlines names {unknown[0]!r}, expected some of {[*DECLARED_METRICS]}'
         )
+    options = {
+        key: _flat(content.get(key, {}), f'{path}: {key}')
+        for key in ('cfg_options', 'search_options', 'train_options')
+    }
     models = [
         model
         for name, entry in content['models'].items()
-        for model in _read_models(str(name), entry, content, path)
+        for model in _read_models(str(name), entry, content, options, path)
     ]
     named = {model.name: model for model in models}
     models = [_with_references(model, named, f'{path}: {model.name}') for model in models]
@@ -149,15 +155,28 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
         search=found.get('search'),
         models=tuple(models),
         data_root=content.get('data_root'),
+        options={**options['cfg_options'], **options['train_options']},
         headlines=headlines,
         paper=found.get('paper'),
     )
 
 
 def _read_models(
-    name: str, entry: Any, content: Mapping[str, Any], path: str
+    name: str,
+    entry: Any,
+    content: Mapping[str, Any],
+    all_options: Mapping[str, Mapping[str, Any]],
+    path: str,
 ) -> Sequence[ModelSpec]:
-    """Read one entry, which stands for several models if it lists several alphas."""
+    """Read one entry, which stands for several models if it lists several alphas.
+
+    Args:
+        name: Its name.
+        entry: The entry.
+        content: The file's.
+        all_options: Overrides for all models, by their key in the file.
+        path: The file.
+    """
     where = f'{path}: {name}'
     if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.+-]*', name):
         raise ValueError(f'{where}: names consist of letters, digits and _ . + -')
@@ -168,18 +187,18 @@ def _read_models(
     _refuse_unknown(entry, (*_COMMON, *defaults), where)
     settings = {key: entry.get(key, default) for key, default in defaults.items()}
     options = {
-        **_flat(content.get('cfg_options', {})),
-        **_flat(content.get('train_options', {})),
-        **_flat(entry.get('options', {})),
+        **all_options['cfg_options'],
+        **all_options['train_options'],
+        **_flat(entry.get('options', {}), f'{where}: options'),
     }
     if entry['kind'] == 'searched':
         settings['search'] = settings['search'] or content.get('search')
         if not settings['search']:
             raise ValueError(f'{where}: no config of the search, neither here nor at the top')
         settings['search_options'] = {
-            **_flat(content.get('cfg_options', {})),
-            **_flat(content.get('search_options', {})),
-            **_flat(settings['search_options']),
+            **all_options['cfg_options'],
+            **all_options['search_options'],
+            **_flat(settings['search_options'], f'{where}: search_options'),
         }
     for key, what in (('search', 'search'), ('config', 'config')):
         if key in settings:
@@ -197,15 +216,44 @@ def _read_models(
     ]
 
 
-def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Name nested entries by their path, as the command line does."""
+def _flat(options: Any, where: str) -> dict[str, Any]:
+    """Name nested entries by their path, as the command line does.
+
+    Raises:
+        ValueError: The command line cannot say a value.
+    """
+    if not isinstance(options, Mapping):
+        raise ValueError(f'{where} should be a dict, not {options!r:.60}')
     flat: dict[str, Any] = {}
     for key, value in options.items():
-        if isinstance(value, Mapping):
-            flat |= {f'{key}.{inner}': item for inner, item in _flat(value).items()}
+        name = f'{where}: {key}'
+        if isinstance(value, Mapping) and value:
+            flat |= {f'{key}.{inner}': item for inner, item in _flat(value, name).items()}
+        elif '=' in str(key) or not _survives(value):
+            raise ValueError(
+                f'{name} = {value!r:.60} cannot be handed on as --cfg-options: values are numbers, '
+                'True, False, None, plain words, and lists or tuples of these; dicts have entries. '
+                'Put it into a config that has this one as its _base_'
+            )
         else:
             flat[key] = value
     return flat
+
+
+def _survives(value: Any) -> bool:
+    """Tell whether ``--cfg-options`` gives a value back as it was."""
+    try:
+        return repr(DictAction._parse_iterable(format_option(value))) == repr(value)
+    except AssertionError:  # brackets without a counterpart
+        return False
+
+
+def format_option(value: Any) -> str:
+    """Write a value as ``--cfg-options`` reads it."""
+    if isinstance(value, list | tuple):
+        opening, closing = '()' if isinstance(value, tuple) else '[]'
+        return opening + ','.join(map(format_option, value)) + closing
+    return str(value)
 
 
 def _read_seeds(seeds: Any, where: str) -> tuple[int, ...]:
@@ -271,6 +319,11 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
                 f'{where}: {key} {name!r}, expected a model of kind '
                 f'{" or ".join(map(repr, kinds))}: there are '
                 f'{[m.name for m in named.values() if m.kind in kinds and m.name != model.name]}'
+            )
+        if named[name].number > 1:
+            raise ValueError(
+                f'{where}: {key} {name!r} has {named[name].number} trees a seed (number), '
+                'expected a model with one'
             )
         if missing := [seed for seed in model.seeds if seed not in named[name].seeds]:
             raise ValueError(

@@ -141,6 +141,18 @@ def test_a_failure_is_a_row_and_is_tried_again(quick, compare, spec):
             "models['x'] = dict(kind='exchange', config='configs/exchange/mtan_nyud.py')",
             "x: configs/exchange/mtan_nyud.py is for the tasks .*'depth'",
         ),
+        (
+            "models['searched']['search_options'] = {'model.resource_loss.target_madds': 1e6}",
+            'searched: resource_loss.target_madds of 1,000,000 multiply-adds is out of reach',
+        ),
+        (
+            "models['x'] = dict(kind='exchange', config='configs/exchange/mtan_scenes_r50.py')",
+            'x: the encoder of configs/exchange/mtan_scenes_r50.py is .*ResNet',
+        ),
+        (  # within reach at the config's own shape, not at a smaller one
+            "models['vanilla']['budget'] = 8e7\ntrain_options = {'model.cost_shape': (64, 64)}",
+            'vanilla: a budget of 80,000,000 multiply-adds is out of reach',
+        ),
         ("headlines = ['edge/odsF']", "'edge/odsF' is not among .* which are tested"),
     ],
 )
@@ -211,6 +223,18 @@ def test_a_look_at_what_would_run_again_changes_no_file(quick, compare, spec, tm
     assert sorted(tmp_path.glob('work/**/*')) == files
 
 
+def test_rows_of_a_model_that_cost_the_same_are_timed_once(quick, compare):
+    harness, _ = compare(latency=True, seeds=[0, 1])
+    assert [*harness.latency_list()] == [
+        f'{name}_seed0' for name in ('single', 'shared', 'searched', 'vanilla')
+    ] + ['permutations_seed0_1']
+    assert all(row.latency_place == 'here' for row in rows_of(harness).values())
+    assert rows_of(harness)['single_seed1'].numbers['latency_ms'] == 50
+    # A tree of a seed that costs something else is timed by itself.
+    harness.rows['vanilla_seed1'].numbers['madds'] += 1
+    assert 'vanilla_seed1' in harness.latency_list()
+
+
 def test_missing_data_are_named(quick, compare, spec):
     harness, _ = compare(spec.replace('data_root = ROOT', "data_root = 'lost'"), train=False)
     with pytest.raises(FileNotFoundError, match=r'lost, the data of .* is no folder'):
@@ -225,7 +249,11 @@ def test_headlines(config, pytestconfig):
 
 
 @pytest.mark.parametrize(
-    'name', ['scenes', *(pytest.param(name, marks=pytest.mark.slow) for name in ('pascal', 'nyud'))]
+    'name',
+    [
+        'scenes',
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ('pascal', 'nyud', 'pascal_r50')),
+    ],
 )
 def test_the_comparisons_of_the_repository(name, pytestconfig, monkeypatch, tmp_path):
     monkeypatch.chdir(pytestconfig.rootpath)

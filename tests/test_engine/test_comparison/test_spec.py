@@ -1,8 +1,11 @@
 """Files that list the models of a comparison, good and bad."""
 
-import pytest
+import argparse
 
-from mmbmtas.engine.comparison.spec import read_comparison
+import pytest
+from mmengine.config import DictAction
+
+from mmbmtas.engine.comparison.spec import format_option, read_comparison
 
 GOOD = """
 search = 'configs/search_scenes.py'
@@ -52,6 +55,16 @@ def test_defaults_and_options_reach_the_models(read):
     assert comparison.first('searched') is searched
 
 
+def test_what_the_command_line_can_say_is_taken(read):
+    options = {'a': [1, (2.5, None)], 'b': (), 'c': 'x=1', 'd': 1e-9, 'e': True, 'f': ('s',)}
+    comparison = read(GOOD + f'train_options = {options!r}\n')
+    assert comparison.options == {'a.b': 1, 'c.d': 2, **options}
+    words = [f'{key}={format_option(value)}' for key, value in comparison.options.items()]
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    assert parser.parse_args(['--cfg-options', *words]).cfg_options == comparison.options
+
+
 def test_overrides_replace_entries(read):
     comparison = read(GOOD, {'data_root': 'elsewhere', 'seeds': [3], 'models.random.number': 1})
     assert comparison.data_root == 'elsewhere'
@@ -88,6 +101,17 @@ def _with(line, old='', new=''):
         (_with("models['random']['reference'] = 'best'"), "random: reference 'best', expected"),
         (_with("models['random']['reference'] = 'single'"), "reference 'single', expected"),
         (_with("models['random']['reference'] = 'random'"), "reference 'random', expected"),
+        (
+            _with("models['v'] = dict(kind='vanilla', reference='random')"),
+            r"v: reference 'random' has 2 trees a seed \(number\), expected a model with one",
+        ),
+        (_with('train_options = dict(hooks={})'), 'train_options: hooks = {} cannot be handed'),
+        (_with("cfg_options = {'a': [dict(b=1)]}"), r'cfg_options: a = \[{.b.: 1}\] cannot be'),
+        (_with("models['shared']['options'] = {'a.b': 'x,y'}"), "options: a.b = 'x,y' cannot be"),
+        (_with("models['shared']['options'] = dict(a=dict(b='1'))"), "a: b = '1' cannot be"),
+        (_with("models['shared']['options'] = dict(a='x(,')"), r"a = 'x\(,' cannot be handed"),
+        (_with("models['searched']['search_options'] = {'a': 'x y'}"), "search_options: a = 'x y'"),
+        (_with("models['shared']['options'] = 3"), 'shared: options should be a dict, not 3'),
         (_with("models['bmn']['reference'] = 'searched'"), 'reference or budget, not both'),
         (_with("models['x'] = dict(kind='exchange')"), 'x: config, the config to train, is miss'),
         (_with('', "search = 'configs/search_scenes.py'"), 'searched: no config of the search'),
