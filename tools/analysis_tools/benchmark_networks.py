@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mmbmtas.engine.comparison.networks import build_network, latency_place, measure_latencies
+from mmbmtas.engine.comparison.networks import build_networks, latency_place, measure_latencies
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.stages import write_json
 
@@ -33,17 +33,9 @@ def main() -> None:
     if args.repeats < 1 or args.warmup < 0:
         raise ValueError('--repeats must be at least 1, --warmup 0')
     listed: dict[str, list[dict[str, Any]]] = json.loads(args.list.read_text())
-    built: dict[str, Any] = {}
-    groups = {}
-    for name, networks in listed.items():
-        for network in networks:
-            key = json.dumps(network, sort_keys=True)
-            if key not in built:
-                config, options = network['config'], network['options']
-                built[key] = build_network(config, options, network['architecture'])
-        groups[name] = [built[json.dumps(network, sort_keys=True)] for network in networks]
+    groups: dict[str, list[Any]] = build_networks(listed)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    height, width = next(iter(built.values())).cost_shape
+    height, width = next(iter(groups.values()))[0].cost_shape
     milliseconds = measure_latencies(groups, (height, width), device, args.warmup, args.repeats)
     place = latency_place(device)
     write_json({'place': place, 'shape': [height, width], 'milliseconds': milliseconds}, args.out)

@@ -1,5 +1,7 @@
 """The networks of a comparison, built to see what they cost: multiply-adds and time."""
 
+import copy
+import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -7,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
-from torch import nn
+from torch import Tensor, nn
 
 from mmbmtas.cost import ModuleCost
 from mmbmtas.engine import launch
 from mmbmtas.registry import MODELS, SCOPE
+from mmbmtas.structures import BranchedArchitecture
 
 
 def build_network(
@@ -25,11 +29,49 @@ def build_network(
         options: Overrides of it.
         tree: Architecture file, of a branched network.
     """
+    return MODELS.build(_model_config(config, options, tree))
+
+
+def build_networks(
+    listed: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> dict[str, list[nn.Module]]:
+    """Build groups of networks, equal ones once, wherever their trees come from.
+
+    Args:
+        listed: By name, the ``config``, ``options`` and ``architecture`` of each network.
+    """
+    built: dict[str, nn.Module] = {}
+    groups: dict[str, list[nn.Module]] = {}
+    for name, networks in listed.items():
+        groups[name] = []
+        for network in networks:
+            cfg = _model_config(network['config'], network['options'], network['architecture'])
+            key = json.dumps(_without_source(cfg).to_dict(), sort_keys=True, default=repr)
+            if key not in built:
+                built[key] = MODELS.build(cfg)
+            groups[name].append(built[key])
+    return groups
+
+
+def _model_config(
+    config: str, options: Mapping[str, Any], tree: str | Path | None = None
+) -> ConfigDict:
+    """Read the config of the network alone, without its weights."""
     cfg = launch.read_config(config, {**options, **({'architecture': str(tree)} if tree else {})})
     cfg.launcher, cfg.pretrained, cfg.single_checkpoints = 'none', None, None
     launch.prepare_config(cfg)
     init_default_scope(cfg.get('default_scope', SCOPE))
-    return MODELS.build(cfg.model)
+    return cfg.model
+
+
+def _without_source(model: ConfigDict) -> ConfigDict:
+    """Put what is in the tree's file for its path, but for where it comes from."""
+    model = copy.deepcopy(model)
+    if isinstance(path := model.backbone.get('architecture'), str):
+        content = BranchedArchitecture.load(path).to_dict()
+        kept = {key: value for key, value in content.items() if key not in ('source', 'madds')}
+        model.backbone.architecture = kept
+    return model
 
 
 def network_cost(
@@ -58,6 +100,8 @@ def measure_latencies(
 ) -> dict[str, float]:
     """Time groups of networks in turn, so that a busy moment of the machine hits all alike.
 
+    A GPU has only the group that has its turn; it runs once before the clock starts.
+
     Args:
         groups: Networks by name; those of a group run one after another on the same image.
         shape: Height and width of the image.
@@ -70,16 +114,25 @@ def measure_latencies(
     """
     image = torch.rand(1, 3, *shape, device=device)
     seconds: dict[str, list[float]] = {name: [] for name in groups}
-    for networks in groups.values():
-        for network in networks:
-            network.to(device).eval()
+    moves = device.type != 'cpu'
     with torch.inference_mode():
         for _ in range(warmup + repeats):
             for name, networks in groups.items():
-                start = time.perf_counter()
                 for network in networks:
-                    network.encode_decode(image)
-                if device.type == 'cuda':
-                    torch.cuda.synchronize(device)
+                    network.to(device).eval()
+                if moves:
+                    _run(networks, image)
+                start = time.perf_counter()
+                _run(networks, image)
                 seconds[name].append(time.perf_counter() - start)
+                for network in networks if moves else ():
+                    network.to('cpu')
     return {name: 1e3 * statistics.median(times[warmup:]) for name, times in seconds.items()}
+
+
+def _run(networks: Sequence[Any], image: Tensor) -> None:
+    """Run networks one after another, to the end."""
+    for network in networks:
+        network.encode_decode(image)
+    if image.device.type == 'cuda':
+        torch.cuda.synchronize(image.device)

@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from mmbmtas.engine.comparison import networks
-from mmbmtas.engine.comparison.networks import build_network, latency_place, measure_latencies
+from mmbmtas.engine.comparison.networks import (
+    build_network,
+    build_networks,
+    latency_place,
+    measure_latencies,
+)
+from mmbmtas.structures import BranchedArchitecture
+
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 
 
 class Slow(nn.Module):
@@ -44,6 +52,53 @@ def test_groups_are_timed_in_turn_after_the_warm_up(clock):
     assert found == {'fast': pytest.approx(1), 'both': pytest.approx(9)}
     assert order == 3 * [0.001, 0.001, 0.004, 0.004]
     assert latency_place(device).startswith('CPU, ')
+
+
+def test_equal_networks_are_built_once(pytestconfig, tmp_path):
+    root = pytestconfig.rootpath / 'configs'
+    config, tree = str(root / 'branched_scenes.py'), root / 'architectures' / 'scenes.json'
+    whole = BranchedArchitecture.load(tree)
+    content = {**whole.to_dict(), 'source': {'tool': 'other'}, 'madds': None}
+    BranchedArchitecture.from_dict(content).save(tmp_path / 'equal.json')
+    other = BranchedArchitecture.shared(whole.tasks, whole.encoder, whole.num_layers)
+    other.save(tmp_path / 'other.json')
+
+    def network(path, **options):
+        return {'config': config, 'options': options, 'architecture': str(path)}
+
+    with torch.device('meta'):
+        groups = build_networks(
+            {
+                'a': [network(tree)],
+                'longer': [network(tree, max_iters=3)],
+                'equal': [network(tmp_path / 'equal.json')],
+                'other': [network(tmp_path / 'other.json'), network(tree)],
+                'small': [network(tree, **{'model.cost_shape': (64, 64)})],
+            }
+        )
+    (first,) = groups['a']
+    assert groups['longer'] == groups['equal'] == [first]
+    assert groups['other'][0] is not first
+    assert groups['other'][1] is first
+    assert groups['small'][0] is not first
+
+
+@pytest.mark.parametrize('kind', ['cpu', pytest.param('cuda', marks=NEEDS_CUDA)])
+def test_a_gpu_holds_one_group_at_a_time(kind):
+    on_gpu = []
+
+    class Network(nn.Linear):
+        def encode_decode(self, image):
+            on_gpu.append([network.weight.is_cuda for network in networks])
+
+    networks = [Network(1, 1), Network(1, 1)]
+    groups = {'a': networks[:1], 'b': networks[1:]}
+    measure_latencies(groups, (4, 6), torch.device(kind), warmup=0, repeats=1)
+    if kind == 'cpu':
+        assert on_gpu == [[False, False]] * 2  # each runs once
+    else:
+        assert on_gpu == [[True, False]] * 2 + [[False, True]] * 2
+        assert not any(network.weight.is_cuda for network in networks)
 
 
 def test_options_and_trees_reach_the_network(pytestconfig, config, tmp_path):
