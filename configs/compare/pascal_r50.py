@@ -1,0 +1,34 @@
+# Compare trees on PASCAL-Context with ResNet-50 (BMTAS, Table D), on a machine with several GPUs or
+# a cluster.
+#
+#   python tools/compare.py configs/compare/pascal_r50.py -o work_dirs/compare_pascal_r50 \
+#       --jobs 4 --gpus 0 1 2 3
+#
+# As pascal.py in all else, where the other methods and the ablations are.
+data_root = 'data/PASCAL_MT'
+search = 'configs/search_pascal_r50.py'
+branched = 'configs/branched_pascal_r50.py'
+seeds = [0, 1, 2]
+headlines = ['edge/odsF']  # as in the paper; the first of the config is the pixels' AP
+paper = 'configs/compare/paper/pascal_r50.json'
+
+cfg_options = {'pretrained': 'torchvision://resnet50'}
+search_options = {
+    'model.resource_loss.weight': 10.0,
+    'model.resource_loss.target_madds': 225.8e9,
+}
+
+models = dict(
+    single=dict(kind='single'),
+    shared=dict(kind='shared'),
+    searched=dict(kind='searched'),
+    searched_small=dict(
+        kind='searched', search_options={'model.resource_loss.target_madds': 199.0e9}
+    ),
+    searched_large=dict(
+        kind='searched', search_options={'model.resource_loss.target_madds': 298.2e9}
+    ),
+    random=dict(kind='random', reference='searched', number=2),
+    permutations=dict(kind='permutations', reference='searched', number=5),
+    vanilla=dict(kind='vanilla', reference='searched'),
+)
