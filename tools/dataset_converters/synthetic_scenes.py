@@ -1,7 +1,7 @@
 """Write a data set of synthetic rooms in the layout of PASCAL_MT or NYUD_MT.
 
-A core makes 35 to 42 images of 128 x 160 a second (of its time) for PASCAL_MT and 47 for NYUD_MT:
-means of 60 to 120 images on two virtual Xeon cores that others kept busy. Example:
+A core makes 38 to 42 images of 128 x 160 a second (of its time) for PASCAL_MT and 48 to 56 for
+NYUD_MT: means of 60 images on two virtual Xeon cores that others kept busy. Example:
 
     python tools/dataset_converters/synthetic_scenes.py data/SCENES_PASCAL --layout pascal \
         --train 2000 --val 200 --size 128 160 --jobs 4

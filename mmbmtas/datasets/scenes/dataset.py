@@ -17,13 +17,14 @@ from .writers import FOLDERS, SPLITS, write_nyud, write_pascal
 
 Layout = Literal['pascal', 'nyud']
 
-VERSION = 3
+VERSION = 4
 """Counted up whenever the same request would give other files.
 
 2: shading in single precision, which moves one value in 100,000 by one step of 255; PNG otherwise
 compressed. 3: noise drawn otherwise, and the darkening of corners blurred on a smaller picture; but
-for the noise that moves one value in 16 by one step of 255 and one in 1000 by more. Labels are
-those of 1.
+for the noise that moves one value in 16 by one step of 255 and one in 1000 by more. 4: MATLAB files
+otherwise compressed, and pixels of the shadow map rounded otherwise, which moves one value in
+100,000. Labels are those of 1.
 """
 
 RECORD = 'scenes.json'

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .classes import CATEGORY_ID, PART_ID
 from .furniture import hue, tint
 from .geometry import ELLIPSOID
-from .solids import Item, Material, Solid, limb
+from .solids import UPRIGHT, Item, Material, Solid, Vector, limb
 
 SKINS = ((0.72, 0.46, 0.33), (0.62, 0.37, 0.24), (0.45, 0.25, 0.14), (0.22, 0.11, 0.06))
 HAIRS = ((0.03, 0.02, 0.015), (0.12, 0.06, 0.025), (0.4, 0.25, 0.09), (0.3, 0.29, 0.28))
@@ -109,35 +109,38 @@ def seated(rng: Generator) -> Pose:
     )
 
 
-def _direction(swing: float, spread: float, side: int) -> NDArray[np.float64]:
+def _direction(swing: float, spread: float, side: int) -> Vector:
     """Unit vector: straight down turned forward by ``swing``, then outward by ``spread``."""
     cos = math.cos(spread)
-    return np.array([math.sin(swing) * cos, side * math.sin(spread), -math.cos(swing) * cos])
+    return math.sin(swing) * cos, side * math.sin(spread), -math.cos(swing) * cos
+
+
+# Vectors are tuples: an array of three numbers takes many times as long.
+def _beyond(start: Vector, length: float, direction: Vector) -> Vector:
+    """The point ``length`` from another one in a direction."""
+    (x, y, z), (a, b, c) = start, direction
+    return x + length * a, y + length * b, z + length * c
 
 
 def _oval(
-    center: NDArray, radii: tuple[float, float, float], material: Material, part: str,
-    axes: NDArray, shadow: bool = False,
+    center: Vector, radii: Vector, material: Material, part: str, axes: NDArray,
+    shadow: bool = False,
 ) -> Solid:  # fmt: skip
-    place = (float(center[0]), float(center[1]), float(center[2]))
-    return Solid(
-        ELLIPSOID, place, radii, material, CATEGORY_ID['person'], axes, PART_ID[part], shadow=shadow
-    )
+    category, number = CATEGORY_ID['person'], PART_ID[part]
+    return Solid(ELLIPSOID, center, radii, material, category, axes, number, shadow=shadow)
 
 
-def _head(neck: NDArray, size: float, turn: float, skin: Material, hair: Material) -> list[Solid]:
+def _head(neck: Vector, size: float, turn: float, skin: Material, hair: Material) -> list[Solid]:
     cos, sin = math.cos(turn), math.sin(turn)
     axes = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    center = neck + np.array([0.02, 0, 0.13]) * size
+    center = _beyond(neck, size, (0.02, 0.0, 0.13))
     eye = Material((0.04, 0.03, 0.03), gloss=0.5)
     lips = Material((0.45, 0.12, 0.1))
 
-    def at(x: float, y: float, z: float) -> NDArray:
-        return center + (np.array([x, y, z]) * size) @ axes
+    def at(x: float, y: float, z: float) -> Vector:
+        return _beyond(center, size, (cos * x - sin * y, sin * x + cos * y, z))
 
-    def feature(
-        place: NDArray, radii: tuple[float, float, float], of: Material, part: str
-    ) -> Solid:
+    def feature(place: Vector, radii: Vector, of: Material, part: str) -> Solid:
         return _oval(place, (radii[0] * size, radii[1] * size, radii[2] * size), of, part, axes)
 
     head = _oval(center, (0.095 * size, 0.078 * size, 0.12 * size), skin, 'head', axes, True)
@@ -157,14 +160,14 @@ def _head(neck: NDArray, size: float, turn: float, skin: Material, hair: Materia
 
 
 def _leg(
-    hip: NDArray, thigh: Swing, shin: float, side: int, size: float, clothes: Material,
+    hip: Vector, thigh: Swing, shin: float, side: int, size: float, clothes: Material,
     calf: Material, shoe: Material,
 ) -> list[Solid]:  # fmt: skip
     name = 'l' if side > 0 else 'r'
-    knee = hip + 0.43 * size * _direction(*thigh, side)
-    ankle = knee + 0.42 * size * _direction(shin, 0.0, side)
-    sole = np.array([0.0, 0.0, -SOLE])
-    heel, toe = ankle + sole + [-0.03, 0, 0], ankle + sole + [0.16 * size, side * 0.02, -0.01]
+    knee = _beyond(hip, 0.43 * size, _direction(*thigh, side))
+    ankle = _beyond(knee, 0.42 * size, _direction(shin, 0.0, side))
+    x, y, z = ankle
+    heel, toe = (x - 0.03, y, z - SOLE), (x + 0.16 * size, y + side * 0.02, z - SOLE - 0.01)
     return [
         limb(hip, knee, 0.078 * size, clothes, name + 'uleg'),
         limb(knee, ankle, 0.055 * size, calf, name + 'lleg'),
@@ -173,17 +176,18 @@ def _leg(
 
 
 def _arm(
-    shoulder: NDArray, upper: Swing, lower: Swing, side: int, size: float, sleeve: Material,
+    shoulder: Vector, upper: Swing, lower: Swing, side: int, size: float, sleeve: Material,
     forearm: Material, skin: Material,
 ) -> list[Solid]:  # fmt: skip
     name = 'l' if side > 0 else 'r'
-    elbow = shoulder + 0.29 * size * _direction(*upper, side)
+    elbow = _beyond(shoulder, 0.29 * size, _direction(*upper, side))
     along = _direction(*lower, side)
-    wrist = elbow + 0.25 * size * along
+    wrist = _beyond(elbow, 0.25 * size, along)
+    knuckles, tips = _beyond(wrist, 0.03, along), _beyond(wrist, 0.1 * size, along)
     return [
         limb(shoulder, elbow, 0.049 * size, sleeve, name + 'uarm'),
         limb(elbow, wrist, 0.04 * size, forearm, name + 'larm'),
-        limb(wrist + 0.03 * along, wrist + 0.1 * size * along, 0.038 * size, skin, name + 'hand'),
+        limb(knuckles, tips, 0.038 * size, skin, name + 'hand'),
     ]
 
 
@@ -208,16 +212,16 @@ def person(rng: Generator, pose: Pose, seat: float = 0.0) -> Item:
     short = rng.random() < 0.5
     calf = skin if rng.random() < 0.15 else trousers
     solids: list[Solid] = []
-    hips = np.zeros(3)
+    hips = (0.0, 0.0, 0.0)
     thighs = _seated_thighs(pose, seat, size) if pose.sitting else pose.thighs
-    up = np.array([math.sin(pose.lean), 0.0, math.cos(pose.lean)])
-    chest = hips + 0.44 * size * up
-    neck = hips + 0.52 * size * up
-    left = np.array([0.0, 1.0, 0.0])
+    up = (math.sin(pose.lean), 0.0, math.cos(pose.lean))
+    chest = _beyond(hips, 0.44 * size, up)
+    neck = _beyond(hips, 0.52 * size, up)
+    left = (0.0, 1.0, 0.0)
     for i, side in enumerate((1, -1)):
-        hip = hips + side * 0.095 * size * left
+        hip = _beyond(hips, side * 0.095 * size, left)
         solids += _leg(hip, thighs[i], pose.shins[i], side, size, trousers, calf, shoe)
-        shoulder = chest + side * 0.185 * size * left
+        shoulder = _beyond(chest, side * 0.185 * size, left)
         solids += _arm(
             shoulder,
             pose.arms[i],
@@ -228,14 +232,15 @@ def person(rng: Generator, pose: Pose, seat: float = 0.0) -> Item:
             skin if short else shirt,
             skin,
         )
-    low, high = hips + 0.08 * size * up, hips + 0.37 * size * up
+    low, high = _beyond(hips, 0.08 * size, up), _beyond(hips, 0.37 * size, up)
     broad = 0.165 * size
-    yoke = (chest + 0.14 * size * left, chest - 0.14 * size * left)
+    yoke = (_beyond(chest, 0.14 * size, left), _beyond(chest, -0.14 * size, left))
+    nape, throat = _beyond(neck, -0.05, up), _beyond(neck, 0.05 * size, up)
     solids += [
         limb(low, high, 0.105 * size, shirt, 'torso', left, broad),
         limb(yoke[0], yoke[1], 0.068 * size, shirt, 'torso'),
-        _oval(hips, (0.11 * size, 0.16 * size, 0.1 * size), trousers, 'torso', np.eye(3), True),
-        limb(neck - 0.05 * up, neck + 0.05 * size * up, 0.05 * size, skin, 'neck'),
+        _oval(hips, (0.11 * size, 0.16 * size, 0.1 * size), trousers, 'torso', UPRIGHT, True),
+        limb(nape, throat, 0.05 * size, skin, 'neck'),
     ]
     solids += _head(neck, size, pose.head, skin, hair)
     lift = seat + HIP * size if pose.sitting else -min(_lowest(solid) for solid in solids)
@@ -258,14 +263,13 @@ def _seated_thighs(pose: Pose, seat: float, size: float) -> tuple[Swing, Swing]:
 
 
 def _lowest(solid: Solid) -> float:
-    along = solid.axes[2, 2] * solid.half[2] * solid.stretch
+    along = float(solid.axes[2, 2]) * solid.half[2] * solid.stretch
     return solid.center[2] - abs(along) - max(solid.half[:2])
 
 
 def _reach(solid: Solid) -> tuple[float, float]:
     """How far a solid comes from the body's axis, forward or back, and to the side."""
-    forward, aside = (
-        abs(along) * solid.half[2] * solid.stretch + solid.half[1]
-        for along in solid.axes[2].tolist()[:2]
-    )
-    return abs(solid.center[0]) + forward, abs(solid.center[1]) + aside
+    forward, aside, _ = solid.axes[2].tolist()
+    length, breadth = solid.half[2] * solid.stretch, solid.half[1]
+    x, y, _ = solid.center
+    return abs(x) + (abs(forward) * length + breadth), abs(y) + (abs(aside) * length + breadth)

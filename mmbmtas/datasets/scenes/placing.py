@@ -63,19 +63,16 @@ class Floor:
     def against_wall(self, item: Item, tries: int = 24) -> Place | None:
         """A free place in view for the item with its back to a wall: x, y and turn."""
         width, depth = self.room[:2]
+        away = item.depth / 2 + 0.04
+        fixed = (away, width - away, away, depth - away)
         for _ in range(tries):
             wall = int(self.rng.integers(4))
-            away = item.depth / 2 + 0.04
             span = (depth if wall < 2 else width) - item.width - 0.06
             if span <= 0:
                 continue
             along = 0.03 + item.width / 2 + self.rng.random() * span
-            x, y, turn = (
-                (away, along, math.pi / 2),
-                (width - away, along, -math.pi / 2),
-                (along, away, math.pi),
-                (along, depth - away, 0.0),
-            )[wall]
+            x, y = (fixed[wall], along) if wall < 2 else (along, fixed[wall])
+            turn = (math.pi / 2, -math.pi / 2, math.pi, 0.0)[wall]
             if self._take(item, x, y, turn):
                 return x, y, turn
         return None

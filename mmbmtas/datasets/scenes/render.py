@@ -87,17 +87,21 @@ def salient_mask(instance: NDArray[np.int32], category: NDArray[np.uint8]) -> ND
         instance: Object of each pixel, -1 none, ``(H, W)``.
         category: Index in `classes.CATEGORIES`, ``(H, W)``.
     """
-    height, width = instance.shape
-    x = (np.arange(width) + 0.5) / width * 2 - 1
-    y = (np.arange(height) + 0.5) / height * 2 - 1
     weight = np.array([c.weight for c in CATEGORIES]).take(category)
-    weight *= np.exp(-2 * y * y)[:, None] * np.exp(-2 * x * x)
+    weight *= _centrality(instance.shape)
     label = instance.ravel().astype(np.intp) + 1
     score = np.bincount(label, weight.ravel())
     score[np.bincount(label) < 0.005 * label.size] = 0
     score[0] = 0
     best = score.max()
     return (score >= 0.6 * best).take(label).reshape(instance.shape) & (best > 0)
+
+
+@lru_cache(maxsize=1)
+def _centrality(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """How much a pixel draws the eye by its place, ``exp(-2 r^2)``, ``(H, W)``."""
+    x, y = ((np.arange(side) + 0.5) / side * 2 - 1 for side in shape[::-1])
+    return np.exp(-2 * y * y)[:, None] * np.exp(-2 * x * x)
 
 
 def _normal_numbers(rng: Generator, shape: tuple[int, ...]) -> Array:

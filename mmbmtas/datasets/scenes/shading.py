@@ -133,20 +133,19 @@ def _shadow(scene: Scene, world: Solids, view: View, seen: Surfaces) -> Array:
     lifted = seen.points + np.float32(0.02) * seen.normal
     x, y, z = view.axes.T @ lifted + (view.origin - down.origin)[:, None]
     z = np.maximum(-z, np.float32(0.05))
-    # Pixel r of the map covers r to r + 1, from 2 on; the taps of what is beyond stay beyond.
-    column = np.clip((x / z - down.u[0]) / down.pixel + 2.5, 1.2, side + 2.8)
-    row = np.clip((down.v[0] - y / z) / down.pixel + 2.5, 1.2, side + 2.8)
-    taps = [
-        (row + dy).astype(np.int32) * (side + 4) + (column + dx).astype(np.int32)
-        for dy, dx in ((-0.7, -0.25), (-0.25, 0.7), (0.25, -0.7), (0.7, 0.25))
-    ]
-    # Beyond the map nothing stands: only walls and ceiling are there.
-    padded = np.pad(_lamp_map(scene, world, down), 2, constant_values=FAR).ravel()
-    reach = z - np.float32(0.015)
-    lit = np.zeros_like(z)
-    for tap in taps:
-        lit += padded.take(tap) > reach
-    return lit * np.float32(0.25)
+    column = ((x / z - down.u[0]) / down.pixel).reshape(view.shape)
+    row = ((down.v[0] - y / z) / down.pixel).reshape(view.shape)
+    lamp_map = _lamp_map(scene, world, down)
+    reach = z.reshape(view.shape) - np.float32(0.015)
+    lit = np.zeros_like(reach)
+    for dy, dx in ((-0.7, -0.25), (-0.25, 0.7), (0.25, -0.7), (0.7, 0.25)):
+        # Beyond the map nothing stands: only walls and ceiling are there.
+        tap = cv2.remap(
+            lamp_map, column + dx, row + dy, cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=float(FAR),
+        )  # fmt: skip
+        lit += tap > reach
+    return lit.ravel() * np.float32(0.25)
 
 
 def _lamp_map(scene: Scene, world: Solids, down: View) -> Array:

@@ -88,18 +88,18 @@ def ellipsoid(
 
 
 def limb(
-    start: NDArray,
-    end: NDArray,
+    start: Vector,
+    end: Vector,
     radius: float,
     material: Material,
     part: str,
-    side: NDArray | None = None,
+    side: Vector = (1.0, 0.0, 0.0),
     breadth: float | None = None,
 ) -> Solid:
     """A person's capsule around the stretch from ``start`` to ``end``.
 
     Args:
-        start: First joint, metres, ``(3,)``.
+        start: First joint, metres.
         end: Second joint, metres.
         radius: Of the capsule, metres.
         material: Skin or cloth.
@@ -107,10 +107,10 @@ def limb(
         side: Direction in which the section is ``breadth`` instead of ``radius`` wide.
         breadth: Radius along ``side``, metres.
     """
-    along = end - start
-    length = math.sqrt(float(along @ along))
-    x, y, z = (along / length).tolist()
-    a, b, c = (1.0, 0.0, 0.0) if side is None else side.tolist()
+    x, y, z = end[0] - start[0], end[1] - start[1], end[2] - start[2]
+    length = math.sqrt(x * x + y * y + z * z)
+    x, y, z = x / length, y / length, z / length
+    a, b, c = side
     if abs(a * x + b * y + c * z) > 0.95:
         a, b, c = 0.0, 1.0, 0.0
     share = a * x + b * y + c * z
@@ -118,10 +118,9 @@ def limb(
     norm = math.sqrt(a * a + b * b + c * c)
     a, b, c = a / norm, b / norm, c / norm
     axes = np.array([[a, b, c], [y * c - z * b, z * a - x * c, x * b - y * a], [x, y, z]])
-    center = (start + end) / 2
     return Solid(
         CAPSULE,
-        (float(center[0]), float(center[1]), float(center[2])),
+        ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, (start[2] + end[2]) / 2),
         (radius if breadth is None else breadth, radius, radius),
         material,
         CATEGORY_ID['person'],

@@ -151,13 +151,17 @@ def albedo(
         other: The second, ``(3, P)``.
     """
     fade = np.clip(1.6 - 2.5 * footprint / scale, 0, 1)
-    mix = np.zeros_like(s)
-    for i, function in enumerate(PATTERNS.values()):
-        here = np.flatnonzero(pattern == i)
-        if len(here):
-            mix[here] = function(s[here], t[here], scale[here], fade[here])
+    # In the order of their patterns, pixels of one are a slice.
+    order = np.argsort(pattern, kind='stable')
+    ends = np.cumsum(np.bincount(pattern, minlength=len(PATTERNS))).tolist()
+    rows = np.stack([s, t, scale, fade]).take(order, axis=1)
+    for function, start, end in zip(PATTERNS.values(), [0, *ends], ends, strict=False):
+        if end > start:
+            rows[0, start:end] = function(*rows[:, start:end])
+    mix = np.empty_like(s)
+    mix[order] = rows[0]
     result = color + mix * (other - color)
-    here = np.flatnonzero(pattern == PATTERN_ID['spines'])
+    here = order[ends[-2] :]
     if len(here):
         result[:, here] = _spine_colors(s[here], t[here], scale[here], color[:, here])
     return result

@@ -140,19 +140,15 @@ def human_parts_struct(name: str, rendering: Rendering) -> tuple[Struct, list[in
     instance, category, part = (
         np.ascontiguousarray(a.T) for a in (rendering.instance, rendering.category, rendering.part)
     )
-    count = int(instance.max()) + 1
-    pixels = np.bincount(((instance + 1) * len(PARTS) + part).ravel(), minlength=len(PARTS))
-    pixels = np.append(pixels, np.zeros(-len(pixels) % len(PARTS), int)).reshape(-1, len(PARTS))[1:]
-    kinds = np.zeros(count + 1, np.uint8)
-    kinds[instance] = category  # what is no object, -1, writes to the last one
     rows: list[tuple[Value, ...]] = []
     classes: list[int] = []
-    for i in np.flatnonzero(pixels.any(1)):
-        kind = int(kinds[i])
-        voc = CATEGORIES[kind].voc
-        if voc == 0:
-            continue
+    for i in range(instance.max() + 1):
         mask = (instance == i).view(np.uint8)
+        first = mask.argmax()
+        kind = int(category.flat[first])
+        voc = CATEGORIES[kind].voc
+        if not mask.flat[first] or voc == 0:
+            continue
         parts: Value = np.zeros((0, 0), np.uint8)
         if kind == PERSON:
             own = part * mask
@@ -160,7 +156,7 @@ def human_parts_struct(name: str, rendering: Rendering) -> tuple[Struct, list[in
                 ('part_name', 'mask'),
                 [
                     (PARTS[p], (own == p).view(np.uint8).T)
-                    for p in np.flatnonzero(pixels[i, 1:]) + 1
+                    for p in np.flatnonzero(np.bincount(own.ravel())[1:]) + 1
                 ],
             )
         rows.append((VOC_CLASSES[voc], np.array([[voc]], np.uint8), mask.T, parts))
