@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from mmbmtas.evaluation.metrics import TaskMetric
 from mmbmtas.registry import METRICS
@@ -14,9 +15,9 @@ def narrow_to_architecture(cfg: Config) -> None:
     """Keep of a config what the tasks of ``cfg.architecture`` need, where it has more tasks.
 
     Decoders, ``tasks`` of the data sets (those inside wrappers too) and the metrics of the other
-    tasks go; a concatenated data set that is left without a task goes as well. Metrics of no single
-    task stay. Nothing changes where the tree has all tasks of ``model.decode_heads``, or one more:
-    that is an error of the model's, which names them.
+    tasks go, which are logged; a concatenated data set that is left without a task goes as well.
+    Metrics of no single task stay. Nothing changes where the tree has all tasks of
+    ``model.decode_heads``, or one more: that is an error of the model's, which names them.
 
     Args:
         cfg: A config whose ``architecture`` is the path of a file.
@@ -30,7 +31,9 @@ def narrow_to_architecture(cfg: Config) -> None:
     tasks = set(BranchedArchitecture.load(cfg.architecture).tasks)
     if not tasks < set(heads):
         return
-    for task in set(heads) - tasks:
+    dropped = [task for task in heads if task not in tasks]
+    print_log(f'{cfg.architecture} leaves out the tasks {dropped} of the config.', logger='current')
+    for task in dropped:
         del cfg.model.decode_heads[task]
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)

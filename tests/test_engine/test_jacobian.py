@@ -357,11 +357,31 @@ class TestAggregators:
             ({'type': 'CAGrad'}, r"CAGrad with \{\}.*'c'"),
             ({'type': 'UPGrad', 'depth': 3}, 'UPGrad with .*depth'),
             ({'type': 'Aggregator'}, 'expected one of'),
+            ('UPGrad', r"aggregator = 'UPGrad': expected a dict whose type is one of .*'UPGrad'"),
         ],
     )
     def test_refused_when_built(self, cfg, message):
         with pytest.raises(ValueError, match=message):
             AggregatorFactory(cfg)
+
+    def test_a_wrapper_without_an_aggregator(self):
+        model = Line()
+        with pytest.raises(ValueError, match=r"aggregator None: expected one of .*'UPGrad'"):
+            build_optim_wrapper(
+                model,
+                {'type': 'mmbmtas.JacobianOptimWrapper', 'optimizer': {'type': 'SGD', 'lr': 0.1}},
+            )
+
+    def test_a_number_for_a_task_that_is_not_there(self):
+        model = Line()
+        model.tasks = ('a', 'b')
+        numbers = {'a': 1.0, 'b': 2.0, 'edges': 3.0}
+        wrapper = jacobian(model, 'Constant', aggregator={'weights': numbers})
+        with (
+            pytest.raises(ValueError, match=r"weights names \['edges'\], expected some of .*'b'"),
+            wrapper.optim_context(model),
+        ):
+            pass
 
     def test_a_task_without_a_number(self):
         factory = AggregatorFactory({'type': 'Constant', 'weights': {'a': 1, 'b': 2}})

@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmbmtas.engine import launch
+from mmbmtas.engine import launch, task_subset
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
@@ -42,8 +42,12 @@ def _metrics(evaluator):
     return [metric['type'].split('.')[-1] for metric in evaluator]
 
 
-def test_one_task_is_left_everywhere(narrowed):
+def test_one_task_is_left_everywhere(narrowed, monkeypatch):
+    lines = []
+    monkeypatch.setattr(task_subset, 'print_log', lambda line, logger: lines.append(line))
     cfg = narrowed(SCENES, ['saliency'])
+    (line,) = lines
+    assert "tree.json leaves out the tasks ['semseg', 'human_parts', 'normals', 'edge']" in line
     assert [*cfg.model.decode_heads] == ['saliency']
     for name in ('train', 'val', 'test'):
         assert cfg[f'{name}_dataloader'].dataset.tasks == ['saliency']

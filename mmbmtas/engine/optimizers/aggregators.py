@@ -25,14 +25,31 @@ class AggregatorFactory:
     """
 
     def __init__(self, cfg: Mapping[str, Any]) -> None:
+        found = _aggregators()
+        if not isinstance(cfg, Mapping):
+            raise ValueError(
+                f'aggregator = {cfg!r}: expected a dict whose type is one of {sorted(found)}'
+            )
         self._options = dict(cfg)
         self.name = self._options.pop('type', None)
-        found = _aggregators()
         if self.name not in found:
             raise ValueError(f'aggregator {self.name!r}: expected one of {sorted(found)}')
         self._class = found[self.name]
         named = [option for option in self._options.values() if isinstance(option, Mapping)]
         self.build([*named[0]] if named else ['a', 'b'])  # what cannot work fails at once
+
+    def check_tasks(self, tasks: Sequence[str]) -> None:
+        """See that the arguments with numbers by task name no other tasks than a model's.
+
+        Raises:
+            ValueError: One does.
+        """
+        for name, value in self._options.items():
+            unknown = [*value.keys() - {*tasks}] if isinstance(value, Mapping) else []
+            if unknown:
+                raise ValueError(
+                    f"the aggregator's {name} names {sorted(unknown)}, expected some of {[*tasks]}"
+                )
 
     def build(self, tasks: Sequence[str], device: torch.device | str = 'cpu') -> Any:
         """Build the aggregator of a Jacobian with a row for each of some tasks, in this order."""

@@ -47,8 +47,9 @@ class JacobianOptimWrapper(OptimWrapper):
         kwargs: What else ``mmengine.optim.OptimWrapper`` takes.
 
     Raises:
-        ValueError: TorchJD is not installed, has no such aggregator, or refuses its arguments; the
-            model is sharded over the ranks, so that none has whole gradients.
+        ValueError: TorchJD is not installed, has no such aggregator, or refuses its arguments; an
+            argument names a task that the model lacks; the model is sharded over the ranks, so
+            that none has whole gradients.
         FloatingPointError: A task's gradient is not finite.
 
     Example:
@@ -57,9 +58,10 @@ class JacobianOptimWrapper(OptimWrapper):
         ...     optimizer=dict(type='SGD', lr=0.005, momentum=0.9))
     """
 
-    def __init__(self, aggregator: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, aggregator: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._factory = AggregatorFactory(aggregator)
+        self._factory = AggregatorFactory({} if aggregator is None else aggregator)
+        self._knows_tasks = False
         self._aggregators: dict[tuple[str, ...], Any] = {}
         self._rows: dict[str, Row] = {}
 
@@ -71,6 +73,11 @@ class JacobianOptimWrapper(OptimWrapper):
                 f'{type(self).__name__} needs whole gradients on every rank, which '
                 f'{type(model).__name__} does not give: use MMDistributedDataParallel'
             )
+        if not self._knows_tasks:
+            tasks = getattr(model.module if is_model_wrapper(model) else model, 'tasks', None)
+            if tasks is not None:
+                self._factory.check_tasks(tasks)
+            self._knows_tasks = True
         with super().optim_context(model):
             yield
 
