@@ -392,8 +392,8 @@ def check_configs(comparison: Comparison) -> TreeConfig:
                     f'{where}: {model["config"]} is for the tasks {[*heads]}, '
                     f'{comparison.branched} for {[*branched.tasks]}'
                 )
-            encoder = (network.get('backbone') or {}).get('encoder')
-            own = encoder and build_encoder(encoder, model['config']).to_config()
+            encoder = (network.get('backbone') or {}).get('encoder', branched.encoder)
+            own = build_encoder(encoder, model['config']).to_config()
             other = branched.encoder.to_config()
             if own != other:
                 raise ValueError(

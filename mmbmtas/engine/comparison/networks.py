@@ -115,21 +115,21 @@ def measure_latencies(
     image = torch.rand(1, 3, *shape, device=device)
     seconds: dict[str, list[float]] = {name: [] for name in groups}
     moves = device.type != 'cpu'
-    with torch.inference_mode():
-        for _ in range(warmup + repeats):
-            for name, networks in groups.items():
-                for network in networks:
-                    network.to(device).eval()
-                if moves:
-                    _run(networks, image)
-                start = time.perf_counter()
+    for _ in range(warmup + repeats):
+        for name, networks in groups.items():
+            for network in networks:
+                network.to(device).eval()
+            if moves:
                 _run(networks, image)
-                seconds[name].append(time.perf_counter() - start)
-                for network in networks if moves else ():
-                    network.to('cpu')
+            start = time.perf_counter()
+            _run(networks, image)
+            seconds[name].append(time.perf_counter() - start)
+            for network in networks if moves else ():
+                network.to('cpu')
     return {name: 1e3 * statistics.median(times[warmup:]) for name, times in seconds.items()}
 
 
+@torch.inference_mode()
 def _run(networks: Sequence[Any], image: Tensor) -> None:
     """Run networks one after another, to the end."""
     for network in networks:
