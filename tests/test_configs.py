@@ -221,6 +221,7 @@ def test_settings_of_the_paper(pair):
         ('no_warmup', 'train_cfg.warmup_iters'),
         ('no_resizing', 'train_dataloader.dataset.pipeline'),
         ('recursive', 'model.resource_loss.expectation'),
+        ('hard', 'model.backbone.routing'),
     ],
 )
 def test_an_ablation_changes_one_thing(data, ablation, key):

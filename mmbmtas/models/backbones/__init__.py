@@ -6,6 +6,7 @@ from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
 from .exchange_network import ExchangeNetwork
 from .mtan import MTAN
 from .nddr_cnn import NDDRCNN, NDDRLayer
+from .routing import HardRouting, Routing, SoftRouting, TopKRouting
 
 __all__ = [
     'MTAN',
@@ -16,7 +17,11 @@ __all__ = [
     'CrossStitchUnit',
     'ExchangeNetwork',
     'Features',
+    'HardRouting',
     'NDDRLayer',
+    'Routing',
+    'SoftRouting',
+    'TopKRouting',
     'build_encoder',
     'copy_supernet_weights',
 ]

@@ -1,6 +1,6 @@
 """The network that is searched: every layer holds a candidate operation for each task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,6 +13,7 @@ from mmbmtas.structures import BranchedArchitecture
 
 from .branched_network import BranchedNetwork, Features, build_encoder, decode_json, encode_json
 from .pretrained import init_encoder
+from .routing import Mixture, build_routing
 
 RoutingMode = Literal['relaxed', 'warmup', 'argmax']
 
@@ -27,7 +28,7 @@ class BranchedSupernet(BaseModule):
 
     - ``relaxed``: the output of layer ``l`` for task ``t`` is ``sum_c z[l, t, c] * op[l, c](x)``
       ``z`` a Gumbel-softmax sample at temperature ``tau`` (Eq. 2), drawn anew in every forward. In
-      evaluation the argmax instead.
+      evaluation the argmax instead. Other schemes than this sum: ``routing``.
     - ``warmup``: candidate ``i`` alone serves task ``i``.
     - ``argmax``: the candidate with the largest parameter alone serves the task.
 
@@ -41,9 +42,14 @@ class BranchedSupernet(BaseModule):
             ``mmseg.EncoderDecoder``. By default all tasks.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with ImageNet weights, which every
             candidate receives. By default random weights.
+        routing: Config of a :class:`~mmbmtas.models.backbones.routing.Routing`: which candidates
+            the relaxed mode runs. By default all (``SoftRouting``); ``dict(type='HardRouting')``
+            and ``dict(type='TopKRouting', k=2)`` are faster departures from the paper. Checkpoints
+            do not depend on it.
 
     Raises:
-        ValueError: ``tasks`` are not 1 to 16 different names, or ``task`` is none of them.
+        ValueError: ``tasks`` are not 1 to 16 different names, ``task`` is none of them, or
+            ``routing`` is unknown or does not fit.
     """
 
     arch_params: nn.Parameter
@@ -55,6 +61,7 @@ class BranchedSupernet(BaseModule):
         encoder: dict[str, Any],
         task: str | None = None,
         init_cfg: dict[str, Any] | None = None,
+        routing: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.tasks = tuple(tasks)
@@ -73,6 +80,7 @@ class BranchedSupernet(BaseModule):
             torch.zeros(self.encoder.num_layers, len(self.tasks), len(self.tasks))
         )
         self.routing_mode: RoutingMode = 'relaxed'
+        self.mixtures = build_routing(routing or {'type': 'SoftRouting'}, len(self.tasks))
         self.tau = 5.0
 
     def _build_candidate(self, index: int) -> nn.Module:
@@ -133,7 +141,7 @@ class BranchedSupernet(BaseModule):
     def encode(self, x: Tensor, task: str) -> Features:
         """Send the stem's output through all layers as ``task`` is routed."""
         if self.routing_mode == 'relaxed' and self.training:
-            routing: Sequence[int | Tensor] = self.sample_routing(task).unbind()
+            routing: Sequence[int | Mixture] = self.mixtures(self.sample_routing(task))
         else:
             routing = self.routing(task)
         low_level = x
@@ -183,13 +191,14 @@ class BranchedSupernet(BaseModule):
             )
 
 
-def _run_layer(candidates: nn.ModuleList, routing: int | Tensor, x: Tensor) -> Tensor:
-    """Run one candidate, or sum the outputs of all weighted by ``routing`` ``(C,)``."""
+def _run_layer(candidates: nn.ModuleList, routing: int | Mixture, x: Tensor) -> Tensor:
+    """Run one candidate, or sum the outputs of some by their weights."""
     if isinstance(routing, int):
         return candidates[routing](x)
-    output = routing[0] * candidates[0](x)
-    for weight, candidate in zip(routing[1:], candidates[1:], strict=True):
-        output = output + weight * candidate(x)
+    (first, weight), *others = routing.items()
+    output = weight * candidates[first](x)
+    for candidate, weight in others:
+        output = output + weight * candidates[candidate](x)
     return output
 
 
