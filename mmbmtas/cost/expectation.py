@@ -51,7 +51,7 @@ def expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
         >>> expected_madds(torch.full((1, 2, 2), 0.5), [10.0])  # half of the time both agree
         tensor(15.)
     """
-    costs = _check(probs, madds, MAX_TASKS)
+    costs = check_distribution(probs, madds, MAX_TASKS)
     exact = probs.double()
     agree = _agreement(exact)
     weighted = costs[:, None] * agree if costs.dim() == 1 else _agreement(exact, costs)
@@ -88,7 +88,7 @@ def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
     Raises:
         ValueError: As :func:`expected_madds` does, and if C differs from T.
     """
-    costs = _check(probs, madds, MAX_TASKS_RECURSIVE)
+    costs = check_distribution(probs, madds, MAX_TASKS_RECURSIVE)
     if probs.shape[1] != probs.shape[2] or costs.dim() != 1:
         raise ValueError(
             f'probabilities have shape {tuple(probs.shape)}, costs {tuple(costs.shape)}: the '
@@ -173,7 +173,9 @@ def _partitions(num_tasks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return sets, num_groups, moebius
 
 
-def _check(probs: Tensor, madds: Tensor | Sequence, max_tasks: int) -> Tensor:
+def check_distribution(
+    probs: Tensor, madds: Tensor | Sequence, max_tasks: int | None = None
+) -> Tensor:
     """Refuse what is no distribution; return the costs in float64 beside the probabilities."""
     if probs.dim() != 3 or 0 in probs.shape or not probs.is_floating_point():
         raise ValueError(
@@ -181,7 +183,7 @@ def _check(probs: Tensor, madds: Tensor | Sequence, max_tasks: int) -> Tensor:
             'point of shape (layers, tasks, candidates)'
         )
     num_layers, num_tasks, num_candidates = probs.shape
-    if num_tasks > max_tasks:
+    if max_tasks is not None and num_tasks > max_tasks:
         raise ValueError(f'probabilities are of {num_tasks} tasks, expected at most {max_tasks}')
     costs = torch.as_tensor(madds, dtype=torch.float64, device=probs.device)
     if costs.shape not in ((num_layers,), (num_layers, num_candidates)):

@@ -34,7 +34,7 @@ class BranchedArchitecture:
         ['{0,1}', '{0}{1}', '{0}{1}']
 
     Attributes:
-        tasks: 1 to 16 different task names, in the order of the architecture parameters.
+        tasks: 1 to 64 different task names, in the order of the architecture parameters.
         encoder: The encoder's config; JSON values only.
         routing: Each task's candidate in each of the ``L`` layers.
         layers: A name for each layer, if known.

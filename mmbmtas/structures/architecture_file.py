@@ -8,7 +8,7 @@ key                     value
 ======================  ==========================================================================
 ``format``              ``"mmbmtas.architecture"``
 ``version``             1
-``tasks``               1 to 16 different names, in the order of the architecture parameters
+``tasks``               1 to 64 different names, in the order of the architecture parameters
 ``encoder``             the encoder's config, with its ``type``
 ``num_layers``          ``L``, at most 1,000
 ``layers``              a name for each layer, or null
@@ -32,7 +32,7 @@ from mmbmtas.writing import written_beside
 FORMAT = 'mmbmtas.architecture'
 VERSION = 1
 MAX_BYTES = 1_000_000
-MAX_TASKS = 16
+MAX_TASKS = 64
 MAX_LAYERS = 1000
 MAX_NAME = 100
 MAX_NESTING = 20
@@ -153,7 +153,7 @@ def _is_amount(value: Any) -> bool:
 
 
 def _are_tasks(value: Any) -> bool:
-    """Tell whether a value is a list of 1 to 16 different identifiers."""
+    """Tell whether a value is a list of 1 to 64 different identifiers."""
     return (
         _list_of(lambda name: _is_name(name) and name.isidentifier())(value)
         and 1 <= len(value) <= MAX_TASKS

@@ -22,7 +22,7 @@ COLOURS = (
     *('#0072b2', '#e69f00', '#009e73', '#cc4c78', '#7a5cc0', '#56b4e9', '#a6761d', '#d55e00'),
     *('#66a61e', '#999999', '#1b3a8a', '#f0c808', '#00b8a9', '#f48fb1', '#5d4037', '#b39ddb'),
 )
-"""A colour for each of 16 tasks; the first eight are told apart by most colour-blind readers."""
+"""Colours of 16 tasks, then from the first again; most colour-blind readers tell eight apart."""
 
 INK = '#2f3640'
 FURTHER_COPIES = '#b8c0cc'
@@ -90,8 +90,8 @@ def draw_tree(ax: Axes, architecture: BranchedArchitecture) -> None:
             _draw_box(ax, x, [heights[x][task] for task in group], '#eef1f5')
     for task, name in enumerate(architecture.tasks):
         stops = [height[task] for height in heights] + [lanes[task]]
-        _draw_line(ax, stops, COLOURS[task])
-        _draw_box(ax, last, [lanes[task]], COLOURS[task])
+        _draw_line(ax, stops, COLOURS[task % len(COLOURS)])
+        _draw_box(ax, last, [lanes[task]], COLOURS[task % len(COLOURS)])
         text = name.replace('_', ' ')
         ax.text(last + 0.45, lanes[task], text, va='center', color=INK, fontsize=9)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmbmtas.cost import expected_madds, recursive_expected_madds
+from mmbmtas.cost import expected_madds, recursive_expected_madds, sampled_expected_madds
 from mmbmtas.models.losses import BalancedBCELoss, DepthL1Loss, NormalsL1Loss, ResourceLoss
 
 
@@ -190,6 +190,28 @@ class TestResourceLoss:
         expected = recursive_expected_madds(probs, [m / 1e9 for m in madds])
         torch.testing.assert_close(loss, expected)
         assert loss > ResourceLoss(1.0)(probs, madds)
+
+    def test_the_estimate_of_many_tasks_by_name(self):
+        probs, madds = torch.randn(3, 20, 20).softmax(-1), (1e9, 2e9, 3e9)
+        torch.manual_seed(4)
+        loss = ResourceLoss(0.5, 'sampled')(probs, madds)
+        torch.manual_seed(4)
+        expected = 0.5 * sampled_expected_madds(probs, [1.0, 2.0, 3.0])
+        torch.testing.assert_close(loss, expected)
+        routing = probs.argmax(-1).tolist()
+        paths = [tuple(row[t] for row in routing) for t in range(20)]
+        tree = sum((n + 1) * 1e9 * len({p[: n + 1] for p in paths}) for n in range(3))
+        held = ResourceLoss(1.0, 'sampled', target_madds=tree / 2, budgeted='argmax')
+        assert float(held(probs, madds)) == pytest.approx(1, rel=1e-6)
+
+    @pytest.mark.parametrize(('expectation', 'most'), [('exact', 16), ('recursive', 7)])
+    def test_too_many_tasks_are_refused_early(self, expectation, most):
+        loss = ResourceLoss(0.5, expectation)
+        loss.check_tasks(most)
+        with pytest.raises(ValueError, match=f'at most {most}: set resource_loss.expectation'):
+            loss.check_tasks(most + 1)
+        ResourceLoss(0.5, 'sampled').check_tasks(64)
+        ResourceLoss(0.0, expectation).check_tasks(64)  # nothing to compute
 
     @pytest.mark.parametrize('target', [0.5e9, 1.7e9, 5e9])
     def test_relative_deviation_from_a_target(self, target):

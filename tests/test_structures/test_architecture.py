@@ -101,7 +101,7 @@ def test_later_changes_of_the_arguments_have_no_effect():
         ([], ENCODER, {}, 'tasks: found'),
         (['a', 'a'], ENCODER, {'a': [0]}, 'tasks: found .* different identifiers'),
         (['a b'], ENCODER, {'a b': [0]}, 'different identifiers'),
-        ([f't{i}' for i in range(17)], ENCODER, {f't{i}': [0] for i in range(17)}, '1 to 16'),
+        ([f't{i}' for i in range(65)], ENCODER, {f't{i}': [0] for i in range(65)}, '1 to 64'),
         (['a', 'b'], ENCODER, {'a': [0]}, r"routing has the tasks \['a'\], expected \['a', 'b'\]"),
         (['a', 'b'], ENCODER, {'a': [0, 1], 'b': [0]}, 'routing.b: found 1, expected 2'),
         (['a'], ENCODER, {'a': [0.5]}, 'integers from 0'),

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures.architecture_file import MAX_TASKS
 
 from .branched_network import BranchedNetwork, Features, build_encoder, decode_json, encode_json
 from .pretrained import init_encoder
@@ -36,7 +37,8 @@ class BranchedSupernet(BaseModule):
     has no affine parameters, so that candidates differ in what they compute, not in scale.
 
     Args:
-        tasks: Task names, 1 to 16; candidate ``i`` is warmed up on task ``i``.
+        tasks: Task names, 1 to 64; candidate ``i`` is warmed up on task ``i``. More than 16 need
+            ``expectation='sampled'`` in the resource loss.
         encoder: Config of the encoder description, for example ``dict(type='MobileNetV2Encoder')``.
         task: Serve this task alone in :meth:`forward`, so that the backbone fits a plain
             ``mmseg.EncoderDecoder``. By default all tasks.
@@ -48,7 +50,7 @@ class BranchedSupernet(BaseModule):
             do not depend on it.
 
     Raises:
-        ValueError: ``tasks`` are not 1 to 16 different names, ``task`` is none of them, or
+        ValueError: ``tasks`` are not 1 to 64 different names, ``task`` is none of them, or
             ``routing`` is unknown or does not fit.
     """
 
@@ -65,8 +67,8 @@ class BranchedSupernet(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.tasks = tuple(tasks)
-        if not 1 <= len(set(self.tasks)) == len(self.tasks) <= 16:
-            raise ValueError(f'tasks {list(tasks)}: expected 1 to 16 different names')
+        if not 1 <= len(set(self.tasks)) == len(self.tasks) <= MAX_TASKS:
+            raise ValueError(f'tasks {list(tasks)}: expected 1 to {MAX_TASKS} different names')
         if task is not None and task not in self.tasks:
             raise ValueError(f'task {task!r} is none of the tasks {list(tasks)}')
         self.task = task

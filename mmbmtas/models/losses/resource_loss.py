@@ -1,13 +1,19 @@
 """The penalty on the expected size of the searched network (paper, section 3.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from mmbmtas.cost import expected_madds, recursive_expected_madds
+from mmbmtas.cost import (
+    MAX_TASKS,
+    MAX_TASKS_RECURSIVE,
+    expected_madds,
+    recursive_expected_madds,
+    routed_madds,
+    sampled_expected_madds,
+)
 from mmbmtas.registry import MODELS
 
 
@@ -28,8 +34,10 @@ class ResourceLoss(nn.Module):
 
     Args:
         weight: ``lambda``, per 10^9 multiply-adds (or per unit of relative deviation).
-        expectation: ``exact``, or ``recursive`` for the paper's Eq. 6, which overestimates the
-            cost.
+        expectation: ``exact``, for up to 16 tasks; ``recursive`` for the paper's Eq. 6, which
+            overestimates the cost, for up to 7; or ``sampled`` for any number, an unbiased estimate
+            drawn anew in each iteration. With a target, use it with ``budgeted='argmax'``: the
+            deviation of an estimate has a sign that is sometimes wrong, that of the tree has not.
         target_madds: Multiply-adds the whole network should have.
         budgeted: What a target holds: the cost ``expected``, or that of the ``argmax``.
 
@@ -40,12 +48,16 @@ class ResourceLoss(nn.Module):
     def __init__(
         self,
         weight: float = 0.5,
-        expectation: Literal['exact', 'recursive'] = 'exact',
+        expectation: Literal['exact', 'recursive', 'sampled'] = 'exact',
         target_madds: float | None = None,
         budgeted: Literal['expected', 'argmax'] = 'expected',
     ) -> None:
         super().__init__()
-        expectations = {'exact': expected_madds, 'recursive': recursive_expected_madds}
+        expectations: dict[str, tuple[Callable[..., Tensor], int | None]] = {
+            'exact': (expected_madds, MAX_TASKS),
+            'recursive': (recursive_expected_madds, MAX_TASKS_RECURSIVE),
+            'sampled': (sampled_expected_madds, None),
+        }
         if expectation not in expectations:
             raise ValueError(f'expectation {expectation!r}: expected one of {list(expectations)}')
         if budgeted not in ('expected', 'argmax'):
@@ -55,9 +67,22 @@ class ResourceLoss(nn.Module):
         if target_madds is not None and target_madds <= 0:
             raise ValueError(f'target_madds {target_madds}: expected multiply-adds above 0')
         self.weight = weight
-        self.expected = expectations[expectation]
+        self.expectation = expectation
+        self.expected, self.max_tasks = expectations[expectation]
         self.target_madds = target_madds
         self.budgeted = budgeted
+
+    def check_tasks(self, num_tasks: int) -> None:
+        """Check that the expectation can be computed for a number of tasks.
+
+        Raises:
+            ValueError: There are too many.
+        """
+        if self.weight > 0 and self.max_tasks is not None and num_tasks > self.max_tasks:
+            raise ValueError(
+                f'{num_tasks} tasks, but the {self.expectation} expectation of the resource loss '
+                f"is for at most {self.max_tasks}: set resource_loss.expectation='sampled'"
+            )
 
     def forward(
         self, routing_probs: Tensor, layer_madds: Sequence[int], fixed_madds: int = 0
@@ -79,10 +104,9 @@ class ResourceLoss(nn.Module):
         if self.target_madds is None:
             return self.weight * expected
         if self.budgeted == 'argmax':
-            decided = F.one_hot(routing_probs.argmax(dim=-1), routing_probs.shape[-1])
             # Exact whatever the gradient follows: the recursion counts too much where tasks that
-            # have parted agree again.
-            tree = expected_madds(decided.double(), giga).to(expected)
+            # have parted agree again, and an estimate varies.
+            tree = routed_madds(routing_probs.argmax(dim=-1), giga).to(expected)
             expected = expected + (tree - expected).detach()
         relative = (expected + fixed_madds / 1e9) / (self.target_madds / 1e9)
         return self.weight * (relative - 1).abs()

@@ -30,7 +30,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
     """An encoder that gives features to each task, and a decoder for each.
 
     It computes losses, predictions or raw maps as every mmseg segmentor does. Any number of tasks
-    from 1 to 16 will do: a task is a key of ``decode_heads``.
+    that the backbone takes will do: a task is a key of ``decode_heads``.
 
     Args:
         backbone: Config of :class:`BranchedNetwork` (or another backbone with ``tasks`` and

@@ -32,7 +32,8 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
 
     Raises:
         ValueError: ``target_madds`` is out of reach: below the cost of the fully shared network or
-            above that of the network with all tasks apart.
+            above that of the network with all tasks apart; or the resource loss cannot be
+            computed for so many tasks.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
             backbone, decode_heads, cost_shape, data_preprocessor, init_cfg, loss_balancing
         )
         self.resource_loss = MODELS.build(resource_loss)
+        self.resource_loss.check_tasks(len(self.tasks))
         target = self.resource_loss.target_madds
         low, high = self.network_cost.shared().madds, self.network_cost.all_apart().madds
         if target is not None and not low <= target <= high:
