@@ -114,7 +114,7 @@ class StepFolders:
     def write(self, step: Step, seconds: float, done: bool) -> None:
         """Put a step on record."""
         self[step.name].mkdir(parents=True, exist_ok=True)
-        record = {'settings': dict(step.settings), 'done': done, 'seconds': round(seconds, 1)}
+        record = {'settings': dict(step.settings), 'done': done, 'seconds': round(seconds, 3)}
         write_json(record, self[step.name] / RECORD)
 
     def forget(self, step: Step) -> None:
