@@ -5,20 +5,16 @@
 #   python tools/train.py configs/search_scenes.py
 #
 # Writes work_dirs/search_scenes/architecture.json, which branched_scenes.py retrains.
-# Takes 100 iterations of the weights (20 of them warm-up) and 210 of the architecture.
+# Takes 130 iterations of the weights (50 of them warm-up) and 210 of the architecture.
 #
 # Where it differs from the paper's settings: a narrow network and 64 x 64 crops; since a search
 # this short has few steps, the architecture learns at 0.1 instead of 0.01 and on 70 % of the
-# images; the weights by Adam. lambda is in the thousands because it counts billions of
-# multiply-adds: of these networks, which have 0.05 (shared) to 0.12 (all apart), and near the
-# uniform start, where the penalty is almost flat. A budget (model.resource_loss.target_madds)
-# holds the tree itself, which this short a search leaves cheaper than the expectation.
-# tools/analysis_tools/sweep_resource_loss.py shows what values of both give.
-#
-# So short a search decides on the tree before the supernet has learned much. A faster rate and a
-# longer warm-up cost little and find better trees (docs/results/scenes):
-#   python tools/train.py configs/search_scenes.py --cfg-options weight_iters=130 \
-#       train_cfg.warmup_iters=50 optim_wrapper.weights.optimizer.lr=1e-2
+# images; the weights by Adam at 1e-2 after a long warm-up, or the tree would be decided before the
+# supernet has learned anything (docs/results/scenes has both). lambda is in the thousands because
+# it counts billions of multiply-adds: of these networks, which have 0.05 (shared) to 0.12 (all
+# apart), and near the uniform start, where the penalty is almost flat. A budget
+# (model.resource_loss.target_madds) holds the tree itself, which this short a search leaves cheaper
+# than the expectation. tools/analysis_tools/sweep_resource_loss.py shows what values of both give.
 _base_ = [
     './_base_/models/mobilenet_v2_scenes.py',
     './_base_/datasets/scenes_search.py',
@@ -28,7 +24,7 @@ _base_ = [
 pretrained = None
 total_batch_size = 8  # over all ranks
 cost_shape = (128, 160)  # the retraining size
-weight_iters = 100
+weight_iters = 130
 
 model = dict(
     type='SearchEncoderDecoder',
@@ -39,10 +35,10 @@ model = dict(
     cost_shape=cost_shape,
 )
 optim_wrapper = dict(
-    weights=dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3)),
+    weights=dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-2)),
     arch_params=dict(optimizer=dict(lr=0.1)),
 )
-train_cfg = dict(weight_iters=weight_iters, warmup_iters=20, arch_fraction=0.7)
+train_cfg = dict(weight_iters=weight_iters, warmup_iters=50, arch_fraction=0.7)
 param_scheduler = dict(weights=[], arch_params=[])
 default_hooks = dict(
     logger=dict(interval=10),

@@ -35,7 +35,7 @@ FULL: dict[str, Any] = {
     'train': 400,
     'val': 100,
     'sheets': 6,
-    'search': ['weight_iters=40', 'train_cfg.warmup_iters=8'],
+    'search': ['weight_iters=56', 'train_cfg.warmup_iters=14'],
     'retrain': ['max_iters=340'],
 }
 """Numbers of images and of sheets drawn; overrides of the two configs."""
