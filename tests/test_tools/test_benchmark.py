@@ -1,43 +1,250 @@
-"""The timing of inference."""
+"""The benchmark: what its clocks and counters say, and that each part measures what it names."""
 
+import importlib
 import json
 import runpy
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
+from mmbmtas.datasets import PascalContextMT
+from mmbmtas.datasets.cache_writer import write_cache
 from mmbmtas.structures import BranchedArchitecture
 
 ROOT = Path(__file__).parents[2]
-TOOL = str(ROOT / 'tools' / 'analysis_tools' / 'benchmark.py')
+TOOLS = ROOT / 'tools' / 'analysis_tools'
+CPU = torch.device('cpu')
+NARROW = {'type': 'MobileNetV2Encoder', 'widen_factor': 0.25, 'context_channels': 8}
 
 
-def test_warmup_is_not_timed():
-    calls = []
-    time_passes = runpy.run_path(TOOL)['time_passes']
-    seconds = time_passes(lambda: calls.append(1), torch.device('cpu'), warmup=3, repeats=4)
-    assert (len(calls), len(seconds)) == (7, 4)
-    assert min(seconds) >= 0
+@pytest.fixture(autouse=True, scope='module')
+def _scope():
+    """Leave no default scope behind."""
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
 
 
-def test_summary_of_known_times():
-    summary = runpy.run_path(TOOL)['summarise']([0.1, 0.2, 0.3], batch_size=4)
-    assert summary['latency/median_ms'] == pytest.approx(200)
-    assert summary['images_per_second'] == pytest.approx(20)
-    assert summary['latency/lower_quartile_ms'] <= 200 <= summary['latency/upper_quartile_ms']
+@pytest.fixture(autouse=True)
+def _beside(monkeypatch):
+    """Import what lies beside the tool, as it does when it is run."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.chdir(ROOT)
 
 
-def test_branched_config_is_timed(tmp_path, monkeypatch, capsys):
-    tasks = ('semseg', 'human_parts', 'saliency', 'normals', 'edge')
-    tree = BranchedArchitecture.shared(tasks, {'type': 'MobileNetV2Encoder'}, 18)
-    tree.save(tmp_path / 'tree.json')
-    words = f'--shape 64 64 --warmup 0 --repeats 2 --out {tmp_path}/times.json'.split()
-    options = ['--cfg-options', f'architecture={tmp_path}/tree.json']
-    config = str(ROOT / 'configs' / 'branched_pascal.py')
-    monkeypatch.setattr(sys, 'argv', ['benchmark.py', config, *words, *options])
-    runpy.run_path(TOOL, run_name='__main__')
-    assert 'images_per_second' in capsys.readouterr().out
-    times = json.loads((tmp_path / 'times.json').read_text())
-    assert times['latency/median_ms'] > 0
+@pytest.fixture
+def timing(_beside):
+    return importlib.import_module('benchmarking.timing')
+
+
+@pytest.fixture
+def benchmark(_beside, monkeypatch, capsys):
+    """Run the tool; give what it printed as JSON."""
+
+    def run(*words, as_json=True):
+        argv = ['benchmark.py', *map(str, words), *['--json'] * as_json]
+        monkeypatch.setattr(sys, 'argv', argv)
+        runpy.run_path(str(TOOLS / 'benchmark.py'), run_name='__main__')
+        printed = capsys.readouterr().out
+        return json.loads(printed) if as_json else printed
+
+    return run
+
+
+class TestTiming:
+    def test_calls_take_turns_and_warm_up_is_not_timed(self, timing):
+        calls = []
+        named = {name: lambda name=name: calls.append(name) for name in 'ab'}
+        seconds = timing.interleave(named, CPU, warmup=1, repeats=3)
+        assert calls == ['a', 'b'] * 4
+        assert {name: len(found) for name, found in seconds.items()} == {'a': 3, 'b': 3}
+
+    def test_clocks(self, timing):
+        for clock, asleep in (('wall', 0.05), ('cpu', 0.0)):
+            calls = {'sleep': lambda: time.sleep(0.05)}
+            (found,) = timing.interleave(calls, CPU, 0, 1, clock)['sleep']
+            assert found == pytest.approx(asleep, abs=0.03)
+
+    def test_summary_of_known_times(self, timing):
+        summary = timing.summarise([0.3, 0.1, 0.2, 0.5, 0.4])
+        assert summary == pytest.approx(
+            {'seconds': 0.3, 'lower_quartile': 0.2, 'upper_quartile': 0.4, 'fastest': 0.1}
+        )
+
+    def test_ratio_is_of_each_round(self, timing):
+        # A round in which the machine was busy does not count for one side alone.
+        assert timing.ratio([2.0, 40.0, 2.0], [1.0, 20.0, 1.0]) == pytest.approx(2)
+
+    def test_peak_memory_of_tensors(self, timing):
+        kept = []
+
+        def call():
+            one = torch.zeros(1000, 100)  # 400,000 bytes
+            two = torch.zeros(1000, 50)
+            del one
+            kept.append(torch.zeros(1000, 10))
+            del two
+
+        assert timing.peak_memory(call, CPU) == 600_000
+
+    def test_peak_memory_of_a_backward_pass(self, timing):
+        x = torch.ones(1000, requires_grad=True)
+
+        def call():
+            x.grad = None
+            (x.sin().sin().sin().sum()).backward()
+
+        # Two saved results, one more for the sum, and gradients.
+        assert 4 * 4000 <= timing.peak_memory(call, CPU) <= 6 * 4000
+
+    def test_rounds_are_checked(self, benchmark, capsys):
+        with pytest.raises(SystemExit):
+            benchmark('resource', 'configs/search_scenes.py', '--repeats', 1)
+        assert 'expected at least 2' in capsys.readouterr().err
+
+
+SIZE = ['--shape', 32, 32, '--batch-size', 2]
+ROUNDS = ['--warmup', 0, '--repeats', 2]
+
+
+def check_machine(result):
+    assert {'command', 'device', 'processor', 'threads', 'torch', 'python'} <= set(result)
+    assert result['threads'] == torch.get_num_threads()
+    assert 'benchmark.py' in result['command']
+
+
+@pytest.fixture
+def search_config(toys, tmp_path):
+    """The config of a small search on the scenes, of two tasks."""
+    config = Config.fromfile('configs/search_scenes.py')
+    preprocessor, tasks = config.model.data_preprocessor, ['semseg', 'edge']
+    config.model = {**toys.search_config(tasks), 'data_preprocessor': preprocessor}
+    config.train_dataloader.dataset.tasks = tasks
+    config.train_dataloader.update(num_workers=0, persistent_workers=False)
+    config.dump(tmp_path / 'search.py')
+    return tmp_path / 'search.py'
+
+
+class TestSearch:
+    def test_figures(self, benchmark, search_config):
+        result = benchmark('search', search_config, *SIZE, *ROUNDS)
+        check_machine(result)
+        assert (result['batch_size'], result['shape']) == (2, [32, 32])
+        assert [*result['phases']] == ['warmup', 'arch', 'weights']
+        for figures in result['phases'].values():
+            for side in ('ours', 'plain'):
+                assert figures[side]['seconds'] > 0
+                assert figures[side]['images_per_second'] == 2 / figures[side]['seconds']
+            ratio = figures['plain']['peak_bytes'] / figures['ours']['peak_bytes']
+            assert figures['ratio']['memory'] == ratio
+            assert 'waiting_share' not in figures  # the images are made up
+        # Candidates that do not run in warm-up save memory and time.
+        ratios = result['phases']['warmup']['ratio']
+        assert ratios['memory'] > 1.1
+        assert ratios['time'] > 1.1
+        # 2 tasks: at most twice, less for the stem and the decoders.
+        assert 1.3 < ratios['madds'] < 2
+        assert result['search_ratio'] > 0
+
+    def test_plain_supernet_computes_the_same(self, toys):
+        plain = importlib.import_module('benchmarking.plain').PlainSupernet(('a', 'b'), NARROW)
+        ours = toys.supernet(('a', 'b'), NARROW)
+        ours.load_state_dict(plain.state_dict())
+        images = torch.randn(2, 3, 64, 64)
+        for mode in ('relaxed', 'warmup', 'argmax'):
+            found = []
+            for supernet in (ours, plain):
+                supernet.set_routing_mode(mode)
+                torch.manual_seed(0)
+                found.append(supernet(images))
+            for task in ('a', 'b'):
+                for one, other in zip(*(features[task] for features in found), strict=True):
+                    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+    def test_table_with_the_waiting_for_real_images(self, benchmark, search_config, scenes_roots):
+        words = ['--phases', 'warmup', '--loader-iters', 2, '--batch-size', 2]
+        options = ['--cfg-options', f'data_root={scenes_roots["pascal"]}']
+        text = benchmark('search', search_config, *words, *ROUNDS, *options, as_json=False)
+        assert 'batch 2, 64 x 64' in text
+        (line,) = (line for line in text.splitlines() if line.startswith('warmup'))
+        assert 0 < float(line.split()[-1].rstrip('%')) < 100
+        assert 'Architecture and weights together' not in text
+
+    def test_another_config_is_refused(self, benchmark, capsys):
+        with pytest.raises(SystemExit):
+            benchmark('search', 'configs/branched_scenes.py')
+        assert 'name the config of a search' in capsys.readouterr().err
+
+
+class TestTrainAndInfer:
+    @pytest.fixture
+    def shared(self, tmp_path):
+        """Options of a tree that shares all layers, and a file to write to."""
+        tree = BranchedArchitecture.load('configs/architectures/scenes.json')
+        tree = BranchedArchitecture.shared(tree.tasks, tree.encoder, tree.num_layers)
+        tree.save(tmp_path / 'tree.json')
+        return ['--cfg-options', f'architecture={tmp_path}/tree.json']
+
+    def check(self, result):
+        check_machine(result)
+        assert result['plain']['madds'] > result['ours']['madds']
+        expected = result['plain']['madds'] / result['ours']['madds']
+        assert result['ratio']['madds'] == pytest.approx(expected)
+        assert result['ratio']['time'] > 1.2  # five encoders in place of one
+
+    @pytest.mark.slow
+    def test_train(self, benchmark, shared):
+        result = benchmark('train', 'configs/branched_scenes.py', *SIZE, *ROUNDS, *shared)
+        self.check(result)
+        assert result['ratio']['memory'] > 0
+
+    def test_infer(self, benchmark, shared, tmp_path):
+        out = tmp_path / 'out.json'
+        words = ['--shape', 64, 64, '--batch-size', 3, *ROUNDS, '--out', out]
+        result = benchmark('infer', 'configs/branched_scenes.py', *words, *shared)
+        self.check(result)
+        assert result['ours']['images_per_second'] == 3 / result['ours']['seconds']
+        assert json.loads(out.read_text()) == result
+
+    def test_networks_without_a_tree_are_timed_alone(self, benchmark):
+        config = 'configs/exchange/mtan_scenes.py'
+        text = benchmark('infer', config, '--shape', 32, 32, *ROUNDS, as_json=False)
+        assert 'this network' in text
+        assert 'a network for each task' not in text
+
+
+class TestData:
+    def test_files_and_cache(self, benchmark, scenes_roots, tmp_path):
+        root = tmp_path / 'scenes'
+        root.symlink_to(scenes_roots['pascal'])
+        options = ['--number', 2, '--repeats', 2, '--batches', 2, '--workers', 0]
+        options += ['--cfg-options', f'data_root={root}', 'train_dataloader.batch_size=3']
+        without = benchmark('data', 'configs/search_scenes.py', *options)
+        check_machine(without)
+        assert without['images'] == 2
+        assert without['ratio'] == {}
+        assert without['loader']['images_per_second'] > 0
+        write_cache(PascalContextMT, root, tmp_path / 'scenes.cache')
+        result = benchmark('data', 'configs/search_scenes.py', *options)
+        seconds = result['seconds']['until_augmentation']
+        assert result['ratio']['until_augmentation'] == seconds['plain'] / seconds['ours'] > 1
+        assert result['seconds']['whole']['plain'] > seconds['plain']
+
+
+class TestResource:
+    def test_exact_and_recursion(self, benchmark):
+        result = benchmark('resource', 'configs/search_scenes.py', '--tasks', 3, *ROUNDS)
+        check_machine(result)
+        assert (result['tasks'], result['layers']) == (3, 18)
+        assert result['ratio']['time'] > 0
+
+    def test_more_tasks_than_the_recursion_takes(self, benchmark):
+        result = benchmark('resource', 'configs/search_scenes.py', '--tasks', 8, *ROUNDS)
+        assert 'plain' not in result
+        assert result['ours']['seconds'] > 0

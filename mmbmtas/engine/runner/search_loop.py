@@ -116,7 +116,7 @@ class BranchedSearchLoop(BaseLoop):
         batches = self._batches()
         while self._iter < self.max_iters and not self.stop_training:
             self.position = plan.position(self._iter)
-            self._enter(self.position.phase)
+            self.enter(self.position.phase)
             self.run_iter(next(batches))
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
@@ -137,7 +137,7 @@ class BranchedSearchLoop(BaseLoop):
                 resumed = False
             yield next(iterator)
 
-    def _enter(self, phase: Phase) -> None:
+    def enter(self, phase: Phase) -> None:
         """Route and give gradients as the phase needs, if it has just begun."""
         if phase == self._phase:
             return

@@ -1,0 +1,141 @@
+"""The loading of a config's samples: from its cache beside its files, and by its whole loader.
+
+Times of single samples are those of the processor, in one thread, until augmentation begins and
+for the whole pipeline; each is read several times and its fastest counts. The loader is timed by
+the clock on the wall, with its workers started.
+"""
+
+import itertools
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cv2
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from mmbmtas.datasets.base import MultiTaskDataset
+from mmbmtas.datasets.cache.steps import LoadCachedSample
+from mmbmtas.datasets.files import read_image
+from mmbmtas.engine import launch
+from mmbmtas.registry import DATASETS, SCOPE
+
+from . import timing
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this part."""
+    timing.add_config_arguments(parser)
+    parser.add_argument(
+        '--split', choices=['train', 'val'], default='train', help='whose loader and data set'
+    )
+    parser.add_argument('--number', type=int, default=30, help='images, %(default)s by default')
+    parser.add_argument('--repeats', type=int, default=5, help='of each, %(default)s by default')
+    parser.add_argument('--batches', type=int, default=10, help='of the loader; 0 leaves it out')
+    parser.add_argument('--workers', type=int, help="of the loader (default: the config's)")
+
+
+def run(args: Namespace) -> dict[str, Any]:
+    """Measure.
+
+    Raises:
+        ValueError: A number is out of range, or the data set is none of a single folder.
+    """
+    if args.number < 1 or args.repeats < 1 or args.batches < 0:
+        raise ValueError('--number and --repeats must be at least 1, --batches 0')
+    cfg = launch.read_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', SCOPE))
+    loader = cfg[f'{args.split}_dataloader']
+    if args.workers is not None:
+        loader.num_workers = args.workers
+        if not args.workers:
+            loader.persistent_workers = False
+    (entry, *more) = launch.plain_datasets(loader.dataset)
+    if more:
+        raise ValueError(f'{args.config} joins {len(more) + 1} data sets: name that of one')
+    cv2.setNumThreads(0)  # as in a data loader's workers
+    result: dict[str, Any] = {
+        **timing.machine(torch.device('cpu')),
+        'data_root': entry.data_root,
+        'split': args.split,
+        **time_samples(entry, args.number, args.repeats),
+    }
+    if args.batches:
+        result['loader'] = time_loader(cfg, args)
+    return result
+
+
+def time_samples(entry: Mapping[str, Any], number: int, repeats: int) -> dict[str, Any]:
+    """Time single samples: as the config reads them (ours), and from the files (plain)."""
+    ours, plain = (
+        DATASETS.build({**entry, 'lazy_init': False, 'serialize_data': False, **options})
+        for options in ({}, {'cache': None})
+    )
+    assert isinstance(ours, MultiTaskDataset)
+    assert isinstance(plain, MultiTaskDataset)
+    samples = [plain.get_data_info(i) for i in range(min(number, len(plain)))]
+    cached = next(iter(ours.pipeline.transforms), None)
+    steps = len(cached.steps) if isinstance(cached, LoadCachedSample) else 0
+    loads: dict[str, dict[str, Callable[[dict], Any]]] = {'whole': {'plain': plain.pipeline}}
+    loads['image'] = {'plain': lambda sample: read_image(sample['img_path'])}
+    if steps:
+        loads['whole']['ours'] = ours.pipeline
+        before = Compose(plain.pipeline.transforms[:steps])
+        loads['until_augmentation'] = {'plain': before, 'ours': cached}  # type: ignore[dict-item]
+    times = {name: fastest(group, samples, repeats) for name, group in loads.items()}
+    ratios = {
+        name: group['plain'] / group['ours'] for name, group in times.items() if 'ours' in group
+    }
+    return {'images': len(samples), 'seconds': times, 'ratio': ratios}
+
+
+def fastest(
+    loads: Mapping[str, Callable[[dict], Any]], samples: list[dict], repeats: int
+) -> dict[str, float]:
+    """Return processor seconds a sample, of the fastest of several runs on each, in turn."""
+    totals = dict.fromkeys(loads, 0.0)
+    for sample in samples:
+        seconds: dict[str, list[float]] = {name: [] for name in loads}
+        for _, (name, load) in itertools.product(range(repeats), loads.items()):
+            start = time.process_time()
+            load(dict(sample))
+            seconds[name].append(time.process_time() - start)
+        for name in loads:
+            totals[name] += min(seconds[name])
+    return {name: total / len(samples) for name, total in totals.items()}
+
+
+def time_loader(cfg: Config, args: Namespace) -> dict[str, Any]:
+    """Time the whole loader, whose workers have begun."""
+    loader = Runner.build_dataloader(cfg[f'{args.split}_dataloader'], seed=0)
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
+    next(batches)
+    start = time.perf_counter()
+    count = sum(len(next(batches)['inputs']) for _ in range(args.batches))
+    seconds = time.perf_counter() - start
+    return {'workers': loader.num_workers, 'images_per_second': count / seconds}
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """Lay the result out for people."""
+    lines = [
+        timing.describe_machine(result),
+        f'{result["data_root"]}, {result["split"]}, {result["images"]} images; '
+        'processor milliseconds an image',
+        f'{"":20}{"files":>10}{"cache":>10}{"ratio":>8}',
+    ]
+    for name, seconds in result['seconds'].items():
+        line = f'{name.replace("_", " "):20}{1e3 * seconds["plain"]:10.2f}'
+        if 'ours' in seconds:
+            line += f'{1e3 * seconds["ours"]:10.2f}{result["ratio"][name]:8.1f}'
+        lines.append(line)
+    if 'loader' in result:
+        loader = result['loader']
+        lines.append(
+            f'Loader with {loader["workers"]} workers: {loader["images_per_second"]:.1f} images/s'
+        )
+    return '\n'.join(lines)

@@ -1,0 +1,195 @@
+"""A search's iteration of each phase, beside a supernet that runs its candidates one by one.
+
+Both train on the same made-up images, in turn, in one process. With the config's data at hand
+(data_root), the share of time that ours waits for it is measured too.
+"""
+
+import itertools
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
+from mmbmtas.engine import launch
+from mmbmtas.engine.runner import BranchedSearchLoop
+from mmbmtas.engine.runner.search_plan import Position
+
+from . import plain, timing
+from .runners import add_training_arguments, build_runner, scratch
+
+PHASES = ('warmup', 'arch', 'weights')
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this part."""
+    add_training_arguments(parser)
+    timing.add_timing_arguments(parser, repeats=10)
+    parser.add_argument('--phases', nargs='+', choices=PHASES, default=[*PHASES])
+    parser.add_argument(
+        '--loader-iters', type=int, default=10, help='iterations of a phase with the real loader'
+    )
+
+
+def run(args: Namespace) -> dict[str, Any]:
+    """Measure.
+
+    Raises:
+        ValueError: The config is not of a search, or a number is out of range.
+    """
+    timing.check_rounds(args)
+    with scratch() as folder:
+        runners = {
+            'ours': build_runner(args, Path(folder) / 'ours', check_search),
+            'plain': build_runner(args, Path(folder) / 'plain', make_plain),
+        }
+        loop: Any = runners['ours'].train_loop
+        runners['plain'].model.load_state_dict(runners['ours'].model.state_dict())
+        batch = next(iter(loop.dataloader))
+        phases = {phase: measure_phase(runners, phase, batch, args) for phase in args.phases}
+        if (waiting := measure_waiting(args, Path(folder) / 'data')) is not None:
+            for phase, share in waiting.items():
+                phases[phase]['waiting_share'] = share
+        model, size = loop.model, batch['inputs'][0].shape[1:]
+        cost = model.measure_cost(tuple(size))
+        if 'warmup' in phases:
+            phases['warmup']['ratio']['madds'] = warmup_madds_ratio(cost)
+        return {
+            **timing.machine(next(model.parameters()).device),
+            'tasks': [*model.tasks],
+            'batch_size': len(batch['inputs']),
+            'shape': [*size],
+            'amp': args.amp,
+            'clock': args.clock,
+            'phases': phases,
+            'search_ratio': search_ratio(phases),
+        }
+
+
+def check_search(cfg: Config) -> None:
+    """Refuse configs of anything but a search."""
+    if cfg.model.type != 'SearchEncoderDecoder':
+        raise ValueError(f'{cfg.filename} trains a {cfg.model.type}: name the config of a search')
+
+
+def make_plain(cfg: Config) -> None:
+    """Put the plain implementation in place of ours."""
+    cfg.model.backbone.type = plain.PlainSupernet.__name__
+    cfg.model.backbone.pop('routing', None)
+    loss = cfg.model.resource_loss
+    if len(cfg.model.decode_heads) <= MAX_TASKS_RECURSIVE and loss.get('expectation') != 'sampled':
+        loss.expectation = 'recursive'
+
+
+def step(runner: Runner, phase: Any, batch: Any) -> None:
+    """Run one iteration of a phase."""
+    loop = runner.train_loop
+    assert isinstance(loop, BranchedSearchLoop)
+    loop.position = Position(phase, index=1, epoch=0, batch=0)  # a phase's first one resets
+    loop.enter(phase)
+    loop.run_iter(batch)
+
+
+def measure_phase(
+    runners: dict[str, Runner], phase: str, batch: Any, args: Namespace
+) -> dict[str, Any]:
+    """Measure the iterations of one phase, ours and the plain one."""
+    device = next(runners['ours'].model.parameters()).device
+    calls = {
+        name: lambda runner=runner: step(runner, phase, batch) for name, runner in runners.items()
+    }
+    seconds = timing.interleave(calls, device, args.warmup, args.repeats, args.clock)
+    figures: dict[str, Any] = {}
+    for name, call in calls.items():
+        summary = timing.summarise(seconds[name])
+        figures[name] = {
+            **summary,
+            'images_per_second': len(batch['inputs']) / summary['seconds'],
+            'peak_bytes': timing.peak_memory(call, device),
+        }
+    figures['ratio'] = {
+        'time': timing.ratio(seconds['plain'], seconds['ours']),
+        'memory': figures['plain']['peak_bytes'] / figures['ours']['peak_bytes'],
+    }
+    return figures
+
+
+def warmup_madds_ratio(cost: NetworkCost) -> float:
+    """Return how many times the multiply-adds of ours the plain warm-up takes, forwards.
+
+    Both run the stem anew for each task, whose weights step between.
+    """
+    tasks = len(cost.decoders)
+    layers, decoders = sum(cost.layer_madds), sum(c.madds for c in cost.decoders.values())
+    fixed = tasks * cost.stem.madds + decoders
+    return (fixed + tasks * tasks * layers) / (fixed + tasks * layers)
+
+
+def search_ratio(phases: dict[str, Any]) -> float | None:
+    """Return the ratio of one architecture and one weight iteration together, if both are there."""
+    if not {'arch', 'weights'} <= set(phases):
+        return None
+    totals = [
+        sum(phases[phase][name]['seconds'] for phase in ('arch', 'weights'))
+        for name in ('plain', 'ours')
+    ]
+    return totals[0] / totals[1]
+
+
+def measure_waiting(args: Namespace, work_dir: Path) -> dict[str, float] | None:
+    """Return the share of an iteration's time spent waiting for the loader, for each phase.
+
+    It is the time of ``next()`` on the loader over that of whole iterations, what mmengine's log
+    calls ``data_time`` and ``time``. None where the config's data is not there.
+    """
+    cfg = launch.read_config(args.config, args.cfg_options)
+    datasets = [*launch.plain_datasets(cfg.train_dataloader.dataset)]
+    if args.shape or not all(Path(entry.get('data_root', '')).is_dir() for entry in datasets):
+        return None
+    runner = build_runner(args, work_dir, check_search, real_data=True)
+    loop: Any = runner.train_loop
+    shares = {}
+    for phase in args.phases:
+        loader = loop.arch_dataloader if phase == 'arch' else loop.dataloader
+        batches = itertools.chain.from_iterable(itertools.repeat(loader))
+        step(runner, phase, next(batches))  # workers have started
+        waits, totals = [], []
+        for _ in range(args.loader_iters):
+            start = time.perf_counter()
+            batch = next(batches)
+            waits.append(time.perf_counter() - start)
+            step(runner, phase, batch)
+            timing.wait_for(next(runner.model.parameters()).device)
+            totals.append(time.perf_counter() - start)
+        shares[phase] = sum(waits) / sum(totals)
+    return shares
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """Lay the result out for people."""
+    height, width = result['shape']
+    lines = [
+        timing.describe_machine(result),
+        f'{len(result["tasks"])} tasks, batch {result["batch_size"]}, {height} x {width}, '
+        f'{result["clock"]} clock{", mixed precision" if result["amp"] else ""}',
+        f'{"":10}{"plain, s":>10}{"ours, s":>10}{"ratio":>8}{"plain, MB":>11}{"ours, MB":>10}'
+        f'{"ratio":>8}{"images/s":>10}{"waiting":>9}',
+    ]
+    for phase, figures in result['phases'].items():
+        ours, other, ratio = figures['ours'], figures['plain'], figures['ratio']
+        waiting = figures.get('waiting_share')
+        lines.append(
+            f'{phase:10}{other["seconds"]:10.3f}{ours["seconds"]:10.3f}{ratio["time"]:8.2f}'
+            f'{other["peak_bytes"] / 1e6:11.1f}{ours["peak_bytes"] / 1e6:10.1f}'
+            f'{ratio["memory"]:8.2f}{ours["images_per_second"]:10.1f}'
+            f'{"" if waiting is None else f"{waiting:.1%}":>9}'
+        )
+    if 'warmup' in result['phases']:
+        madds = result['phases']['warmup']['ratio']['madds']
+        lines.append(f'Multiply-adds of the plain warm-up: {madds:.2f} times ours.')
+    if result['search_ratio'] is not None:
+        lines.append(f'Architecture and weights together: {result["search_ratio"]:.2f} times.')
+    return '\n'.join(lines)
