@@ -122,6 +122,23 @@ def search_config(tasks, encoder=MOBILENET, heads=None, **resource):
     }
 
 
+def latency_table(tasks, encoder=MOBILENET, shape=(64, 64)):
+    """A document of measured times in which more copies of a layer are cheaper by the piece."""
+    copies = np.arange(1, len(tasks) + 1)
+    layers = [(1 + layer / 10) * copies**0.7 for layer in range(NUM_LAYERS[encoder['type']])]
+    return {
+        'format': 'mmbmtas.latency',
+        'version': 1,
+        'tasks': [*tasks],
+        'encoder': encoder,
+        'shape': [*shape],
+        'stem_ms': 0.5,
+        'layers_ms': [row.round(3).tolist() for row in layers],
+        'decoders_ms': {task: 2.0 + index for index, task in enumerate(tasks)},
+        'measured': None,
+    }
+
+
 def build(config):
     return MODELS.build(copy.deepcopy(config))
 

@@ -29,6 +29,16 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
     parser.add_argument(
+        '--fuse-conv-bn',
+        action='store_true',
+        help='fold batch normalisations into the convolutions before them (faster)',
+    )
+    parser.add_argument(
+        '--channels-last',
+        action='store_true',
+        help='hold features with the channels innermost (faster on some devices)',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -42,7 +52,14 @@ def main() -> int:
     """Predict as the command line says; tell how many images could not be read."""
     args = parse_args()
     photos = list_photos(args.images)
-    inferencer = MultiTaskInferencer(args.config, args.checkpoint, args.device, args.cfg_options)
+    inferencer = MultiTaskInferencer(
+        args.config,
+        args.checkpoint,
+        args.device,
+        args.cfg_options,
+        args.fuse_conv_bn,
+        args.channels_last,
+    )
     bar = ProgressBar(len(photos), file=sys.stderr)
     errors = []
     for outcome in inferencer.run(photos, args.out_dir):

@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from mmbmtas.engine import launch
+from mmbmtas.engine.inference import prepare_for_inference
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 
 from .outputs import write_prediction
@@ -44,10 +45,14 @@ class MultiTaskInferencer:
         checkpoint: Its checkpoint, of which class names and colours are taken as well.
         device: For example ``cpu`` or ``cuda:0``; default a GPU if there is one.
         cfg_options: Entries that replace the config's, such as ``{'architecture': 'a.json'}``.
+        fuse_conv_bn: Whether to fold batch normalisations into the convolutions before them.
+        channels_last: Whether to hold features with the channels innermost. Neither changes what
+            is predicted, but for rounding; which is faster depends on the device.
 
     Raises:
         FileNotFoundError: The config, its architecture or the checkpoint is missing.
-        ValueError: The checkpoint does not fit the config's model.
+        ValueError: The checkpoint does not fit the config's model, or that has normalisations
+            that cannot be folded.
 
     Example:
         >>> infer = MultiTaskInferencer(
@@ -63,6 +68,8 @@ class MultiTaskInferencer:
         checkpoint: str | Path,
         device: str | None = None,
         cfg_options: Mapping[str, Any] | None = None,
+        fuse_conv_bn: bool = False,
+        channels_last: bool = False,
     ) -> None:
         self.cfg = _prepare(config, cfg_options)
         launch.require_checkpoint(str(checkpoint))
@@ -71,7 +78,8 @@ class MultiTaskInferencer:
             content = load_checkpoint(self.model, str(checkpoint), 'cpu', strict=True)
         except RuntimeError as error:
             raise ValueError(f'{checkpoint} does not fit the model: {error}') from error
-        self.model.to(device or get_device()).eval()
+        prepare_for_inference(self.model, fuse_conv_bn, channels_last)
+        self.model.to(device or get_device())
         test_set = next(launch.plain_datasets(self.cfg.test_dataloader.dataset))
         self.dataset_meta = _metainfo(content, test_set)
         self.pipeline = Compose(

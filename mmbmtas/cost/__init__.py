@@ -6,19 +6,34 @@ from mmbmtas.cost.expectation import (
     expected_madds,
     recursive_expected_madds,
 )
+from mmbmtas.cost.group_counts import MAX_TASKS_COUNTED, expected_cost, group_count_probs
+from mmbmtas.cost.latency import LatencyTable
 from mmbmtas.cost.madds import ModuleCost, count_madds
 from mmbmtas.cost.network import NetworkCost, measure
-from mmbmtas.cost.sampling import routed_madds, sampled_expected_madds
+from mmbmtas.cost.sampling import (
+    count_groups,
+    routed_cost,
+    routed_madds,
+    sampled_expected_cost,
+    sampled_expected_madds,
+)
 
 __all__ = [
     'MAX_TASKS',
+    'MAX_TASKS_COUNTED',
     'MAX_TASKS_RECURSIVE',
+    'LatencyTable',
     'ModuleCost',
     'NetworkCost',
+    'count_groups',
     'count_madds',
+    'expected_cost',
     'expected_madds',
+    'group_count_probs',
     'measure',
     'recursive_expected_madds',
+    'routed_cost',
     'routed_madds',
+    'sampled_expected_cost',
     'sampled_expected_madds',
 ]

@@ -53,8 +53,8 @@ def expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
     """
     costs = check_distribution(probs, madds, MAX_TASKS)
     exact = probs.double()
-    agree = _agreement(exact)
-    weighted = costs[:, None] * agree if costs.dim() == 1 else _agreement(exact, costs)
+    agree = agreement(exact)
+    weighted = costs[:, None] * agree if costs.dim() == 1 else agreement(exact, costs)
     agree_before = torch.ones_like(agree[0])
     total = torch.zeros_like(agree[0])
     for agree_here, weighted_here in zip(agree, weighted, strict=True):
@@ -94,7 +94,7 @@ def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
             f'probabilities have shape {tuple(probs.shape)}, costs {tuple(costs.shape)}: the '
             "paper's recursion needs as many candidates as tasks, and one cost a layer"
         )
-    agree = _agreement(probs.double())
+    agree = agreement(probs.double())
     sets, num_groups, moebius = (
         torch.as_tensor(table, device=probs.device) for table in _partitions(probs.shape[1])
     )
@@ -110,7 +110,7 @@ def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
     return (costs @ torch.stack(expected_groups)).to(probs.dtype)
 
 
-def _agreement(probs: Tensor, weights: Tensor | None = None) -> Tensor:
+def agreement(probs: Tensor, weights: Tensor | None = None) -> Tensor:
     """Sum over candidates of the products over each set of tasks.
 
     A set is a part of the first half of the tasks joined with a part of the second, so all sums
@@ -177,27 +177,43 @@ def check_distribution(
     probs: Tensor, madds: Tensor | Sequence, max_tasks: int | None = None
 ) -> Tensor:
     """Refuse what is no distribution; return the costs in float64 beside the probabilities."""
+    check_probs(probs, max_tasks)
+    num_layers, _, num_candidates = probs.shape
+    return check_costs(madds, ((num_layers,), (num_layers, num_candidates)), probs.device)
+
+
+def check_probs(probs: Tensor, max_tasks: int | None = None) -> None:
+    """Refuse what are no routing probabilities (L, T, C), or those of too many tasks."""
     if probs.dim() != 3 or 0 in probs.shape or not probs.is_floating_point():
         raise ValueError(
             f'probabilities are {probs.dtype} of shape {tuple(probs.shape)}, expected floating '
             'point of shape (layers, tasks, candidates)'
         )
-    num_layers, num_tasks, num_candidates = probs.shape
+    _, num_tasks, num_candidates = probs.shape
     if max_tasks is not None and num_tasks > max_tasks:
         raise ValueError(f'probabilities are of {num_tasks} tasks, expected at most {max_tasks}')
-    costs = torch.as_tensor(madds, dtype=torch.float64, device=probs.device)
-    if costs.shape not in ((num_layers,), (num_layers, num_candidates)):
-        raise ValueError(
-            f'costs have shape {tuple(costs.shape)}, expected ({num_layers},) or '
-            f'({num_layers}, {num_candidates})'
-        )
-    for name, values in (('probabilities', probs), ('costs', costs)):
-        if not (values.isfinite() & (values >= 0)).all():
-            raise ValueError(f'{name} hold negative numbers or numbers that are not finite')
+    _check_amounts('probabilities', probs)
     error = (probs.detach().double().sum(dim=2) - 1).abs().max().item()
     if error > max(1e-6, 4 * num_candidates * torch.finfo(probs.dtype).eps):
         raise ValueError(
             f'probabilities of the candidates differ from a sum of 1 by up to {error:.3g}: give '
             'the softmax of the architecture parameters'
         )
-    return costs
+
+
+def check_costs(
+    costs: Tensor | Sequence, shapes: Sequence[tuple[int, ...]], device: torch.device
+) -> Tensor:
+    """Refuse costs of other shapes, negative and infinite ones; return them in float64."""
+    amounts = torch.as_tensor(costs, dtype=torch.float64, device=device)
+    if amounts.shape not in shapes:
+        raise ValueError(
+            f'costs have shape {tuple(amounts.shape)}, expected {" or ".join(map(str, shapes))}'
+        )
+    _check_amounts('costs', amounts)
+    return amounts
+
+
+def _check_amounts(name: str, values: Tensor) -> None:
+    if not (values.isfinite() & (values >= 0)).all():
+        raise ValueError(f'{name} hold negative numbers or numbers that are not finite')

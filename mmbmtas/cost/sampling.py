@@ -8,7 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmbmtas.cost.expectation import check_distribution
+from mmbmtas.cost.expectation import (
+    MAX_TASKS,
+    check_costs,
+    check_distribution,
+    check_probs,
+    expected_madds,
+)
 
 
 def sampled_expected_madds(
@@ -84,6 +90,81 @@ def sampled_expected_madds(
     return (value + score - score.detach()).to(probs.dtype)
 
 
+def sampled_expected_cost(
+    probs: Tensor,
+    costs: Tensor | Sequence,
+    num_samples: int = 32,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Return an unbiased estimate of :func:`expected_cost`, for any number of tasks.
+
+    The costs are split into a line through those of 1 and of ``T`` copies, and what is left::
+
+        costs[l, g - 1] = costs[l, 0] + slope[l] * (g - 1) + rest[l, g - 1]
+
+    The expectation of the line is exact for up to 16 tasks, and estimated by
+    :func:`sampled_expected_madds` for more. That of the rest is the mean over ``S`` sampled
+    routings. Its gradient is that of the routings' logarithmic probabilities, each choice in layer
+    ``l`` weighted by the rest of the layers from ``l`` on, less its mean in the other ``S - 1``
+    routings, which has the same expectation. Costs that are near a line leave little to vary.
+
+    It takes ``O(S * L * T^2)`` steps, beside those of the line.
+
+    Args:
+        probs: Probabilities, shape (L, T, C); differentiable, once.
+        costs: Cost of 1 to T copies of each layer together, shape (L, T), in any unit.
+        num_samples: ``S``, routings drawn, from 2.
+        generator: Where randomness comes from, on the device of ``probs``; torch's by default.
+
+    Returns:
+        The estimate, as :func:`expected_cost` returns its value.
+
+    Raises:
+        ValueError: As :func:`expected_cost` does, for any number of tasks; ``num_samples`` is less
+            than 2.
+    """
+    if num_samples < 2:
+        raise ValueError(f'num_samples {num_samples}: expected 2 or more')
+    check_probs(probs)
+    num_layers, num_tasks, num_candidates = probs.shape
+    table = check_costs(costs, ((num_layers, num_tasks),), probs.device)
+    exact = probs.double()
+    # A slope below zero would be no cost; any slope will do.
+    slope = ((table[:, -1] - table[:, 0]) / max(num_tasks - 1, 1)).clamp_min(0)
+    if num_tasks <= MAX_TASKS:
+        line = expected_madds(exact, slope)
+    else:
+        line = sampled_expected_madds(exact, slope, num_samples, generator)
+    line = line + (table[:, 0] - slope).sum()
+    rest = table - table[:, :1] - slope[:, None] * torch.arange(num_tasks, device=probs.device)
+
+    flat = exact.detach().reshape(-1, num_candidates)
+    drawn = flat.multinomial(num_samples, replacement=True, generator=generator)
+    routings = drawn.view(num_layers, num_tasks, num_samples)
+    copies = count_groups(routings.permute(2, 0, 1))  # (S, L)
+    left = rest[torch.arange(num_layers, device=probs.device), copies - 1]
+    later = left.flip(1).cumsum(dim=1).flip(1)
+    factors = (later - later.mean(dim=0)) * num_samples / (num_samples - 1)
+    chosen = exact.gather(2, routings).log().sum(dim=1)  # (L, S)
+    score = (factors.T * chosen).sum() / num_samples
+    return (line + left.sum() / num_samples + score - score.detach()).to(probs.dtype)
+
+
+def count_groups(routing: Tensor) -> Tensor:
+    """Return in how many groups the tasks of a routing are in each layer.
+
+    Args:
+        routing: The candidate of each task in each layer, shape (..., L, T), integers.
+
+    Returns:
+        Shape (..., L), integers from 1.
+    """
+    agree = routing[..., :, None] == routing[..., None, :]
+    together = agree.int().cumprod(dim=-3).bool()
+    # As many groups as tasks that no earlier one has agreed with so far.
+    return (~together.tril(-1).any(dim=-1)).sum(dim=-1)
+
+
 def routed_madds(routing: Tensor, madds: Tensor | Sequence) -> Tensor:
     """Return what the tree of a routing costs: a copy of a layer for each group of tasks.
 
@@ -94,7 +175,19 @@ def routed_madds(routing: Tensor, madds: Tensor | Sequence) -> Tensor:
     Returns:
         The cost in float64, 0-d, on the device of ``routing``.
     """
-    together = (routing[:, :, None] == routing[:, None, :]).int().cumprod(dim=0).bool()
-    firsts = ~together.tril(-1).any(dim=2)  # tasks that no earlier one has agreed with so far
     costs = torch.as_tensor(madds, dtype=torch.float64, device=routing.device)
-    return firsts.sum(dim=1).double() @ costs
+    return count_groups(routing).double() @ costs
+
+
+def routed_cost(routing: Tensor, costs: Tensor | Sequence) -> Tensor:
+    """Return what the tree of a routing costs if that depends on the number of copies in any way.
+
+    Args:
+        routing: The candidate of each task in each layer, shape (L, T), integers.
+        costs: Cost of 1 to T copies of each layer together, shape (L, T), in any unit.
+
+    Returns:
+        The cost in float64, 0-d, on the device of ``routing``.
+    """
+    table = torch.as_tensor(costs, dtype=torch.float64, device=routing.device)
+    return table.gather(1, count_groups(routing)[:, None] - 1).sum()

@@ -88,7 +88,7 @@ def prepare_config(cfg: Config) -> Config:
     """Start the ranks, if any, and settle all that depends on them or on other entries.
 
     Four top-level keys of our configs are settled here, where overrides of them still count
-    (what a config file computes from its keys is fixed once mmengine has read it):
+    (what a config file computes from its keys is fixed once mmengine has read it), and a path:
 
     - ``architecture``, the file of a branched architecture, goes to ``model.backbone``; where it
       has fewer tasks than the config, such as one, the config is narrowed to them.
@@ -96,9 +96,10 @@ def prepare_config(cfg: Config) -> Config:
     - ``single_checkpoints``, a checkpoint of a single-task network for each task or None, goes to
       ``model.init_cfg``.
     - ``total_batch_size`` is divided among the ranks and goes to the training data loaders.
+    - ``model.resource_loss.latency``, a file, is looked for like the architecture's.
 
     Raises:
-        FileNotFoundError: when the architecture's file or a checkpoint is missing.
+        FileNotFoundError: when the architecture's file, a latency table or a checkpoint is missing.
         ValueError: when the ranks do not divide the total batch size, or ``single_checkpoints``
             has another form.
     """
@@ -108,6 +109,11 @@ def prepare_config(cfg: Config) -> Config:
         cfg.architecture = find_beside_config(cfg.architecture, cfg.filename)
         cfg.model.backbone.architecture = cfg.architecture
         narrow_to_architecture(cfg)
+    resource_loss: Any = (cfg.get('model') or {}).get('resource_loss') or {}
+    if isinstance(resource_loss.get('latency'), str):
+        resource_loss.latency = find_beside_config(
+            resource_loss.latency, cfg.filename, 'latency table'
+        )
     if cfg.get('pretrained') is not None:
         checkpoint = require_checkpoint(cfg.pretrained)
         cfg.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}

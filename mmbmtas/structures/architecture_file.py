@@ -24,7 +24,7 @@ key                     value
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from mmbmtas.writing import written_beside
@@ -100,17 +100,7 @@ def check_document(document: Any, where: str | os.PathLike) -> None:
         ValueError: If anything is missing, unknown or of another form; the message names the file,
             the key, what was found there and what was expected.
     """
-    expect(isinstance(document, dict), where, 'document', document, 'a JSON object')
-    for key, expected in (('format', FORMAT), ('version', VERSION)):
-        found = document.get(key)
-        same = type(found) is type(expected) and found == expected
-        expect(same, where, key, found, repr(expected))
-    if missing := [key for key in _CHECKS if key not in document]:
-        fail(where, missing[0], 'nothing', 'this key')
-    if unknown := [key for key in document if key not in _CHECKS]:
-        fail(where, unknown[0], 'an unknown key', f'only {", ".join(_CHECKS)}')
-    for key, (is_valid, expected) in _CHECKS.items():
-        expect(is_valid(document[key]), where, key, document[key], expected)
+    check_keys(document, where, FORMAT, VERSION, _CHECKS)
     tasks, num_layers, routing = document['tasks'], document['num_layers'], document['routing']
     # In any order: configs that were dumped have their keys sorted.
     expect(sorted(routing) == sorted(tasks), where, 'routing', [*routing], f'the tasks, {tasks}')
@@ -124,6 +114,38 @@ def check_document(document: Any, where: str | os.PathLike) -> None:
         expect(
             len(values) == num_layers, where, key, len(values), f'{num_layers}, one for each layer'
         )
+
+
+def check_keys(
+    document: Any,
+    where: str | os.PathLike,
+    file_format: str,
+    version: int,
+    checks: Mapping[str, tuple[Callable[[Any], bool], str]],
+) -> None:
+    """Check that a document is of a format and version and has its keys, each of the right form.
+
+    Args:
+        document: What was read.
+        where: The file's name, for the message.
+        file_format: Expected under ``format``.
+        version: Expected under ``version``.
+        checks: For each key whether a value is right, and what is.
+
+    Raises:
+        ValueError: As :func:`check_document` does.
+    """
+    expect(isinstance(document, dict), where, 'document', document, 'a JSON object')
+    for key, expected in (('format', file_format), ('version', version)):
+        found = document.get(key)
+        same = type(found) is type(expected) and found == expected
+        expect(same, where, key, found, repr(expected))
+    if missing := [key for key in checks if key not in document]:
+        fail(where, missing[0], 'nothing', 'this key')
+    if unknown := [key for key in document if key not in checks]:
+        fail(where, unknown[0], 'an unknown key', f'only {", ".join(checks)}')
+    for key, (is_valid, expected) in checks.items():
+        expect(is_valid(document[key]), where, key, document[key], expected)
 
 
 def expect(condition: bool, where: str | os.PathLike, key: str, found: Any, expected: str) -> None:
@@ -142,26 +164,26 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 300 else f'{text[:300]}...'
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
     """Tell whether a value is an integer from 0 upwards; ``True`` is not."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_amount(value: Any) -> bool:
     """Tell whether a value is a finite number from 0 upwards; ``True`` is not."""
-    return _is_count(value) or (isinstance(value, float) and 0 <= value < math.inf)
+    return is_count(value) or (isinstance(value, float) and 0 <= value < math.inf)
 
 
-def _are_tasks(value: Any) -> bool:
+def are_tasks(value: Any) -> bool:
     """Tell whether a value is a list of 1 to 64 different identifiers."""
     return (
-        _list_of(lambda name: _is_name(name) and name.isidentifier())(value)
+        list_of(lambda name: is_name(name) and name.isidentifier())(value)
         and 1 <= len(value) <= MAX_TASKS
         and len(set(value)) == len(value)
     )
 
 
-def _is_encoder(value: Any) -> bool:
+def is_encoder(value: Any) -> bool:
     """Tell whether a value is an encoder's config."""
     return isinstance(value, dict) and isinstance(value.get('type'), str)
 
@@ -172,20 +194,21 @@ def _is_madds(value: Any) -> bool:
         return False
     shape = value.get('shape', [1, 1])
     return (
-        all(_is_amount(amount) or _list_of(_is_amount)(amount) for amount in value.values())
-        and _list_of(_is_count)(shape)
+        all(_is_amount(amount) or list_of(_is_amount)(amount) for amount in value.values())
+        and list_of(is_count)(shape)
         and len(shape) == 2
         and isinstance(value.get('layers', []), list)
         and _is_amount(value.get('network', 0))
     )
 
 
-def _list_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def list_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Make a check for lists whose items all pass ``is_valid``."""
     return lambda value: isinstance(value, list) and all(map(is_valid, value))
 
 
-def _is_name(value: Any) -> bool:
+def is_name(value: Any) -> bool:
+    """Tell whether a value is text of at most 100 characters."""
     return isinstance(value, str) and len(value) <= MAX_NAME
 
 
@@ -212,24 +235,24 @@ def _check_nesting(value: Any, levels: int = MAX_NESTING) -> None:
 
 
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    'format': (_is_name, 'text'),
-    'version': (_is_count, 'an integer'),
-    'tasks': (_are_tasks, f'1 to {MAX_TASKS} different identifiers'),
-    'encoder': (_is_encoder, 'an object with a "type"'),
+    'format': (is_name, 'text'),
+    'version': (is_count, 'an integer'),
+    'tasks': (are_tasks, f'1 to {MAX_TASKS} different identifiers'),
+    'encoder': (is_encoder, 'an object with a "type"'),
     'num_layers': (
-        lambda value: _is_count(value) and 1 <= value <= MAX_LAYERS,
+        lambda value: is_count(value) and 1 <= value <= MAX_LAYERS,
         f'an integer from 1 to {MAX_LAYERS}',
     ),
     'layers': (
-        lambda value: value is None or _list_of(_is_name)(value),
+        lambda value: value is None or list_of(is_name)(value),
         'null or layer names of at most 100 characters',
     ),
     'routing': (
-        lambda value: isinstance(value, dict) and all(map(_list_of(_is_count), value.values())),
+        lambda value: isinstance(value, dict) and all(map(list_of(is_count), value.values())),
         'for each task a list of candidates, integers from 0',
     ),
     'groupings': (
-        _list_of(_list_of(_list_of(_is_name))),
+        list_of(list_of(list_of(is_name))),
         'for each layer a list of groups, lists of task names',
     ),
     'madds': (

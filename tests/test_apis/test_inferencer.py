@@ -155,6 +155,16 @@ def test_arrays_are_bgr_and_folders_are_opened(infer, small):
         assert np.array_equal(array, by_folder[task])
 
 
+def test_faster_ways_predict_the_same(infer, files, small):
+    fast = MultiTaskInferencer(*files, 'cpu', fuse_conv_bn=True, channels_last=True)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in fast.model.modules())
+    found, expected = (f(small)['predictions'][0] for f in (fast, infer))
+    for task in ('normals', 'depth', 'saliency'):
+        scale = np.abs(expected[task]).max()
+        assert np.allclose(found[task], expected[task], rtol=0, atol=1e-4 * scale)
+    assert np.mean(found['semseg'] == expected['semseg']) > 0.999
+
+
 def test_unreadable_images_do_not_end_the_others(infer, small, tmp_path):
     broken = tmp_path / 'broken.png'
     broken.write_bytes(small.read_bytes()[:2000])
@@ -190,7 +200,7 @@ def test_command_line(files, small, tmp_path, monkeypatch, capsys):
     broken = tmp_path / 'broken.png'
     broken.write_bytes(small.read_bytes()[:2000])
     out = tmp_path / 'out'
-    words = ['infer.py', *files, broken, small, '-o', out, '--device', 'cpu']
+    words = ['infer.py', *files, broken, small, '-o', out, '--device', 'cpu', '--fuse-conv-bn']
     monkeypatch.setattr(sys, 'argv', [*map(str, words)])
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(ROOT / 'tools/infer.py'), run_name='__main__')

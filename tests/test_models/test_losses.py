@@ -1,10 +1,18 @@
 """Losses against their formulas, and where a batch has nothing to learn from."""
 
+import json
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from mmbmtas.cost import expected_madds, recursive_expected_madds, sampled_expected_madds
+from mmbmtas.cost import (
+    expected_cost,
+    expected_madds,
+    recursive_expected_madds,
+    sampled_expected_cost,
+    sampled_expected_madds,
+)
 from mmbmtas.models.losses import BalancedBCELoss, DepthL1Loss, NormalsL1Loss, ResourceLoss
 
 
@@ -269,8 +277,77 @@ class TestResourceLoss:
             ({'weight': -1}, 'weight -1'),
             ({'target_madds': 0}, 'target_madds 0'),
             ({'target_madds': -5e9}, 'target_madds -5'),
+            ({'target_latency_ms': 3}, 'target_latency_ms 3 needs a table, latency=FILE.json'),
         ],
     )
     def test_bad_arguments(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             ResourceLoss(**arguments)
+
+
+class TestResourceLossOfLatency:
+    tasks = ('semseg', 'normals', 'edge')
+
+    @pytest.fixture
+    def table(self, toys):
+        return toys.latency_table(self.tasks)
+
+    def probs(self, bias=0.0):
+        logits = torch.randn(18, 3, 3, generator=torch.Generator().manual_seed(3))
+        logits[..., 0] += bias
+        return logits.softmax(-1)
+
+    def test_weight_times_expectation_in_milliseconds(self, table):
+        loss = ResourceLoss(0.5, latency=table)
+        expected = 0.5 * expected_cost(self.probs(), table['layers_ms'])
+        # Multiply-adds play no part.
+        torch.testing.assert_close(loss(self.probs(), [7] * 18, 123), expected)
+
+    def test_from_a_file(self, table, tmp_path):
+        (tmp_path / 'latency.json').write_text(json.dumps(table))
+        one, other = (ResourceLoss(1.0, latency=x) for x in (table, tmp_path / 'latency.json'))
+        assert one(self.probs(), []) == other(self.probs(), [])
+        with pytest.raises(FileNotFoundError, match=r'lost\.json'):
+            ResourceLoss(1.0, latency=str(tmp_path / 'lost.json'))
+
+    def test_the_estimate_by_name(self, table):
+        torch.manual_seed(4)
+        loss = ResourceLoss(0.5, 'sampled', latency=table)(self.probs(), [])
+        torch.manual_seed(4)
+        expected = 0.5 * sampled_expected_cost(self.probs(), table['layers_ms'])
+        torch.testing.assert_close(loss, expected)
+
+    def test_target_of_the_whole_network(self, table):
+        fixed = table['stem_ms'] + sum(table['decoders_ms'].values())
+        time = float(expected_cost(self.probs(), table['layers_ms'])) + fixed
+        loss = ResourceLoss(2.0, latency=table, target_latency_ms=50)(self.probs(), [])
+        assert float(loss) == pytest.approx(2 * abs(time / 50 - 1), rel=1e-5)
+
+    def test_a_budget_of_the_most_probable_tree(self, table):
+        loss = ResourceLoss(
+            1.0, latency=table, target_latency_ms=50, budgeted='argmax', expectation='sampled'
+        )
+        probs = self.probs(bias=1.0)
+        routing = probs.argmax(-1).tolist()
+        copies = [len(set(zip(*routing[: n + 1], strict=True))) for n in range(18)]
+        fixed = table['stem_ms'] + sum(table['decoders_ms'].values())
+        layers = sum(row[n - 1] for row, n in zip(table['layers_ms'], copies, strict=True))
+        assert len(set(copies)) > 1
+        assert float(loss(probs, [])) == pytest.approx(abs((fixed + layers) / 50 - 1), rel=1e-5)
+
+    def test_too_many_tasks_are_refused_early(self, table):
+        with pytest.raises(ValueError, match=r"11 tasks.* at most 10: set .*'sampled'"):
+            ResourceLoss(1.0, latency=table).check_tasks(11)
+        ResourceLoss(1.0, 'sampled', latency=table).check_tasks(64)
+
+    @pytest.mark.parametrize(
+        ('arguments', 'message'),
+        [
+            ({'expectation': 'recursive'}, r"expected one of \['exact', 'sampled'\] for latency"),
+            ({'target_madds': 1e9}, 'expected target_latency_ms'),
+            ({'target_latency_ms': 0}, 'target_latency_ms 0: expected a time above 0'),
+        ],
+    )
+    def test_bad_arguments(self, table, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            ResourceLoss(1.0, latency=table, **arguments)

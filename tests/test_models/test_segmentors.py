@@ -241,6 +241,39 @@ class TestRefused:
         for end in (cost.shared(), cost.all_apart()):
             toys.build(toys.search_config(THREE, target_madds=end.madds))
 
+    def test_targets_of_latency(self, toys):
+        table = toys.latency_table(THREE)
+        shared = 0.5 + 2 + 3 + 4 + sum(row[0] for row in table['layers_ms'])
+        for target, fits in ((shared + 1, True), (shared - 1, False), (10 * shared, False)):
+            config = toys.search_config(THREE, latency=table, target_latency_ms=target)
+            if fits:
+                toys.build(config)
+            else:
+                with pytest.raises(
+                    ValueError, match=r'target_latency_ms .* out of reach'
+                ) as caught:
+                    toys.build(config)
+                assert f'{target:.2f}' in str(caught.value)
+                assert f'{shared:.2f}' in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ('change', 'message'),
+        [
+            ({'tasks': ['semseg', 'depth', 'edge']}, "another list of tasks .*'depth'"),
+            (
+                {'encoder': {'type': 'ResNetEncoder', 'depth': 18}},
+                'another encoder .*ResNetEncoder',
+            ),
+            ({'shape': [64, 128]}, r'another input size .*\(64, 128\), expected \(64, 64\)'),
+            ({'layers_ms': [[1, 2, 3]] * 17}, 'another number of layers .* 17, expected 18'),
+        ],
+    )
+    def test_latency_of_another_network(self, toys, change, message):
+        table = toys.latency_table(THREE) | change
+        table['decoders_ms'] = dict.fromkeys(table['tasks'], 1.0)
+        with pytest.raises(ValueError, match=message):
+            toys.build(toys.search_config(THREE, latency=table))
+
 
 class TestSearch:
     @pytest.fixture

@@ -9,7 +9,15 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmbmtas.cost import MAX_TASKS, expected_madds, sampled_expected_madds
+from mmbmtas.cost import (
+    MAX_TASKS,
+    MAX_TASKS_COUNTED,
+    LatencyTable,
+    expected_cost,
+    expected_madds,
+    sampled_expected_cost,
+    sampled_expected_madds,
+)
 from mmbmtas.registry import HOOKS
 from mmbmtas.structures import BranchedArchitecture
 
@@ -32,14 +40,26 @@ def _expected_madds(probs: Tensor, layer_madds: Tensor) -> float:
     return float(sampled_expected_madds(probs, layer_madds, 16, generator))
 
 
+def _expected_latency(probs: Tensor, table: LatencyTable) -> float:
+    """Return the expected milliseconds of a whole network, as :func:`_expected_madds` does."""
+    probs = probs.detach().double().cpu()
+    if probs.shape[1] <= MAX_TASKS_COUNTED:
+        return float(expected_cost(probs, table.layers_ms)) + table.fixed_ms
+    generator = torch.Generator().manual_seed(0)
+    expected = sampled_expected_cost(probs, table.layers_ms, generator=generator)
+    return float(expected) + table.fixed_ms
+
+
 @HOOKS.register_module()
 class ArchitectureLoggerHook(Hook):
     """Log what the architecture distribution looks like.
 
     To the log: ``entropy`` of the routing probabilities (1 uniform, 0 decided), ``expected_gmadds``
     and ``argmax_gmadds``, the multiply-adds in 10^9 of the whole network in expectation and of the
-    tree that would be exported now; beyond 16 tasks the expectation is an estimate. To the
-    visualisation backends also every probability, as ``arch/layer<l>/<task>/candidate<c>``.
+    tree that would be exported now; beyond 16 tasks the expectation is an estimate. Where the
+    resource loss has a latency table, also ``expected_latency_ms`` and ``argmax_latency_ms``, the
+    same by that table (an estimate beyond 10 tasks). To the visualisation backends also every
+    probability, as ``arch/layer<l>/<task>/candidate<c>``.
 
     Args:
         interval: Iterations between two entries.
@@ -62,12 +82,16 @@ class ArchitectureLoggerHook(Hook):
         probs = model.backbone.routing_probs()
         layer_madds = torch.tensor(model.network_cost.layer_madds, dtype=torch.float64)
         expected = _expected_madds(probs, layer_madds) + model.fixed_cost.madds
-        tree = model.network_cost.tree(model.backbone.current_architecture())
-        for name, value in (
-            ('entropy', float(routing_entropy(probs))),
-            ('expected_gmadds', expected / 1e9),
-            ('argmax_gmadds', tree.madds / 1e9),
-        ):
+        architecture = model.backbone.current_architecture()
+        values = {
+            'entropy': float(routing_entropy(probs)),
+            'expected_gmadds': expected / 1e9,
+            'argmax_gmadds': model.network_cost.tree(architecture).madds / 1e9,
+        }
+        if (table := model.resource_loss.latency) is not None:
+            values['expected_latency_ms'] = _expected_latency(probs, table)
+            values['argmax_latency_ms'] = table.tree(architecture)
+        for name, value in values.items():
             runner.message_hub.update_scalar(f'train/{name}', value)
         tasks = model.backbone.tasks
         runner.visualizer.add_scalars(
@@ -103,9 +127,11 @@ class ArchitectureExportHook(Hook):
         """Write the tree the search has ended in, and log it."""
         tree = self._write(runner, runner.iter)
         cost = tree.madds or {}
+        table = runner.train_loop.model.resource_loss.latency
+        latency = '' if table is None else f', {table.tree(tree):.2f} ms by the latency table'
         runner.logger.info(
             f'Searched architecture: {tree.describe()}; {cost["network"] / 1e9:.3f} billion '
-            f'multiply-adds at {cost["shape"]}. '
+            f'multiply-adds at {cost["shape"]}{latency}. '
             f'Written to {Path(runner.work_dir) / "architecture.json"}'
         )
 

@@ -31,9 +31,9 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
             architecture phases its weights stay, and the resource loss is never weighed by it.
 
     Raises:
-        ValueError: ``target_madds`` is out of reach: below the cost of the fully shared network or
-            above that of the network with all tasks apart; or the resource loss cannot be
-            computed for so many tasks.
+        ValueError: The resource loss's target is out of reach: below the cost of the fully shared
+            network or above that of the network with all tasks apart; it cannot be computed for so
+            many tasks; or its latency table is of another network.
     """
 
     def __init__(
@@ -50,13 +50,26 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
             backbone, decode_heads, cost_shape, data_preprocessor, init_cfg, loss_balancing
         )
         self.resource_loss = MODELS.build(resource_loss)
-        self.resource_loss.check_tasks(len(self.tasks))
-        target = self.resource_loss.target_madds
-        low, high = self.network_cost.shared().madds, self.network_cost.all_apart().madds
+        self._check_resource_loss()
+
+    def _check_resource_loss(self) -> None:
+        """Refuse a resource loss that is not for this network, or cannot reach its target."""
+        loss = self.resource_loss
+        loss.check_tasks(len(self.tasks))
+        if loss.latency is None:
+            cost, target, name, form = self.network_cost, loss.target_madds, 'target_madds', ',.0f'
+            low, high = cost.shared().madds, cost.all_apart().madds
+        else:
+            encoder = self.backbone.encoder
+            loss.latency.check_fits(
+                self.tasks, encoder.to_config(), encoder.num_layers, self.cost_shape
+            )
+            target, name, form = loss.target_latency_ms, 'target_latency_ms', ',.2f'
+            low, high = loss.latency.shared(), loss.latency.all_apart()
         if target is not None and not low <= target <= high:
             raise ValueError(
-                f'target_madds {target:,.0f} is out of reach at {self.cost_shape}: the fully '
-                f'shared network has {low:,}, the one with all tasks apart {high:,}'
+                f'{name} {target:{form}} is out of reach at {self.cost_shape}: the fully shared '
+                f'network has {low:{form}}, the one with all tasks apart {high:{form}}'
             )
 
     @cached_property

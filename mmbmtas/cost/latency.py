@@ -1,0 +1,208 @@
+"""What a multi-task network takes in time, part by part, as measured on some device.
+
+``tools/analysis_tools/measure_latency.py`` writes the table, a small JSON document:
+
+======================  ==========================================================================
+key                     value
+======================  ==========================================================================
+``format``              ``"mmbmtas.latency"``
+``version``             1
+``tasks``               1 to 64 different names
+``encoder``             the encoder's config, with its ``type``
+``shape``               height and width of the input in pixels
+``stem_ms``             milliseconds of the stem
+``layers_ms``           for each encoder layer the milliseconds of 1, 2, ... copies of it together,
+                        up to a copy for each task
+``decoders_ms``         for each task the milliseconds of its decoder
+``measured``            null, or an object: device, versions, and how the network was run
+======================  ==========================================================================
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import architecture_file as file
+
+FORMAT = 'mmbmtas.latency'
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Milliseconds of the parts of a multi-task network, at one input size, on one device.
+
+    It is to times what :class:`~mmbmtas.cost.network.NetworkCost` is to multiply-adds, but what
+    copies of a layer take together need not be a multiple of what one takes.
+
+    Attributes:
+        tasks: Task names.
+        encoder: The encoder's config.
+        shape: Height and width of the input in pixels.
+        stem_ms: The stem, which every branched network has once.
+        layers_ms: ``layers_ms[l][g - 1]``: ``g`` copies of layer ``l`` together, ``g`` from 1 to
+            the number of tasks.
+        decoders_ms: The decoder of each task.
+        measured: Where and how it was measured.
+    """
+
+    tasks: tuple[str, ...]
+    encoder: dict[str, Any]
+    shape: tuple[int, int]
+    stem_ms: float
+    layers_ms: tuple[tuple[float, ...], ...]
+    decoders_ms: Mapping[str, float]
+    measured: dict[str, Any] | None = None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> 'LatencyTable':
+        """Read a file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no such table; the message names the file, the key, what was found
+                there and what was expected.
+        """
+        return cls.from_dict(file.read_document(path), path)
+
+    @classmethod
+    def from_dict(
+        cls, document: Any, where: str | os.PathLike = 'the latency table'
+    ) -> 'LatencyTable':
+        """Check a document and take its content; ``where`` is what messages call it.
+
+        Raises:
+            ValueError: As :meth:`load` does.
+        """
+        file.check_keys(document, where, FORMAT, VERSION, _CHECKS)
+        tasks = document['tasks']
+        for layer, row in enumerate(document['layers_ms']):
+            expected = f'{len(tasks)} positive numbers, for 1 to {len(tasks)} copies'
+            file.expect(len(row) == len(tasks), where, f'layers_ms[{layer}]', row, expected)
+        found = document['decoders_ms']
+        file.expect(sorted(found) == sorted(tasks), where, 'decoders_ms', [*found], f'{tasks}')
+        height, width = document['shape']
+        return cls(
+            tuple(tasks),
+            document['encoder'],
+            (height, width),
+            document['stem_ms'],
+            tuple(map(tuple, document['layers_ms'])),
+            found,
+            document['measured'],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document."""
+        return {
+            'format': FORMAT,
+            'version': VERSION,
+            'tasks': [*self.tasks],
+            'encoder': dict(self.encoder),
+            'shape': [*self.shape],
+            'stem_ms': self.stem_ms,
+            'layers_ms': [[*row] for row in self.layers_ms],
+            'decoders_ms': dict(self.decoders_ms),
+            'measured': self.measured,
+        }
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the document, whole or not at all."""
+        file.write_document(self.to_dict(), path)
+
+    @property
+    def fixed_ms(self) -> float:
+        """Time of what no tree changes: the stem and the decoders."""
+        return self.stem_ms + sum(self.decoders_ms.values())
+
+    def shared(self) -> float:
+        """Time of one encoder for all tasks, and a decoder each."""
+        return self._sum([1] * len(self.layers_ms))
+
+    def all_apart(self) -> float:
+        """Time of one stem, an encoder for each task behind it, and a decoder each."""
+        return self._sum([len(self.tasks)] * len(self.layers_ms))
+
+    def tree(self, architecture: BranchedArchitecture) -> float:
+        """Time of a branched network of all tasks.
+
+        Raises:
+            ValueError: If the architecture has another number of layers, or other tasks.
+        """
+        if sorted(architecture.tasks) != sorted(self.tasks) or architecture.num_layers != len(
+            self.layers_ms
+        ):
+            raise ValueError(
+                f'the architecture has the tasks {[*architecture.tasks]} and '
+                f'{architecture.num_layers} layers, the latency table {[*self.tasks]} and '
+                f'{len(self.layers_ms)}'
+            )
+        return self._sum([grouping.num_groups for grouping in architecture.groupings])
+
+    def _sum(self, copies: Sequence[int]) -> float:
+        return self.fixed_ms + sum(
+            row[n - 1] for row, n in zip(self.layers_ms, copies, strict=True)
+        )
+
+    def check_fits(
+        self,
+        tasks: Sequence[str],
+        encoder: Mapping[str, Any],
+        num_layers: int,
+        shape: tuple[int, int],
+    ) -> None:
+        """Check that the table was measured for a network.
+
+        Args:
+            tasks: Its tasks, in any order.
+            encoder: Config of its encoder.
+            num_layers: Layers of that encoder.
+            shape: Height and width of the input at which its costs are stated.
+
+        Raises:
+            ValueError: It was measured for another; the message names the difference.
+        """
+        wanted = {
+            'list of tasks': (sorted(self.tasks), sorted(tasks)),
+            'encoder': (self.encoder, dict(encoder)),
+            'number of layers': (len(self.layers_ms), num_layers),
+            'input size': (self.shape, shape),
+        }
+        for what, (found, expected) in wanted.items():
+            if found != expected:
+                raise ValueError(
+                    f'the latency table is for another {what} than the config: {found}, expected '
+                    f'{expected}; tools/analysis_tools/measure_latency.py measures the right one'
+                )
+
+
+def _is_time(value: Any) -> bool:
+    """Tell whether a value is a positive finite number; ``True`` is not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+_CHECKS = {
+    'format': (file.is_name, 'text'),
+    'version': (file.is_count, 'an integer'),
+    'tasks': (file.are_tasks, f'1 to {file.MAX_TASKS} different identifiers'),
+    'encoder': (file.is_encoder, 'an object with a "type"'),
+    'shape': (
+        lambda value: file.list_of(file.is_count)(value) and len(value) == 2 and 0 not in value,
+        'height and width, two integers from 1',
+    ),
+    'stem_ms': (_is_time, 'a positive number'),
+    'layers_ms': (
+        lambda value: (
+            file.list_of(file.list_of(_is_time))(value) and 1 <= len(value) <= file.MAX_LAYERS
+        ),
+        'for each layer a list of positive numbers',
+    ),
+    'decoders_ms': (
+        lambda value: isinstance(value, dict) and all(map(_is_time, value.values())),
+        'for each task a positive number',
+    ),
+    'measured': (lambda value: value is None or isinstance(value, dict), 'null or an object'),
+}

@@ -1,0 +1,48 @@
+"""What makes a trained network faster to run without changing what it predicts."""
+
+from typing import Any, TypeVar
+
+import torch
+from mmcv.cnn import fuse_conv_bn as fold_norms
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+Network = TypeVar('Network', bound=nn.Module)
+
+
+def prepare_for_inference(
+    network: Network, fuse_conv_bn: bool = False, channels_last: bool = False
+) -> Network:
+    """Set a network to evaluation and change, in place, how it computes.
+
+    Args:
+        network: The network, with the weights that it will keep: with its normalisations gone, it
+            can be trained no more, nor can its checkpoints be loaded into it.
+        fuse_conv_bn: Whether to fold batch normalisations into the convolutions before them
+            (``mmcv.cnn.fuse_conv_bn``).
+        channels_last: Whether to hold features with the channels innermost.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: ``fuse_conv_bn`` is set, and the network has normalisations that can't be
+            folded: without affine parameters, as in a supernet, or with no convolution before them.
+    """
+    if fuse_conv_bn:
+        bare = [name for name, norm in _norms(network) if not norm.affine]
+        if not bare:
+            fold_norms(network.eval())
+        if left := bare or [name for name, _ in _norms(network)]:
+            raise ValueError(
+                f'fuse_conv_bn: {left[0]} and {len(left) - 1} more normalisations of this '
+                f'{type(network).__name__} cannot be folded into a convolution'
+            )
+    if channels_last:
+        move: Any = network.to  # torch's annotations of it leave this argument out
+        move(memory_format=torch.channels_last)
+    return network.eval()
+
+
+def _norms(network: nn.Module) -> list[tuple[str, _BatchNorm]]:
+    return [(name, part) for name, part in network.named_modules() if isinstance(part, _BatchNorm)]

@@ -1,0 +1,87 @@
+"""Measure what a multi-task network's parts take on this device, for a search by latency.
+
+Writes milliseconds of the stem, of 1, 2, ... copies of each encoder layer, and of each decoder, at
+the config's cost_shape, one image at a time. A search takes the file in place of multiply-adds:
+--cfg-options model.resource_loss.latency=FILE.json
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.config import DictAction
+from mmengine.device import get_device
+from mmengine.utils import ProgressBar
+
+from mmbmtas.cost import LatencyTable
+from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.latency import measure_latency
+from mmbmtas.engine.tree_config import read_tree_config
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config of a search or of a branched network')
+    parser.add_argument('-o', '--out', type=Path, default=Path('latency.json'), metavar='FILE.json')
+    parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
+    parser.add_argument('--warmup', type=int, default=2, help='rounds before the clock counts')
+    parser.add_argument('--repeats', type=int, default=15, help='rounds that count')
+    parser.add_argument(
+        '--fuse-conv-bn', action='store_true', help='as tools/infer.py --fuse-conv-bn runs it'
+    )
+    parser.add_argument(
+        '--channels-last', action='store_true', help='as tools/infer.py --channels-last runs it'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override entries'
+    )
+    return parser.parse_args()
+
+
+def format_table(table: LatencyTable) -> str:
+    """Lay the times out, a layer a line."""
+    height, width = table.shape
+    device = (table.measured or {})['device']
+    counts = range(1, len(table.tasks) + 1)
+    lines = [
+        f'{device}, 1 x 3 x {height} x {width}; milliseconds',
+        f'{"copies":12}' + ''.join(f'{count:9}' for count in counts),
+        f'{"stem":12}{table.stem_ms:9.3f}',
+    ]
+    for index, row in enumerate(table.layers_ms):
+        lines.append(f'{f"layer {index}":12}' + ''.join(f'{ms:9.3f}' for ms in row))
+    lines += [f'{task[:12]:12}{ms:9.3f}' for task, ms in table.decoders_ms.items()]
+    lines.append(f'Network: shared {table.shared():.3f}, all apart {table.all_apart():.3f}')
+    return '\n'.join(lines)
+
+
+def main() -> None:
+    """Measure as the command line says."""
+    args = parse_args()
+    if args.repeats < 1 or args.warmup < 0:
+        raise ValueError('--repeats must be at least 1, --warmup 0')
+    config = read_tree_config(args.config, args.cfg_options)
+    device = torch.device(args.device or get_device())
+    bar = ProgressBar((args.warmup + args.repeats) * len(config.tasks), file=sys.stderr)
+    table = measure_latency(
+        config,
+        device,
+        args.warmup,
+        args.repeats,
+        args.fuse_conv_bn,
+        args.channels_last,
+        report=bar.update,
+    )
+    print(file=sys.stderr)
+    table.save(args.out)
+    print(format_table(table))
+    print(f'Wrote {args.out}')
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
