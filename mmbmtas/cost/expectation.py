@@ -7,7 +7,7 @@ non-empty set ``S`` of tasks stands at position ``sum_{t in S} 2^t - 1`` of an a
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import factorial, prod
+from math import factorial, inf, prod
 
 import numpy as np
 import torch
@@ -54,14 +54,13 @@ def expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
     costs = check_distribution(probs, madds, MAX_TASKS)
     exact = probs.double()
     agree = agreement(exact)
-    weighted = costs[:, None] * agree if costs.dim() == 1 else agreement(exact, costs)
-    agree_before = torch.ones_like(agree[0])
-    total = torch.zeros_like(agree[0])
-    for agree_here, weighted_here in zip(agree, weighted, strict=True):
-        total = total + agree_before * weighted_here
-        agree_before = agree_before * agree_here
     signs = torch.as_tensor(_signs(probs.shape[1]), device=probs.device)
-    return (total @ signs).to(probs.dtype)
+    if costs.dim() == 1:
+        total = costs @ (agree.cumprod(dim=0) @ signs)
+    else:
+        agree_before = torch.cat([torch.ones_like(agree[:1]), agree[:-1]]).cumprod(dim=0)
+        total = ((agree_before * agreement(exact, costs)) @ signs).sum()
+    return total.to(probs.dtype)
 
 
 def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
@@ -215,5 +214,6 @@ def check_costs(
 
 
 def _check_amounts(name: str, values: Tensor) -> None:
-    if not (values.isfinite() & (values >= 0)).all():
+    lowest, highest = torch.stack(values.detach().aminmax()).tolist()
+    if not 0 <= lowest <= highest < inf:  # of what is not a number, both are not
         raise ValueError(f'{name} hold negative numbers or numbers that are not finite')

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mmbmtas.cost import recursive_expected_madds
 from mmbmtas.datasets import PascalContextMT
 from mmbmtas.datasets.cache_writer import write_cache
 from mmbmtas.structures import BranchedArchitecture
@@ -242,9 +243,28 @@ class TestResource:
         result = benchmark('resource', 'configs/search_scenes.py', '--tasks', 3, *ROUNDS)
         check_machine(result)
         assert (result['tasks'], result['layers']) == (3, 18)
-        assert result['ratio']['time'] > 0
+        assert result['ratio'].keys() == {'time', 'recursive'}
+        for form in ('plain', 'recursive', 'ours', 'latency', 'sampled'):
+            assert result[form]['seconds'] > 0
+            assert result[form]['startup'] >= 0
+
+    @pytest.mark.parametrize('num_tasks', [1, 2, 4])
+    def test_plain_recursion_computes_the_same(self, _beside, num_tasks):
+        plain = importlib.import_module('benchmarking.plain').PlainRecursion(num_tasks)
+        logits = torch.randn(6, num_tasks, num_tasks, dtype=torch.float64).requires_grad_()
+        madds = [3.0, 1.0, 2.0, 5.0, 4.0, 1.0]
+        values = [f(logits.softmax(-1), madds) for f in (plain, recursive_expected_madds)]
+        torch.testing.assert_close(*values)
+        slopes = (torch.autograd.grad(value, logits)[0] for value in values)
+        torch.testing.assert_close(*slopes)
 
     def test_more_tasks_than_the_recursion_takes(self, benchmark):
         result = benchmark('resource', 'configs/search_scenes.py', '--tasks', 8, *ROUNDS)
         assert 'plain' not in result
         assert result['ours']['seconds'] > 0
+
+    def test_more_tasks_than_any_exact_form_takes(self, benchmark):
+        words = ['configs/search_scenes.py', '--tasks', 17, *ROUNDS]
+        text = benchmark('resource', *words, as_json=False)
+        assert 'sampled' in text
+        assert 'exact' not in text

@@ -1,12 +1,15 @@
 """The plain implementations that ours are compared with; nothing else uses them."""
 
 from collections.abc import Sequence
+from itertools import product
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmbmtas.models.backbones import BranchedSupernet, Features
 from mmbmtas.registry import MODELS
+from mmbmtas.structures import TaskGrouping, all_groupings
 
 
 @MODELS.register_module()
@@ -37,3 +40,49 @@ class PlainSupernet(BranchedSupernet):
             if index == self.encoder.low_level_index:
                 low_level = x
         return low_level, x
+
+
+class PlainRecursion:
+    """The resource loss by Eq. 5 and 6 of the paper as they stand.
+
+    All samples of a layer are listed at start-up, and the partition of the tasks that each makes.
+    The value is that of ``mmbmtas.cost.recursive_expected_madds``.
+
+    Args:
+        num_tasks: Number of tasks and of candidates.
+        device: Where the probabilities are.
+    """
+
+    def __init__(self, num_tasks: int, device: torch.device | str = 'cpu') -> None:
+        partitions = [*all_groupings(num_tasks)]  # all apart last
+        position = {partition: k for k, partition in enumerate(partitions)}
+        samples = [*product(range(num_tasks), repeat=num_tasks)]
+        made = [position[TaskGrouping.from_labels(sample)] for sample in samples]
+        num_groups = [float(partition.num_groups) for partition in partitions]
+        self.samples = torch.tensor(samples, device=device)
+        self.partition = torch.tensor(made, device=device)
+        self.num_groups = torch.tensor(num_groups, device=device)
+        self.ancestors = [
+            torch.tensor(
+                [m for m, above in enumerate(partitions) if below.refines(above)], device=device
+            )
+            for below in partitions
+        ]
+
+    def __call__(self, probs: Tensor, madds: Sequence[float]) -> Tensor:
+        """Return the cost for probabilities ``(L, T, T)`` and costs of one copy of each layer."""
+        tasks = torch.arange(probs.shape[1], device=probs.device)
+        total, grouping = probs.new_zeros(()), None
+        for layer, cost in zip(probs, madds, strict=True):
+            sampled = layer[tasks, self.samples].prod(dim=1)
+            exactly = layer.new_zeros(len(self.ancestors)).index_add(0, self.partition, sampled)
+            if grouping is None:
+                grouping = exactly
+            else:
+                kept = [
+                    exactly[k] * grouping[ancestors].sum()
+                    for k, ancestors in enumerate(self.ancestors[:-1])
+                ]
+                grouping = torch.stack([*kept, 1 - sum(kept, start=probs.new_zeros(()))])
+            total = total + cost * (grouping @ self.num_groups.to(probs))
+        return total
