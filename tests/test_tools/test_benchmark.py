@@ -249,7 +249,7 @@ class TestResource:
             assert result[form]['startup'] >= 0
 
     @pytest.mark.parametrize('num_tasks', [1, 2, 4])
-    def test_plain_recursion_computes_the_same(self, _beside, num_tasks):
+    def test_plain_recursion_computes_the_same(self, num_tasks):
         plain = importlib.import_module('benchmarking.plain').PlainRecursion(num_tasks)
         logits = torch.randn(6, num_tasks, num_tasks, dtype=torch.float64).requires_grad_()
         madds = [3.0, 1.0, 2.0, 5.0, 4.0, 1.0]
