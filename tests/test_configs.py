@@ -213,21 +213,22 @@ def test_settings_of_the_paper(pair):
     assert positive == (0.95 if 'pascal' in pair else 0.8)
 
 
-@pytest.mark.parametrize('data', ['pascal', 'scenes'])
-@pytest.mark.parametrize(
-    ('ablation', 'key'),
-    [
-        ('no_resource_loss', 'model.resource_loss.weight'),
-        ('no_warmup', 'train_cfg.warmup_iters'),
-        ('no_resizing', 'train_dataloader.dataset.pipeline'),
-        ('recursive', 'model.resource_loss.expectation'),
-        ('hard', 'model.backbone.routing'),
-    ],
-)
-def test_an_ablation_changes_one_thing(data, ablation, key):
-    base = load(f'configs/search_{data}.py')
-    ablated = load(f'configs/ablations/search_{data}_{ablation}.py')
-    *path, last = key.split('.')
+ABLATIONS = {
+    'no_resource_loss': 'model.resource_loss.weight',
+    'no_warmup': 'train_cfg.warmup_iters',
+    'no_resizing': 'train_dataloader.dataset.pipeline',
+    'recursive': 'model.resource_loss.expectation',
+    'hard': 'model.backbone.routing',
+    'top2': 'model.backbone.routing',
+    'threshold': 'model.backbone.routing',
+}
+
+
+@pytest.mark.parametrize('name', [n for n in CONFIGS if n.startswith('configs/ablations/')])
+def test_an_ablation_changes_one_thing(name):
+    data, ablation = Path(name).stem.removeprefix('search_').split('_', 1)
+    base, ablated = load(f'configs/search_{data}.py'), load(name)
+    *path, last = ABLATIONS[ablation].split('.')
     holders = [
         functools.reduce(lambda node, name: node[name], path, cfg) for cfg in (ablated, base)
     ]

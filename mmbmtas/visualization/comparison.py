@@ -19,7 +19,7 @@ class Point:
 
     Attributes:
         name: The model.
-        cost: Mean of its multiply-adds, in 10^9.
+        cost: Mean of what it costs, such as its multiply-adds in 10^9.
         gain: Mean of its Delta_m in percent.
         cost_deviation: Deviation of the cost, if known.
         gain_deviation: Deviation of the gain, if known.
@@ -49,12 +49,15 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
     return sorted(front, key=lambda point: (point.cost, point.gain))
 
 
-def plot_pareto(points: Sequence[Point], path: str | os.PathLike) -> None:
+def plot_pareto(
+    points: Sequence[Point], path: str | os.PathLike, cost: str = 'multiply-adds (10⁹)'
+) -> None:
     """Draw the models by cost and gain, with the front of those that none beats in both.
 
     Args:
         points: The models.
         path: Where to; its extension gives the format.
+        cost: What the cost is, and its unit.
 
     Raises:
         ValueError: There are no points.
@@ -87,7 +90,7 @@ def plot_pareto(points: Sequence[Point], path: str | os.PathLike) -> None:
             capsize=3,
             label=point.name,
         )
-    axes.set_xlabel('multiply-adds (10⁹)', color=INK)
+    axes.set_xlabel(cost, color=INK)
     axes.set_ylabel('Δm (%), higher is better', color=INK)
     axes.spines[['top', 'right']].set_visible(False)
     axes.tick_params(colors=INK)

@@ -10,13 +10,17 @@ from torch.nn import functional as F
 from mmbmtas.models.backbones.routing import (
     HardRouting,
     SoftRouting,
+    ThresholdRouting,
     TopKRouting,
     build_routing,
 )
 
 TASKS = ('semseg', 'normals', 'edge')
 HARD, TOP2 = {'type': 'HardRouting'}, {'type': 'TopKRouting', 'k': 2}
-each_scheme = pytest.mark.parametrize('routing', [HARD, TOP2], ids=['hard', 'top2'])
+THRESHOLD = {'type': 'ThresholdRouting', 'threshold': 0.3}
+each_scheme = pytest.mark.parametrize(
+    'routing', [HARD, TOP2, THRESHOLD], ids=['hard', 'top2', 'threshold']
+)
 
 
 @pytest.fixture
@@ -93,10 +97,29 @@ def test_top_k_is_the_renormalised_sum_of_the_largest(make, images):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
 
-def test_top_k_of_all_is_soft(make):
+def test_those_above_the_threshold_run_and_the_largest_always(make, images):
+    supernet = make(THRESHOLD)
+    z = sampled(supernet)
+    kept = z * (z >= 0.3)
+    kept = kept / kept.sum(-1, keepdim=True)
+    expected = looped(supernet, images, kept)
+    ran, found = encode(supernet, images)
+    assert ran == {tuple(position) for position in kept.nonzero().tolist()}
+    assert {*Counter(layer for layer, _ in ran).values()} == {1, 2, 3}
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    # Below the threshold, but the largest.
+    (alone,) = ThresholdRouting(5, 0.4)(torch.tensor([[0.1, 0.2, 0.35, 0.15, 0.2]]))
+    assert alone == {2: 1.0}
+    # On the threshold is not below it.
+    (both,) = ThresholdRouting(3, 0.25)(torch.tensor([[0.25, 0.75, 0.0]]))
+    assert both == {0: 0.25, 1: 0.75}
+
+
+@pytest.mark.parametrize('scheme', [TopKRouting(3, 3), ThresholdRouting(3, 0.0)])
+def test_all_candidates_are_soft(scheme, make):
     z = sampled(make())
-    (soft, top) = (scheme(z) for scheme in (SoftRouting(3), TopKRouting(3, 3)))
-    for one, other in zip(soft, top, strict=True):
+    for one, other in zip(SoftRouting(3)(z), scheme(z), strict=True):
         for candidate in range(3):
             torch.testing.assert_close(one[candidate], other[candidate], rtol=0, atol=1e-6)
 
@@ -211,6 +234,42 @@ def test_gradient_of_top_k_is_that_of_a_softmax_over_what_runs():
     assert abs(found[2]) < 1e-12
 
 
+def test_gradient_of_threshold_is_that_of_a_softmax_over_what_runs():
+    alpha = torch.tensor([0.2, -0.1, 0.4], dtype=torch.float64)
+    z = ((alpha + NOISE) / 0.7).softmax(-1)  # 0.28, 0.58, 0.14
+    for threshold, ran in ((0.1, [0, 1, 2]), (0.25, [0, 1]), (0.4, [1])):
+        assert (z >= threshold).nonzero().flatten().tolist() == ran
+        expected = differences(
+            lambda a, ran=ran: (((a + NOISE) / 0.7)[ran].softmax(-1) * OUTPUTS[ran]).sum(), alpha
+        )
+        found = slope(ThresholdRouting(3, threshold), alpha, NOISE)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+        assert (found.abs() > 1e-3).sum() == (len(ran) if len(ran) > 1 else 0)
+
+
+@pytest.mark.parametrize('threshold', [0.01, 0.1, 0.3])
+def test_threshold_is_as_near_to_soft_as_the_class_says(threshold):
+    torch.manual_seed(0)
+    spread, furthest = OUTPUTS.max() - OUTPUTS.min(), 0.0
+    for tau in (0.1, 1.0, 5.0):
+        for _ in range(100):
+            alpha, noise = torch.randn(3).double(), -torch.empty(3).exponential_().log().double()
+            z = ((alpha + noise) / tau).softmax(-1)
+            left_out = z[(z < threshold) & (z < z.max())].sum()
+            assert left_out <= 2 * threshold
+            slopes, outputs = [], []
+            for scheme in (SoftRouting(3), ThresholdRouting(3, threshold)):
+                a = alpha.clone().requires_grad_()
+                outputs.append(mixed(scheme, a, noise, tau))
+                slopes.append(torch.autograd.grad(outputs[-1], a)[0])
+            bound = left_out * spread + 1e-9
+            assert (outputs[0] - outputs[1]).abs() <= bound
+            gap = (slopes[0] - slopes[1]).abs().max()
+            assert gap <= 2 * bound / tau
+            furthest = max(furthest, (gap * tau / bound).item() if left_out else 0.0)
+    assert furthest > 0.5  # the bound is not idle
+
+
 def test_mean_gradient_of_hard_at_equal_probabilities_points_as_the_true_one():
     """What the class says: a positive multiple of ``a - mean(a)``; elsewhere it is biased."""
     torch.manual_seed(0)
@@ -256,6 +315,9 @@ def test_hard_learns_nothing_where_scale_is_normalised_away(make, images):
         ({'type': 'HardRouting', 'k': 2}, 'does not fit HardRouting'),
         ({'type': 'TopKRouting', 'k': 1}, r'k=1 .* expected 2 to 3'),
         ({'type': 'TopKRouting', 'k': 4}, r'k=4 .* expected 2 to 3'),
+        ({'type': 'ThresholdRouting'}, 'does not fit ThresholdRouting'),
+        ({'type': 'ThresholdRouting', 'threshold': 0.5}, 'threshold=0.5 .* less than 0.5'),
+        ({'type': 'ThresholdRouting', 'threshold': -0.1}, 'threshold=-0.1 .* at least 0'),
     ],
 )
 def test_configs_are_checked(cfg, message):

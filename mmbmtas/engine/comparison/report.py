@@ -202,6 +202,21 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
         plot_pareto(points, folder / 'pareto.png')
         caption = 'Δm against multiply-adds; bars are sample deviations over the runs.'
         blocks += [Heading('Cost and performance'), Picture(folder / 'pareto.png', caption)]
+    searches = [
+        Point(summary.model, seconds[0], delta[0], seconds[1], delta[1])
+        for summary in summaries
+        if summary.kind == 'searched'
+        and (seconds := summary.of('tree_seconds'))
+        and (delta := summary.of('delta_m'))
+    ]
+    if searches:
+        picture = folder / 'search_time.png'
+        plot_pareto(searches, picture, 'search (s)')
+        caption = (
+            'Δm of the searched trees against the seconds that their searches took, start and '
+            'whatever ran beside them included; bars are sample deviations over the runs.'
+        )
+        blocks += [Heading('Quality against search time'), Picture(picture, caption)]
     trees = {}
     for summary in summaries:
         path = _tree_file(folder, summary)

@@ -6,7 +6,7 @@ from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
 from .exchange_network import ExchangeNetwork
 from .mtan import MTAN
 from .nddr_cnn import NDDRCNN, NDDRLayer
-from .routing import HardRouting, Routing, SoftRouting, TopKRouting
+from .routing import HardRouting, Routing, SoftRouting, ThresholdRouting, TopKRouting
 
 __all__ = [
     'MTAN',
@@ -21,6 +21,7 @@ __all__ = [
     'NDDRLayer',
     'Routing',
     'SoftRouting',
+    'ThresholdRouting',
     'TopKRouting',
     'build_encoder',
     'copy_supernet_weights',

@@ -45,9 +45,9 @@ class BranchedSupernet(BaseModule):
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with ImageNet weights, which every
             candidate receives. By default random weights.
         routing: Config of a :class:`~mmbmtas.models.backbones.routing.Routing`: which candidates
-            the relaxed mode runs. By default all (``SoftRouting``); ``dict(type='HardRouting')``
-            and ``dict(type='TopKRouting', k=2)`` are faster departures from the paper. Checkpoints
-            do not depend on it.
+            the relaxed mode runs. By default all (``SoftRouting``); ``dict(type='HardRouting')``,
+            ``dict(type='TopKRouting', k=2)`` and ``dict(type='ThresholdRouting', threshold=0.15)``
+            are faster departures from the paper. Checkpoints do not depend on it.
 
     Raises:
         ValueError: ``tasks`` are not 1 to 64 different names, ``task`` is none of them, or

@@ -1,4 +1,4 @@
-"""How a supernet mixes its candidates by sampled weights: all of them, one, or the largest few.
+"""How a supernet mixes its candidates by sampled weights: all of them, one, or the largest.
 
 A scheme takes the sampled weights ``z`` of one task, ``(L, C)`` with rows that sum to 1 (Eq. 2). It
 says which candidates run in each of the ``L`` layers, and by what their outputs are multiplied. The
@@ -108,6 +108,49 @@ class TopKRouting(Routing):
         weights = weights / weights.sum(dim=-1, keepdim=True)
         return [
             dict(zip(*pair, strict=True)) for pair in zip(chosen.tolist(), weights, strict=True)
+        ]
+
+
+@TASK_UTILS.register_module()
+class ThresholdRouting(Routing):
+    """Candidates whose weight is below a threshold do not run; the others' are scaled to sum 1.
+
+    A departure from the paper, and the mildest one. The largest always runs. How many run follows
+    the temperature: nearly all while it is high, mostly one where it is low.
+
+    Given which candidates run, the gradient is that of a softmax over these alone, as of
+    :class:`TopKRouting`; where only one runs it is zero. Both output and gradient are near the
+    paper's: in a layer whose candidates' outputs lead to losses ``a`` (linear) that differ by at
+    most ``R``, with ``d <= (C - 1) * threshold`` the weight that was left out, the output is off
+    by at most ``d * R``, and no entry of the gradient by more than ``2 * d * R / tau``.
+
+    Args:
+        num_candidates: ``C``, candidates of each layer.
+        threshold: Weight below which a candidate does not run, from 0 (:class:`SoftRouting`) to
+            less than 0.5, where no two could. In high temperatures weights are near ``1 / C``.
+
+    Raises:
+        ValueError: ``threshold`` is negative or not less than 0.5.
+    """
+
+    def __init__(self, num_candidates: int, threshold: float) -> None:
+        super().__init__(num_candidates)
+        if not 0 <= threshold < 0.5:
+            raise ValueError(
+                f'threshold={threshold} of ThresholdRouting: expected at least 0 and less than '
+                '0.5, the share of a task below which a candidate does not run'
+            )
+        self.threshold = threshold
+
+    def __call__(self, z: Tensor) -> Sequence[Mixture]:
+        """Return the mixture of each layer for ``z`` ``(L, C)``."""
+        largest = z.max(dim=-1, keepdim=True).values
+        runs = (z >= self.threshold) | (z == largest)
+        weights = z * runs
+        weights = weights / weights.sum(dim=-1, keepdim=True)
+        return [
+            {c: row[c] for c, run in enumerate(chosen) if run}
+            for chosen, row in zip(runs.tolist(), weights, strict=True)
         ]
 
 

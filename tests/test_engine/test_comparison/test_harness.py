@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from mmengine.config import Config
 
 from mmbmtas.engine.comparison.harness import Harness, list_headlines
 from mmbmtas.engine.comparison.report import read_paper
@@ -265,3 +266,25 @@ def test_the_comparisons_of_the_repository(name, pytestconfig, monkeypatch, tmp_
         run.model.kind for run in runs
     }
     assert comparison.paper is None or read_paper(comparison.paper)['rows']
+
+
+def test_the_comparison_of_routings(pytestconfig, monkeypatch, tmp_path, quick):
+    monkeypatch.chdir(pytestconfig.rootpath)
+    comparison = read_comparison('configs/compare/scenes_routing.py')
+    harness = Harness(comparison, tmp_path / 'out', tmp_path / 'work', pytestconfig.rootpath)
+    assert len(harness.plan()) == 5 * 3
+    searches = {m.name: m for m in comparison.models if m.kind == 'searched'}
+    routing = {
+        name: Config.fromfile(model['search']).model.backbone.get('routing', {}).get('type')
+        for name, model in searches.items()
+    }
+    assert routing == {
+        'soft': None,
+        'hard': 'HardRouting',
+        'top2': 'TopKRouting',
+        'threshold': 'ThresholdRouting',
+    }
+    soft = searches['soft']
+    for model in searches.values():
+        assert (model.options, model['search_options']) == (soft.options, soft['search_options'])
+        assert model.options['optim_wrapper.constructor'] == 'DefaultOptimWrapperConstructor'

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmbmtas.engine.comparison import report
 from mmbmtas.engine.comparison.document import (
     Code,
     Grid,
@@ -27,6 +28,7 @@ from mmbmtas.engine.comparison.results import Row
 from mmbmtas.evaluation import HEADLINE_METRICS
 from mmbmtas.evaluation.functional import delta_m
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
+from mmbmtas.visualization.comparison import plot_pareto
 
 TASKS = ('semseg', 'normals')
 HEADLINES = [HEADLINE_METRICS[task] for task in TASKS]
@@ -114,7 +116,8 @@ def test_the_report(rows, folder):
         'rows': {'theirs': [[6.0, 0.5], None]},
     }
     written = write_report(folder, 'Some title', 'python it', rows, MODELS, HEADLINES, paper)
-    names = ['pareto.png', 'trees.png', 'affinities.png', 'report.md', 'report.html']
+    names = ['pareto.png', 'search_time.png', 'trees.png', 'affinities.png']
+    names += ['report.md', 'report.html']
     assert [path.name for path in written] == names
     assert all(path.stat().st_size > 1000 for path in written)
     text = (folder / 'report.md').read_text()
@@ -137,8 +140,29 @@ def test_the_report(rows, folder):
     assert 'Tree of searched_seed1' in text
     page = (folder / 'report.html').read_text()
     assert '&lt;nothing&gt;' in page
-    assert page.count('src="data:image/png;base64,') == 3
+    assert page.count('src="data:image/png;base64,') == 4
     assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_search_times_are_drawn_of_searched_trees_alone(rows, tmp_path, monkeypatch):
+    drawn = {}
+
+    def note(points, path, *labels):
+        drawn[path.name] = [(p.name, p.cost, p.cost_deviation, p.gain_deviation) for p in points]
+        plot_pareto(points, path, *labels)
+
+    monkeypatch.setattr(report, 'plot_pareto', note)
+    rows[3].numbers['tree_seconds'] = 76.0
+    rows[4].numbers['tree_seconds'] = 3.0
+    write_report(tmp_path, 'T', 'c', rows, MODELS, HEADLINES)
+    deviation = pytest.approx(2**0.5)
+    assert drawn['search_time.png'] == [('searched', 73, pytest.approx(18**0.5), deviation)]
+    assert '![Δm of the searched trees' in (tmp_path / 'report.md').read_text()
+    (tmp_path / 'search_time.png').unlink()
+    others = [row for row in rows if row.kind != 'searched']
+    write_report(tmp_path, 'T', 'c', others, MODELS, HEADLINES)
+    assert not (tmp_path / 'search_time.png').exists()
+    assert 'search_time' not in (tmp_path / 'report.md').read_text()
 
 
 def test_a_report_of_failures_alone(rows, tmp_path):
