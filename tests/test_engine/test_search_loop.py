@@ -381,3 +381,25 @@ def test_a_split_smaller_than_a_batch_repeats_its_images(search_runner, tmp_path
 def test_temperatures_are_positive(ends):
     with pytest.raises(ValueError, match='expected numbers above 0'):
         TemperatureHook(*ends)
+
+
+def test_checkpointed_layers_change_nothing(search, search_runner, toys, tmp_path):
+    """In all phases: parameters, statistics and optimisers are the same, to the bit."""
+    model = toys.search_config(TASKS, weight=1.0)
+    model['backbone']['with_cp'] = True
+    runner = search_runner(tmp_path, model=model)
+    runner.train()
+    expected, found = search[0].model.state_dict(), runner.model.state_dict()
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        assert torch.equal(value, found[key]), key
+    states = [one.optim_wrapper.state_dict() for one in (search[0], runner)]
+    for name in ('weights', 'arch_params'):
+        one, other = (state[name]['state'] for state in states)
+        assert one.keys() == other.keys()
+        assert all(
+            torch.equal(torch.as_tensor(entry), torch.as_tensor(other[key][part]))
+            for key, entries in one.items()
+            for part, entry in entries.items()
+            if entry is not None
+        )

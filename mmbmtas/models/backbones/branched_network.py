@@ -15,6 +15,7 @@ from mmbmtas.models.encoders import CONTEXT, Encoder
 from mmbmtas.registry import MODELS, SCOPE, TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture
 
+from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
 
 Features = tuple[Tensor, Tensor]
@@ -34,6 +35,8 @@ class BranchedNetwork(BaseModule):
         dropout: Dropout rate before the context module's projection.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with ImageNet weights of mmpretrain or
             torchvision, which every branch receives. By default random weights.
+        with_cp: Keep nothing of a layer but its input for the backward pass, and compute it again
+            there: the same numbers, about a third more time, a fraction of the memory.
 
     Raises:
         ValueError: The tree is for another encoder or has no such task.
@@ -55,6 +58,7 @@ class BranchedNetwork(BaseModule):
         task: str | None = None,
         dropout: float = 0.1,
         init_cfg: dict[str, Any] | None = None,
+        with_cp: bool = False,
     ) -> None:
         super().__init__(init_cfg)
         tree = as_architecture(architecture)
@@ -63,6 +67,7 @@ class BranchedNetwork(BaseModule):
         self.encoder: Encoder = given
         check_fits(tree, self.encoder, name)
         self.task = task
+        self.with_cp = with_cp
         tree = replace(tree, encoder=self.encoder.to_config())
         self.architecture = tree if task is None else tree.for_tasks([task])
         self.stem = self.encoder.build_stem()
@@ -100,7 +105,8 @@ class BranchedNetwork(BaseModule):
         low_level = outputs
         for index, (branches, parents) in enumerate(zip(self.layers, self._parents, strict=True)):
             outputs = [
-                branch(outputs[parent]) for branch, parent in zip(branches, parents, strict=True)
+                self._run_branch(branch, outputs[parent])
+                for branch, parent in zip(branches, parents, strict=True)
             ]
             if index == self.encoder.low_level_index:
                 low_level = outputs
@@ -111,6 +117,10 @@ class BranchedNetwork(BaseModule):
             for index, task in enumerate(self.tasks)
         }
         return features if self.task is None else features[self.task]
+
+    def _run_branch(self, branch: nn.Module, x: Tensor) -> Tensor:
+        """Run an operation, keeping its activations or not."""
+        return run_checkpointed(branch, branch, x) if self.with_cp else branch(x)
 
     def shared_by(self) -> Iterator[tuple[nn.Module, int]]:
         """Yield every branch's module and the number of tasks that share it, the stem first."""
