@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmbmtas.cost import recursive_expected_madds
+from mmbmtas.cost import LatencyTable, recursive_expected_madds
 from mmbmtas.datasets import PascalContextMT
 from mmbmtas.datasets.cache_writer import write_cache
 from mmbmtas.structures import BranchedArchitecture
@@ -211,7 +211,23 @@ class TestTrainAndInfer:
         result = benchmark('infer', 'configs/branched_scenes.py', *words, *shared)
         self.check(result)
         assert result['ours']['images_per_second'] == 3 / result['ours']['seconds']
+        assert result['shared']['madds'] == result['ours']['madds']
+        assert result['ours']['madds_share'] == pytest.approx(1 / result['ratio']['madds'])
+        assert result['plain']['time_share'] == 1
         assert json.loads(out.read_text()) == result
+
+    def test_the_tree_by_a_latency_table(self, benchmark, toys, tmp_path, capsys):
+        tree = BranchedArchitecture.load('configs/architectures/scenes.json')
+        table = toys.latency_table(tree.tasks, tree.encoder, (32, 48))
+        (tmp_path / 'l.json').write_text(json.dumps(table))
+        words = ['configs/branched_scenes.py', *ROUNDS, '--latency', tmp_path / 'l.json']
+        words += ['--fuse-conv-bn', '--channels-last']
+        text = benchmark('infer', *words, '--shape', 32, 48, as_json=False)
+        assert f'{LatencyTable.from_dict(table).tree(tree):.2f}' in text
+        assert 'normalisations folded, channels last' in text
+        with pytest.raises(SystemExit):
+            benchmark('infer', *words, '--shape', 48, 32)
+        assert 'another input size' in capsys.readouterr().err
 
     def test_networks_without_a_tree_are_timed_alone(self, benchmark):
         config = 'configs/exchange/mtan_scenes.py'
