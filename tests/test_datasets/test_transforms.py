@@ -157,10 +157,30 @@ def test_flip_mirrors_everything_and_negates_x():
         if key == 'gt_normals':
             expected[..., 0] = -expected[..., 0]
         assert np.array_equal(after[key], expected), key
+        assert (np.signbit(after[key]) == np.signbit(expected)).all()  # -0.0 too
+        assert after[key].dtype == expected.dtype
     twice = RandomFlipSample(prob=1)(copy_of(after))
     for key in ('img', *before['label_keys']):
         assert np.array_equal(twice[key], before[key]), key
     assert not RandomFlipSample(prob=0)(copy_of(before))['flip']
+
+
+def test_what_is_packed_is_whole_and_its_own():
+    """Windows and mirrored views become arrays in order that share nothing with the sample."""
+    results = RandomCropSample((9, 11))(make_sample())
+    results = RandomFlipSample(prob=1)(results)
+    arrays = {key: results[key] for key in ('img', *results['label_keys'])}
+    assert not arrays['img'].flags.c_contiguous
+    expected = copy_of(arrays)
+    packed = PackMultiTaskInputs()(results)
+    tensors = {key: packed['data_samples'].get(key).data for key in results['label_keys']}
+    tensors['img'] = packed['inputs']
+    for key, tensor in tensors.items():
+        assert tensor.is_contiguous(), key
+        planes = expected[key].reshape(9, 11, -1).transpose(2, 0, 1)
+        assert np.array_equal(tensor.numpy(), planes.astype(tensor.numpy().dtype)), key
+        tensor.fill_(1)
+        assert np.array_equal(arrays[key], expected[key]), key
 
 
 def test_search_resize_of_each_kind():

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, to_tensor
 from mmengine.structures import PixelData
+from numpy.typing import DTypeLike
 
 from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -62,19 +63,23 @@ class PackMultiTaskInputs(BaseTransform):
         sample = MultiTaskDataSample(metainfo=meta)
         for task, label in iter_labels(results):
             sample.set_data({task.key: PixelData(data=_label_tensor(label))})
-        return {'inputs': _channels_first(results['img']), 'data_samples': sample}
+        return {
+            'inputs': _channels_first(results['img'], results['img'].dtype),
+            'data_samples': sample,
+        }
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(meta_keys={self.meta_keys})'
 
 
-def _channels_first(array: np.ndarray) -> torch.Tensor:
-    """A tensor ``(C, H, W)`` of an array ``(H, W)`` or ``(H, W, C)``."""
+def _channels_first(array: np.ndarray, dtype: DTypeLike) -> torch.Tensor:
+    """A tensor ``(C, H, W)`` of an array ``(H, W)`` or ``(H, W, C)``, copied once."""
     planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    return to_tensor(np.ascontiguousarray(planes))
+    # Several times as fast as ascontiguousarray, which takes the elements of a view one by one.
+    return to_tensor(planes.astype(dtype, order='C'))
 
 
 def _label_tensor(label: np.ndarray) -> torch.Tensor:
     """A label as int64 where it holds whole numbers or truth values, else as float32."""
     dtype = np.float32 if label.dtype.kind == 'f' else np.int64
-    return _channels_first(label.astype(dtype))
+    return _channels_first(label, dtype)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -255,9 +256,11 @@ class RandomFlipSample(BaseTransform):
             return results
         results['img'] = results['img'][:, ::-1]
         for task, label in iter_labels(results):
-            flipped = label[:, ::-1].copy()
             if task.kind == 'normals':
-                flipped[..., 0] *= -1
+                flipped = cv2.flip(label, 1)
+                np.negative(flipped[..., 0], out=flipped[..., 0])
+            else:
+                flipped = label[:, ::-1]  # a view, as the image's: packing copies anyway
             results[task.key] = flipped
         return results
 
