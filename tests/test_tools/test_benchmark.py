@@ -177,6 +177,31 @@ class TestSearch:
         assert 0 < float(line.split()[-1].rstrip('%')) < 100
         assert 'Architecture and weights together' not in text
 
+    def test_table_of_memory(self, benchmark, search_config):
+        words = ['--batch-size', 6, '--phases', 'arch', '--shape', 32, 32, '--memory']
+        text = benchmark('search', search_config, *words, as_json=False)
+        assert 'batch 6, 32 x 32; MB' in text
+        kept, beyond = (line.split() for line in text.splitlines()[-2:])
+        assert float(kept[-1]) > 0
+        peak, an_image = float(beyond[2]), float(beyond[3])
+        assert 6 * an_image <= peak + 1
+
+    @pytest.mark.slow
+    def test_memory_of_other_batches(self, benchmark, search_config):
+        words = ['--batch-size', 6, '--phases', 'weights', '--shape', 32, 32]
+        result = benchmark('search', search_config, *words, '--memory')
+        check_machine(result)
+        assert (result['batch_size'], result['shape']) == (6, [32, 32])
+        figures = result['phases']['weights']
+        # It is what a run with as many images takes.
+        full = benchmark('search', search_config, *words, *ROUNDS)
+        peak = full['phases']['weights']['ours']['peak_bytes']
+        assert figures['peak_bytes'] == pytest.approx(peak, rel=0.05)
+        with_cp = ['--cfg-options', 'model.backbone.with_cp=True']
+        less = benchmark('search', search_config, *words, '--memory', *with_cp)
+        assert less['phases']['weights']['bytes_an_image'] < 0.7 * figures['bytes_an_image']
+        assert less['kept_bytes'] == result['kept_bytes'] > 0
+
     def test_another_config_is_refused(self, benchmark, capsys):
         with pytest.raises(SystemExit):
             benchmark('search', 'configs/branched_scenes.py')

@@ -4,13 +4,17 @@ Both train on the same made-up images, in turn, in one process. With the config'
 (data_root), the share of time that ours waits for it is measured too.
 """
 
+import functools
 import itertools
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
 from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
@@ -32,6 +36,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--loader-iters', type=int, default=10, help='iterations of a phase with the real loader'
     )
+    parser.add_argument(
+        '--memory',
+        action='store_true',
+        help='peak memory of ours alone, without clock: measured at two and three images and '
+        'extrapolated to the batch, so that a small machine can tell what a large one needs',
+    )
 
 
 def run(args: Namespace) -> dict[str, Any]:
@@ -40,6 +50,8 @@ def run(args: Namespace) -> dict[str, Any]:
     Raises:
         ValueError: The config is not of a search, or a number is out of range.
     """
+    if args.memory:
+        return measure_memory(args)
     timing.check_rounds(args)
     with scratch() as folder:
         runners = {
@@ -117,6 +129,52 @@ def measure_phase(
     return figures
 
 
+def measure_memory(args: Namespace) -> dict[str, Any]:
+    """Measure peak memory at batches of two and three images; both and a line say the rest.
+
+    A larger batch may peak elsewhere, and then higher than the line says. One image would not do:
+    a global pooling gives it one value a channel, which cannot be normalised.
+    """
+    batch_size = args.batch_size or launch.load_config(args).total_batch_size
+    args = Namespace(**{**vars(args), 'batch_size': 2})
+    with scratch() as folder:
+        runner = build_runner(args, Path(folder) / 'ours', check_search)
+        loop: Any = runner.train_loop
+        model, images = loop.model, loop.dataloader.dataset.dataset
+        device = next(model.parameters()).device
+        batches = [pseudo_collate([images[i] for i in range(count)]) for count in (2, 3)]
+        phases = {}
+        for phase in args.phases:
+            step(runner, phase, batches[0])  # optimisers have their state
+            two, three = (
+                timing.peak_memory(functools.partial(step, runner, phase, batch), device)
+                for batch in batches
+            )
+            phases[phase] = {
+                'bytes_an_image': three - two,
+                'peak_bytes': two + (batch_size - 2) * (three - two),
+            }
+        kept = [*model.state_dict().values(), *_optimiser_state(runner.optim_wrapper.state_dict())]
+        return {
+            **timing.machine(device),
+            'tasks': [*model.tasks],
+            'batch_size': batch_size,
+            'shape': [*batches[0]['inputs'][0].shape[1:]],
+            'amp': args.amp,
+            'kept_bytes': sum(tensor.nbytes for tensor in kept if tensor is not None),
+            'phases': phases,
+        }
+
+
+def _optimiser_state(state: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors within nested dicts."""
+    for value in state.values():
+        if isinstance(value, dict):
+            yield from _optimiser_state(value)
+        elif isinstance(value, torch.Tensor):
+            yield value
+
+
 def warmup_madds_ratio(cost: NetworkCost) -> float:
     """Return how many times the multiply-adds of ours the plain warm-up takes, forwards.
 
@@ -170,6 +228,8 @@ def measure_waiting(args: Namespace, work_dir: Path) -> dict[str, float] | None:
 
 def format_table(result: dict[str, Any]) -> str:
     """Lay the result out for people."""
+    if 'kept_bytes' in result:
+        return format_memory(result)
     height, width = result['shape']
     lines = [
         timing.describe_machine(result),
@@ -192,4 +252,21 @@ def format_table(result: dict[str, Any]) -> str:
         lines.append(f'Multiply-adds of the plain warm-up: {madds:.2f} times ours.')
     if result['search_ratio'] is not None:
         lines.append(f'Architecture and weights together: {result["search_ratio"]:.2f} times.')
+    return '\n'.join(lines)
+
+
+def format_memory(result: dict[str, Any]) -> str:
+    """Lay out what :func:`measure_memory` returns."""
+    height, width = result['shape']
+    lines = [
+        timing.describe_machine(result),
+        f'{len(result["tasks"])} tasks, batch {result["batch_size"]}, {height} x {width}'
+        f'{", mixed precision" if result["amp"] else ""}; MB, extrapolated from 2 and 3 images',
+        f'{"weights and optimisers":24}{result["kept_bytes"] / 1e6:10.1f}',
+    ]
+    for phase, figures in result['phases'].items():
+        lines.append(
+            f'{phase + ", beyond":24}{figures["peak_bytes"] / 1e6:10.1f}'
+            f'{figures["bytes_an_image"] / 1e6:10.1f} an image'
+        )
     return '\n'.join(lines)
