@@ -5,7 +5,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmseg.models.utils import resize
@@ -18,6 +18,8 @@ from mmbmtas.engine.tree_config import TreeConfig
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 
+_CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time.process_time}
+
 
 def measure_latency(
     config: TreeConfig,
@@ -26,6 +28,7 @@ def measure_latency(
     repeats: int = 15,
     fuse_conv_bn: bool = False,
     channels_last: bool = False,
+    clock: Literal['wall', 'cpu'] = 'wall',
     report: Callable[[], object] = lambda: None,
 ) -> LatencyTable:
     """Time stem, layers and decoders at a config's ``cost_shape``, one image at a time.
@@ -44,8 +47,15 @@ def measure_latency(
         repeats: Rounds that count.
         fuse_conv_bn: See :func:`prepare_for_inference`.
         channels_last: See :func:`prepare_for_inference`.
+        clock: What to time with. ``cpu`` counts the seconds of all threads: with a single one it is
+            the time on a machine that does nothing else, although others use it.
         report: Called after each of the ``(warmup + repeats) * tasks`` passes.
+
+    Raises:
+        ValueError: ``clock`` is ``cpu`` on another device.
     """
+    if clock == 'cpu' and device.type != 'cpu':
+        raise ValueError(f'clock cpu says nothing of the time on {device}: expected wall')
     num_tasks, num_layers = len(config.tasks), config.encoder.num_layers
     apart = BranchedArchitecture.all_apart(config.tasks, config.encoder.to_config(), num_layers)
     network: Any = MODELS.build(config.model_config(apart))
@@ -55,7 +65,7 @@ def measure_latency(
     with torch.inference_mode():
         for index in range(warmup + repeats):
             for copies, rounds in enumerate(times, start=1):
-                part_ms = _time_pass(network, image, copies)
+                part_ms = _time_pass(network, image, copies, _CLOCKS[clock])
                 if index >= warmup:
                     rounds.append(part_ms)
                 report()
@@ -78,13 +88,14 @@ def measure_latency(
             'rounds': repeats,
             'fuse_conv_bn': fuse_conv_bn,
             'channels_last': channels_last,
+            'clock': clock,
         },
     )
 
 
-def _time_pass(network: Any, image: Tensor, copies: int) -> list[float]:
+def _time_pass(network: Any, image: Tensor, copies: int, now: Callable[[], float]) -> list[float]:
     """Run the first ``copies`` branches of each layer and all decoders; return each part's ms."""
-    clock = _Clock(image.device)
+    clock = _Clock(image.device, now)
     for _ in _run_parts(network, image, copies):
         clock.mark()
     return clock.milliseconds()
@@ -110,8 +121,9 @@ def _run_parts(network: Any, image: Tensor, copies: int) -> Iterator[None]:
 class _Clock:
     """Reads the time between marks; on a GPU that of the GPU, which runs behind."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, now: Callable[[], float]) -> None:
         self.device = device
+        self.now = now
         self.marks: list[Any] = []
         if device.type == 'cuda':
             torch.cuda.synchronize(device)
@@ -123,7 +135,7 @@ class _Clock:
             event.record(torch.cuda.current_stream(self.device))
             self.marks.append(event)
         else:
-            self.marks.append(time.perf_counter())
+            self.marks.append(self.now())
 
     def milliseconds(self) -> list[float]:
         """Return the time between each two marks."""

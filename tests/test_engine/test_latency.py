@@ -24,7 +24,9 @@ def config():
     )
 
 
-@pytest.mark.parametrize('options', [{}, {'fuse_conv_bn': True, 'channels_last': True}])
+@pytest.mark.parametrize(
+    'options', [{}, {'fuse_conv_bn': True, 'channels_last': True, 'clock': 'cpu'}]
+)
 def test_each_part_has_its_own_time(config, monkeypatch, options):
     """Let copy ``i`` of layer ``l`` take ``l + 1 + i`` ms, the stem 0.5, decoders 10 and more."""
     now = [0.0]
@@ -47,6 +49,7 @@ def test_each_part_has_its_own_time(config, monkeypatch, options):
 
     monkeypatch.setattr(latency, 'prepare_for_inference', slowed)
     monkeypatch.setattr(latency.time, 'perf_counter', lambda: now[0])
+    monkeypatch.setattr(latency.time, 'process_time', lambda: now[0])
     passes = []
     table = latency.measure_latency(
         config, torch.device('cpu'), 1, 3, **options, report=lambda: passes.append(1)
@@ -71,6 +74,11 @@ def test_the_table_is_for_the_config(config):
     loss = model._resource_losses()['loss_resource']
     expected = 0.5 * expected_cost(model.backbone.routing_probs(), table.layers_ms)
     torch.testing.assert_close(loss, expected)
+
+
+def test_the_processors_clock_is_for_processors(config):
+    with pytest.raises(ValueError, match='clock cpu says nothing of the time on cuda'):
+        latency.measure_latency(config, torch.device('cuda'), clock='cpu')
 
 
 def test_a_search_by_latency(toys, search_runner, tmp_path):

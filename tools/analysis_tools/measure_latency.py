@@ -37,6 +37,13 @@ def parse_args() -> argparse.Namespace:
         '--channels-last', action='store_true', help='as tools/infer.py --channels-last runs it'
     )
     parser.add_argument(
+        '--clock',
+        choices=['wall', 'cpu'],
+        default='wall',
+        help='what to time with: cpu counts the seconds of all threads, which with one thread '
+        '(OMP_NUM_THREADS=1) leaves out what else the machine does',
+    )
+    parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override entries'
     )
     return parser.parse_args()
@@ -74,6 +81,7 @@ def main() -> None:
         args.repeats,
         args.fuse_conv_bn,
         args.channels_last,
+        args.clock,
         report=bar.update,
     )
     print(file=sys.stderr)
