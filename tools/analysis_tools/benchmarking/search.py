@@ -23,7 +23,7 @@ from mmbmtas.engine.runner import BranchedSearchLoop
 from mmbmtas.engine.runner.search_plan import Position
 
 from . import plain, timing
-from .runners import add_training_arguments, build_runner, scratch
+from .runners import MadeUpImages, add_training_arguments, build_runner, scratch
 
 PHASES = ('warmup', 'arch', 'weights')
 
@@ -39,8 +39,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--memory',
         action='store_true',
-        help='peak memory of ours alone, without clock: measured at two and three images and '
-        'extrapolated to the batch, so that a small machine can tell what a large one needs',
+        help='peak memory of ours alone, of the most expensive task, without clock: for settings '
+        'that take too long here otherwise',
     )
 
 
@@ -130,39 +130,35 @@ def measure_phase(
 
 
 def measure_memory(args: Namespace) -> dict[str, Any]:
-    """Measure peak memory at batches of two and three images; both and a line say the rest.
+    """Measure the peak memory of ours in iterations that only the most expensive task has.
 
-    A larger batch may peak elsewhere, and then higher than the line says. One image would not do:
-    a global pooling gives it one value a channel, which cannot be normalised.
+    Tasks take turns and leave nothing but gradients behind, so that one of them decides.
     """
-    batch_size = args.batch_size or launch.load_config(args).total_batch_size
-    args = Namespace(**{**vars(args), 'batch_size': 2})
     with scratch() as folder:
         runner = build_runner(args, Path(folder) / 'ours', check_search)
         loop: Any = runner.train_loop
-        model, images = loop.model, loop.dataloader.dataset.dataset
+        model, batch = loop.model, next(iter(loop.dataloader))
+        heads = launch.load_config(args).model.decode_heads
+        task = max(heads, key=lambda name: heads[name].num_classes)
+        for sample in batch['data_samples']:
+            for name in set(sample.keys()) - {heads[task].target_key}:
+                sample.pop(name)
+        few = MadeUpImages(heads, (64, 64), count=2)
         device = next(model.parameters()).device
-        batches = [pseudo_collate([images[i] for i in range(count)]) for count in (2, 3)]
-        phases = {}
+        peaks = {}
         for phase in args.phases:
-            step(runner, phase, batches[0])  # optimisers have their state
-            two, three = (
-                timing.peak_memory(functools.partial(step, runner, phase, batch), device)
-                for batch in batches
-            )
-            phases[phase] = {
-                'bytes_an_image': three - two,
-                'peak_bytes': two + (batch_size - 2) * (three - two),
-            }
+            step(runner, phase, pseudo_collate([few[0], few[1]]))  # optimisers have their state
+            peaks[phase] = timing.peak_memory(functools.partial(step, runner, phase, batch), device)
         kept = [*model.state_dict().values(), *_optimiser_state(runner.optim_wrapper.state_dict())]
         return {
             **timing.machine(device),
             'tasks': [*model.tasks],
-            'batch_size': batch_size,
-            'shape': [*batches[0]['inputs'][0].shape[1:]],
+            'task': task,
+            'batch_size': len(batch['inputs']),
+            'shape': [*batch['inputs'][0].shape[1:]],
             'amp': args.amp,
-            'kept_bytes': sum(tensor.nbytes for tensor in kept if tensor is not None),
-            'phases': phases,
+            'kept_bytes': sum(tensor.nbytes for tensor in kept),
+            'peak_bytes': peaks,
         }
 
 
@@ -260,13 +256,11 @@ def format_memory(result: dict[str, Any]) -> str:
     height, width = result['shape']
     lines = [
         timing.describe_machine(result),
-        f'{len(result["tasks"])} tasks, batch {result["batch_size"]}, {height} x {width}'
-        f'{", mixed precision" if result["amp"] else ""}; MB, extrapolated from 2 and 3 images',
+        f'{len(result["tasks"])} tasks, of them {result["task"]} in turn, '
+        f'batch {result["batch_size"]}, {height} x {width}'
+        f'{", mixed precision" if result["amp"] else ""}; MB',
         f'{"weights and optimisers":24}{result["kept_bytes"] / 1e6:10.1f}',
     ]
-    for phase, figures in result['phases'].items():
-        lines.append(
-            f'{phase + ", beyond":24}{figures["peak_bytes"] / 1e6:10.1f}'
-            f'{figures["bytes_an_image"] / 1e6:10.1f} an image'
-        )
+    for phase, peak in result['peak_bytes'].items():
+        lines.append(f'{phase + ", beyond":24}{peak / 1e6:10.1f}')
     return '\n'.join(lines)
