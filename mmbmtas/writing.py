@@ -1,10 +1,14 @@
 """Files and folders that readers find whole or not at all."""
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a full disk, and of a user's full share of it."""
 
 _SUFFIX = '.part'
 

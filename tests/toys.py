@@ -1,21 +1,26 @@
 """Small networks and batches for the tests of models and engine."""
 
 import copy
+import types
 
 import numpy as np
 import torch
+from mmcv.cnn import ConvModule
 from mmengine.structures import PixelData
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.models.backbones import BranchedNetwork, BranchedSupernet
-from mmbmtas.registry import MODELS
+from mmbmtas.models.encoders.base import Encoder
+from mmbmtas.registry import MODELS, TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 MOBILENET = {'type': 'MobileNetV2Encoder', 'widen_factor': 0.25, 'context_channels': 8}
 RESNET = {'type': 'ResNetEncoder', 'depth': 18, 'context_channels': 8}
-CHANNELS = {'MobileNetV2Encoder': [8, 8], 'ResNetEncoder': [64, 8]}
-NUM_LAYERS = {'MobileNetV2Encoder': 18, 'ResNetEncoder': 9}
+TINY = {'type': 'TinyEncoder'}
+CHANNELS = {'MobileNetV2Encoder': [8, 8], 'ResNetEncoder': [64, 8], 'TinyEncoder': [4, 4]}
+NUM_LAYERS = {'MobileNetV2Encoder': 18, 'ResNetEncoder': 9, 'TinyEncoder': 3}
 SIX = ('semseg', 'human_parts', 'saliency', 'normals', 'edge', 'depth')
 
 _HEADS = {
@@ -26,6 +31,32 @@ _HEADS = {
     'edge': (1, 'probability', {'type': 'mmbmtas.BalancedBCELoss', 'positive_weight': 0.95}),
     'depth': (1, 'value', {'type': 'mmbmtas.DepthL1Loss'}),
 }
+
+
+@TASK_UTILS.register_module(force=True)
+class TinyEncoder(Encoder):
+    """Three convolutions, for tests of what goes on around a network."""
+
+    layer_names = ('stage1.0', 'stage1.1', 'context')
+    norm_cfg = types.MappingProxyType({'type': 'BN'})
+    stem_channels = low_level_channels = context_channels = 4
+    low_level_index = 0
+
+    def build_stem(self):
+        return ConvModule(3, 4, 3, stride=4, padding=1, norm_cfg={'type': 'BN'})
+
+    def build_layer(self, index, dropout=0.0):
+        conv = ConvModule(4, 4, 3, padding=1, norm_cfg={'type': 'BN'})
+        return nn.Sequential(nn.Dropout(dropout if index == 2 else 0.0), conv)
+
+    def last_norm(self, layer):
+        return layer[1].bn
+
+    def translate(self, key):
+        raise KeyError(key)
+
+    def to_config(self):
+        return TINY
 
 
 def head(task, encoder=MOBILENET):

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from mmbmtas import compat
+from mmbmtas.engine.checkpoint_files import find_whole_checkpoint, is_whole
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.writing import written_beside
@@ -215,19 +216,27 @@ def _optim_wrappers(cfg: ConfigDict) -> list[ConfigDict]:
 def use_resume(cfg: Config, checkpoint: str) -> None:
     """Continue a run from a checkpoint, or with 'auto' from the last one in its work directory.
 
+    A checkpoint that is damaged, since the run was killed while it was written, is passed over.
     With 'auto' and no checkpoint yet the run starts anew, so that a job can be restarted by the
     same command whenever it was interrupted. Checkpoints in the work directory are the user's own
     and are trusted, see ``mmbmtas.compat.trust_directory``; others are read without unpickling.
 
     Raises:
         FileNotFoundError: when the named checkpoint is missing.
+        ValueError: when the named checkpoint is damaged.
     """
     if checkpoint == 'auto':
-        if not Path(cfg.work_dir).is_dir() or find_latest_checkpoint(cfg.work_dir) is None:
+        found = find_whole_checkpoint(cfg.work_dir)
+        if found is None:
             return
-        cfg.load_from = None
+        cfg.load_from = str(found)
     else:
         cfg.load_from = require_checkpoint(checkpoint)
+        if '://' not in checkpoint and not is_whole(Path(checkpoint).expanduser()):
+            raise ValueError(
+                f'{checkpoint} is damaged; --resume without a name takes the last whole checkpoint '
+                'of the work directory'
+            )
     cfg.resume = True
     compat.trust_directory(cfg.work_dir)
 

@@ -65,6 +65,7 @@ def make_runner(toys):
             'num_workers': 0,
             'dataset': dataset,
             'sampler': {'type': 'DefaultSampler', 'shuffle': True},
+            **options.pop('loader', {}),
         }
         compat.trust_directory(work_dir)
         return Runner(
@@ -119,7 +120,10 @@ def search_runner(toys, make_runner):
                 },
             ),
             custom_hooks=[*HOOKS, *hooks],
-            default_hooks={'param_scheduler': {'type': 'SearchParamSchedulerHook'}},
+            default_hooks={
+                'param_scheduler': {'type': 'SearchParamSchedulerHook'},
+                **options.pop('default_hooks', {}),
+            },
             param_scheduler={
                 'weights': [
                     {'type': 'PolyLR', 'power': 0.9, 'eta_min': 0, 'by_epoch': False, 'end': 9}

@@ -253,11 +253,14 @@ class TestResume:
         monkeypatch.setattr(launch.compat, 'trust_directory', directories.append)
         return directories
 
-    def test_without_a_name_takes_the_last_of_the_work_directory(self, tmp_path, trusted):
-        (tmp_path / 'last_checkpoint').write_text('iter_4.pth')
+    def test_without_a_name_takes_the_last_whole_one_of_the_work_directory(self, tmp_path, trusted):
+        torch.save({}, tmp_path / 'iter_4.pth')
+        (tmp_path / 'iter_6.pth').write_bytes(b'half')
+        (tmp_path / 'last_checkpoint').write_text('iter_6.pth')
         cfg = _config(work_dir=str(tmp_path), load_from='pretrained.pth')
         launch.use_resume(cfg, 'auto')
-        assert (cfg.resume, cfg.load_from, trusted) == (True, None, [str(tmp_path)])
+        found = str(tmp_path / 'iter_4.pth')
+        assert (cfg.resume, cfg.load_from, trusted) == (True, found, [str(tmp_path)])
 
     @pytest.mark.parametrize('name', ['.', 'not_there_yet'])
     def test_without_a_checkpoint_starts_anew(self, tmp_path, name, trusted):
@@ -266,11 +269,16 @@ class TestResume:
         assert (cfg.resume, cfg.load_from, trusted) == (False, 'pretrained.pth', [])
 
     def test_trust_is_in_the_work_directory_not_in_the_named_file(self, tmp_path, trusted):
-        (tmp_path / 'a.pth').touch()
+        torch.save({}, tmp_path / 'a.pth')
         cfg = _config(work_dir='mine')
         launch.use_resume(cfg, str(tmp_path / 'a.pth'))
         assert (cfg.resume, cfg.load_from) == (True, str(tmp_path / 'a.pth'))
         assert trusted == ['mine']
+
+    def test_damaged_checkpoint_is_refused(self, tmp_path):
+        (tmp_path / 'a.pth').write_bytes(b'half')
+        with pytest.raises(ValueError, match=r'a\.pth is damaged; --resume without a name takes'):
+            launch.use_resume(_config(work_dir='mine'), str(tmp_path / 'a.pth'))
 
     def test_missing_checkpoint_is_named(self):
         with pytest.raises(FileNotFoundError, match=r'lost\.pth is not a checkpoint file'):

@@ -22,6 +22,7 @@ custom_hooks = [
     dict(type='SearchBatchNormHook'),
     dict(type='ArchitectureLoggerHook', interval=50),
     dict(type='ArchitectureExportHook'),
+    dict(type='CollapseHook'),
 ]
 # The search itself does not validate. tools/test.py scores a supernet's checkpoint, its tasks
 # routed by the most probable candidates; such numbers say little of the retrained tree's.

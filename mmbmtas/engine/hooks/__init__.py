@@ -1,6 +1,8 @@
-"""Hooks of the search."""
+"""Hooks of the search, and of all training."""
 
 from .architecture_hooks import ArchitectureExportHook, ArchitectureLoggerHook
+from .checkpoint_hook import CheckpointHook
+from .failure_hooks import CollapseHook, NonFiniteGradientHook
 from .search_hooks import (
     OptimizerStateResetHook,
     SearchBatchNormHook,
@@ -12,7 +14,10 @@ from .visualization_hook import MultiTaskVisualizationHook
 __all__ = [
     'ArchitectureExportHook',
     'ArchitectureLoggerHook',
+    'CheckpointHook',
+    'CollapseHook',
     'MultiTaskVisualizationHook',
+    'NonFiniteGradientHook',
     'OptimizerStateResetHook',
     'SearchBatchNormHook',
     'SearchParamSchedulerHook',

@@ -11,6 +11,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from mmbmtas.engine.failures import NonFiniteGradientError
 from mmbmtas.models.losses.balancing import OTHER, carry_parts, parts_of
 from mmbmtas.registry import OPTIM_WRAPPERS
 
@@ -137,7 +138,7 @@ class JacobianOptimWrapper(OptimWrapper):
             _average_over_ranks(row)
         broken = [task for task, row in self._rows.items() if not _is_finite(row)]
         if broken and self._loss_scale is None:
-            raise FloatingPointError(
+            raise NonFiniteGradientError(
                 f'non-finite gradient of {broken}: training has diverged; a lower learning rate '
                 'may help'
             )

@@ -1,6 +1,14 @@
-"""The search loop."""
+"""The loops of search and training."""
 
 from .search_loop import BranchedSearchLoop, split_dataset
 from .search_plan import Phase, Position, SearchPlan
+from .train_loop import IterBasedTrainLoop
 
-__all__ = ['BranchedSearchLoop', 'Phase', 'Position', 'SearchPlan', 'split_dataset']
+__all__ = [
+    'BranchedSearchLoop',
+    'IterBasedTrainLoop',
+    'Phase',
+    'Position',
+    'SearchPlan',
+    'split_dataset',
+]

@@ -1,6 +1,5 @@
 """The search: weights and architecture parameters in turn, on two splits of the training images."""
 
-import copy
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
@@ -14,11 +13,16 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from mmbmtas.engine.failures import divergence_located, worker_death_explained
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
+from mmbmtas.engine.randomness import Stream, seed_all
 from mmbmtas.models.segmentors import SearchEncoderDecoder
-from mmbmtas.registry import DATASETS, LOOPS
+from mmbmtas.registry import LOOPS
 
 from .search_plan import Phase, Position, SearchPlan
+from .train_loader import batches, build_dataset, build_train_loader
+
+_PHASES = {'warmup': 'warm-up', 'arch': 'architecture phase', 'weights': 'weight phase'}
 
 
 @LOOPS.register_module()
@@ -63,12 +67,17 @@ class BranchedSearchLoop(BaseLoop):
     ) -> None:
         if not 0 < arch_fraction < 1:
             raise ValueError(f'arch_fraction {arch_fraction}: expected a number between 0 and 1')
-        splits = split_dataset(_build_dataset(dataloader['dataset']), arch_fraction, split_seed)
-        weight_loader, arch_loader = (_build_loader(runner, dataloader, split) for split in splits)
+        splits = split_dataset(build_dataset(dataloader['dataset']), arch_fraction, split_seed)
+        streams = Stream.SAMPLES, Stream.ARCH_SAMPLES
+        weight_loader, arch_loader = (
+            _build_loader(runner, dataloader, split, stream)
+            for split, stream in zip(splits, streams, strict=True)
+        )
         super().__init__(runner, weight_loader)
         self.arch_dataloader = arch_loader
         self.plan = SearchPlan(weight_iters, warmup_iters, len(weight_loader), len(arch_loader))
         self.position: Position = self.plan.position(0)
+        self.task: str | None = None  # whose weights are being trained, where it is one alone
         self._phase: Phase | None = None
         self._iter = 0
         self.stop_training = False
@@ -113,11 +122,12 @@ class BranchedSearchLoop(BaseLoop):
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        batches = self._batches()
-        while self._iter < self.max_iters and not self.stop_training:
-            self.position = plan.position(self._iter)
-            self.enter(self.position.phase)
-            self.run_iter(next(batches))
+        data_batches = self._batches()
+        with worker_death_explained(self):
+            while self._iter < self.max_iters and not self.stop_training:
+                self.position = plan.position(self._iter)
+                self.enter(self.position.phase)
+                self.run_iter(next(data_batches))
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
@@ -130,10 +140,7 @@ class BranchedSearchLoop(BaseLoop):
             position = self.plan.position(iteration)
             if position.batch == 0 or resumed:
                 loader: Any = self.arch_dataloader if position.phase == 'arch' else self.dataloader
-                loader.sampler.set_epoch(position.epoch)
-                iterator = iter(loader)
-                for _ in range(position.batch):  # a resumed pass goes on where it was
-                    next(iterator)
+                iterator = batches(loader, position.epoch, position.batch)
                 resumed = False
             yield next(iterator)
 
@@ -156,14 +163,20 @@ class BranchedSearchLoop(BaseLoop):
         Args:
             data_batch: What the loader gives: ``dict(inputs=..., data_samples=...)``.
         """
+        seed_all(self.runner.seed, Stream.ITERATION, self._iter)
         arguments = dict(batch_idx=self._iter, data_batch=data_batch)
         self.runner.call_hook('before_train_iter', **arguments)
-        data = self.model.data_preprocessor(data_batch, True)
-        tasks = self.model.labelled_tasks(data['data_samples'])
-        step = self._step_arch if self.position.phase == 'arch' else self._step_weights
-        outputs = step(data, tasks)
-        self.runner.call_hook('after_train_iter', **arguments, outputs=outputs)
+        with divergence_located(self, data_batch):
+            data = self.model.data_preprocessor(data_batch, True)
+            tasks = self.model.labelled_tasks(data['data_samples'])
+            step = self._step_arch if self.position.phase == 'arch' else self._step_weights
+            outputs = step(data, tasks)
+            self.runner.call_hook('after_train_iter', **arguments, outputs=outputs)
         self._iter += 1
+
+    def where(self) -> str:
+        """Say at which iteration the search is, and in which phase."""
+        return f'iteration {self._iter + 1} of {self.max_iters} ({_PHASES[self.position.phase]})'
 
     def _step_weights(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
         """Step the weights after each task, or once where gradients are aggregated."""
@@ -172,6 +185,7 @@ class BranchedSearchLoop(BaseLoop):
         logs: list[dict[str, Tensor]] = []
         with self.model.one_iteration():
             for task in tasks:
+                self.task = None if aggregates else task
                 with wrapper.optim_context(self.runner.model):
                     losses = self.runner.model(**data, mode='loss', tasks=[task])
                 loss, log = self.model.parse_losses(losses)
@@ -188,6 +202,7 @@ class BranchedSearchLoop(BaseLoop):
     def _step_arch(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
         """Accumulate the gradients of all tasks and of the resource loss, then step once."""
         wrapper = self.runner.optim_wrapper['arch_params']
+        self.task = None
         logs: list[dict[str, Tensor]] = []
         for index, chosen in enumerate([[task] for task in tasks] or [[]]):
             with wrapper.optim_context(self.runner.model):
@@ -228,17 +243,8 @@ def split_dataset(dataset: Any, arch_fraction: float, seed: int) -> tuple[Subset
     return splits
 
 
-def _build_dataset(cfg: Any) -> Any:
-    """Build a dataset from its config, unless it is one."""
-    dataset = DATASETS.build(cfg) if isinstance(cfg, dict) else cfg
-    if hasattr(dataset, 'full_init'):
-        dataset.full_init()
-    return dataset
-
-
-def _build_loader(runner: Runner, cfg: dict[str, Any], split: Subset) -> DataLoader:
+def _build_loader(runner: Runner, cfg: dict[str, Any], split: Subset, stream: Stream) -> DataLoader:
     """Build the loader of one split, whole batches only; too small a split repeats its images."""
-    cfg = copy.deepcopy({key: value for key, value in cfg.items() if key != 'dataset'})
     batch = cfg['batch_size'] * get_world_size()
     if 0 < len(split) < batch:
         print_log(
@@ -249,11 +255,7 @@ def _build_loader(runner: Runner, cfg: dict[str, Any], split: Subset) -> DataLoa
             level=logging.WARNING,
         )
         split.indices = [*itertools.islice(itertools.cycle(split.indices), batch)]
-    return runner.build_dataloader(
-        {**cfg, 'dataset': split, 'drop_last': True},
-        seed=runner.seed,
-        diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
-    )
+    return build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
 
 
 def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

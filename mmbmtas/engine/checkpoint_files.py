@@ -1,0 +1,94 @@
+"""Checkpoint files: written whole or not at all, and found again after an interruption."""
+
+import logging
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import print_log
+
+from mmbmtas.writing import NO_SPACE, written_beside
+
+WHOLE_FILES = 'whole'
+"""Name of the storage in mmengine's ``backend_args``."""
+
+
+@register_backend(WHOLE_FILES)
+class WholeFileBackend(LocalBackend):
+    """mmengine's local files, but a file that is written appears when all of it is on the disk.
+
+    Until then, and if the process is killed meanwhile, what was at the place stays.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes to a file.
+
+        Raises:
+            OSError: It can't be written; the message says if that is for want of space.
+        """
+        path = Path(filepath)
+        try:
+            with written_beside(path) as beside, beside.open('wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            free = shutil.disk_usage(path.parent).free
+            raise OSError(
+                error.errno,
+                f'no space for the {len(obj) / 1e6:,.1f} MB of {path}: {free / 1e6:,.1f} MB are '
+                f'free in {path.parent}. It was not written; earlier checkpoints are as they were. '
+                'Make room, or keep fewer (default_hooks.checkpoint.max_keep_ckpts), and go on '
+                'with --resume',
+            ) from error
+
+
+def is_whole(path: str | Path) -> bool:
+    """Tell whether a file is a checkpoint, as ``torch.save`` writes them, to its last byte."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def find_whole_checkpoint(folder: str | Path) -> Path | None:
+    """Find the checkpoint to resume a run from: the last one in its folder that is whole.
+
+    That is the one that mmengine's file ``last_checkpoint`` names, or, where that is damaged, the
+    newest other one. Those passed over are named in a warning.
+
+    Returns:
+        The file, or None where there is none.
+    """
+    for path in _candidates(Path(folder)):
+        if is_whole(path):
+            return path
+        print_log(
+            f'{path} is damaged, probably since the run was killed while it was written: it is '
+            'passed over.',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return None
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    """Yield checkpoints that exist, the likeliest first."""
+    named = None
+    record = folder / 'last_checkpoint'
+    if record.is_file() and (text := record.read_text().strip()):
+        places = Path(text), folder / Path(text).name
+        named = next((place for place in places if place.is_file()), None)
+    if named is not None:
+        yield named
+    others = [path for path in folder.glob('*.pth') if re.fullmatch(r'(iter|epoch)_\d+', path.stem)]
+    for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+        if named is None or not path.samefile(named):
+            yield path

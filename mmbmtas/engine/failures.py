@@ -1,0 +1,125 @@
+"""What a training says when it goes wrong: where it stood, what broke first, what may help."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.model import is_model_wrapper
+from mmengine.structures import PixelData
+from torch import Tensor, nn
+
+
+class NonFiniteGradientError(FloatingPointError):
+    """A gradient is infinite, or not a number."""
+
+
+@contextmanager
+def divergence_located(loop: Any, data_batch: Any) -> Iterator[None]:
+    """Say of a diverged training where it stands, and of a loss what broke first.
+
+    Args:
+        loop: The training loop; its ``where()`` says where it stands.
+        data_batch: The batch of this iteration.
+
+    Raises:
+        FloatingPointError: As from within, with a longer message.
+    """
+    try:
+        yield
+    except FloatingPointError as error:
+        parts = [f'{loop.where()}: {error}']
+        if not isinstance(error, NonFiniteGradientError):
+            parts.append(_find_origin(loop.runner.model, data_batch))
+        saved = loop.runner.message_hub.runtime_info.get('last_ckpt')
+        if saved is not None and Path(saved).exists():
+            parts.append(f'{saved} is of before')
+        raise type(error)('. '.join(parts)) from error
+
+
+@contextmanager
+def worker_death_explained(loop: Any) -> Iterator[None]:
+    """Say what may have ended a worker of the data loader, which can surface anywhere.
+
+    Raises:
+        ChildProcessError: A worker has died; it has torch's message, which names the worker.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if 'DataLoader worker (pid' not in str(error):
+            raise
+        shared = Path('/dev/shm')
+        free = f' ({shutil.disk_usage(shared).free / 1e9:.1f} GB are free)' * shared.is_dir()
+        raise ChildProcessError(
+            f'{loop.where()}: {str(error).strip()} A worker that is killed has mostly met a limit: '
+            'of memory (fewer train_dataloader.num_workers, or more memory) or, with a bus error, '
+            f'of shared memory{free}: docker run --shm-size=8g, or fewer workers. With '
+            'train_dataloader.num_workers=0 and persistent_workers=False errors show where they '
+            'arise. Go on with --resume'
+        ) from error
+
+
+@torch.no_grad()
+def _find_origin(model: Any, data_batch: Any) -> str:
+    """Find the first thing that is not finite on the way to a loss that is not."""
+    model = model.module if is_model_wrapper(model) else model
+    broken = _broken_weights(model)
+    if broken:
+        return f'Weights are not finite since an earlier step: {listed(broken)}'
+    samples = data_batch.get('data_samples', []) if isinstance(data_batch, dict) else []
+    broken = [*_broken_labels(samples)]
+    if broken:
+        return f'Labels are not finite: {listed(broken)}'
+    if get_world_size() > 1:  # other ranks do not take part in another forward pass
+        return 'Weights and labels are finite'
+    name = _first_broken_output(model, data_batch)
+    if name is None:
+        return (
+            'Weights, labels and what the network computes of them are finite: the loss itself '
+            'overflows, or only mixed precision does'
+        )
+    return f'The first output that is not finite is that of {name}'
+
+
+def _broken_weights(model: nn.Module) -> list[str]:
+    """List parameters that are not finite."""
+    return [name for name, value in model.named_parameters() if not value.isfinite().all()]
+
+
+def _broken_labels(samples: Sequence[Any]) -> Iterator[str]:
+    """Yield the labels that are not finite, and their images."""
+    for sample in samples:
+        for name, value in sample.items():
+            if isinstance(value, PixelData) and not torch.as_tensor(value.data).isfinite().all():
+                yield f'{name} of {sample.metainfo.get("img_path", "an image")}'
+
+
+def _first_broken_output(model: Any, data_batch: Any) -> str | None:
+    """Name the first module whose output is not finite, of those without modules inside."""
+    found: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and not output.isfinite().all():
+                found.append(name)
+
+        return hook
+
+    leaves = [(name, module) for name, module in model.named_modules() if not [*module.children()]]
+    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
+    try:
+        model(model.data_preprocessor(data_batch, True)['inputs'], mode='tensor')
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
+
+
+def listed(names: Sequence[str], shown: int = 3) -> str:
+    """Join the first names, and tell how many more there are."""
+    more = len(names) - shown
+    return ', '.join(names[:shown]) + (f' and {more} more' if more > 0 else '')

@@ -1,0 +1,79 @@
+"""Checkpoints that survive whatever ends the run."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook as _CheckpointHook
+from mmengine.runner import Runner
+
+from mmbmtas.engine.checkpoint_files import WHOLE_FILES
+from mmbmtas.registry import HOOKS
+from mmbmtas.writing import remove_leftovers, written_beside
+
+
+@HOOKS.register_module()
+class CheckpointHook(_CheckpointHook):
+    """mmengine's hook, with files that are whole at any moment the run may be killed.
+
+    A checkpoint is written beside its place and gets its name when it is complete; so does the file
+    ``last_checkpoint``. Outdated checkpoints are removed after that, not before as in mmengine, so
+    the disk must hold one more than ``max_keep_ckpts``.
+
+    Args:
+        args: As mmengine's.
+        kwargs: As mmengine's. With ``out_dir`` in a remote storage, or other ``backend_args`` than
+            the default, files are written as that storage does it.
+
+    Example:
+        >>> default_hooks = dict(
+        ...     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1000))
+    """
+
+    backend_args: dict[str, Any] | None
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepare the folder; remove what killed runs left there."""
+        super().before_train(runner)
+        is_local = type(self.file_backend) is LocalBackend
+        if is_local and self.file_client_args is None and self.backend_args is None:
+            self.backend_args = {'backend': WHOLE_FILES}
+            if is_main_process():
+                remove_leftovers(Path(str(self.out_dir)))
+                remove_leftovers(Path(runner.work_dir))
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        """Write a checkpoint, then remove the one that it replaces."""
+        outdated = []
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                outdated = [self.keep_ckpt_ids.popleft()]
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', [*self.keep_ckpt_ids])
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self._path(step)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            with written_beside(Path(runner.work_dir) / 'last_checkpoint') as beside:
+                beside.write_text(self.last_ckpt)
+            for path in map(self._path, outdated):
+                if self.file_backend.isfile(path):
+                    self.file_backend.remove(path)
+                elif self.file_backend.isdir(path):  # as DeepSpeed writes them
+                    self.file_backend.rmtree(path)
+
+    def _path(self, step: int) -> str:
+        """Return where the checkpoint of a step lies."""
+        return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))

@@ -1,0 +1,55 @@
+"""Random numbers that follow from the seed and a place in the training, not from what came before.
+
+mmengine seeds a run once. What is drawn then depends on all that was drawn earlier, and in a
+loader's workers on how many there are, so that no checkpoint could bring it back. Here each
+iteration and each sample has a seed of its own (our choice): a resumed run draws what the
+uninterrupted one would have, and the number of workers does not matter.
+"""
+
+import enum
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+class Stream(enum.IntEnum):
+    """What random numbers are drawn for; streams have nothing to do with one another."""
+
+    ITERATION = 0
+    SAMPLES = 1
+    ARCH_SAMPLES = 2
+
+
+def seed_all(seed: int, stream: Stream, *place: int) -> None:
+    """Seed Python's, numpy's and torch's global generators, torch's on all devices.
+
+    Args:
+        seed: The run's.
+        stream: What is drawn.
+        place: Numbers of 0 or more that say where in the training, always as many in a stream.
+    """
+    torch.manual_seed(_seed_cpu(seed, stream, *place))
+
+
+@contextmanager
+def seeded(seed: int, stream: Stream, *place: int) -> Iterator[None]:
+    """Seed the CPU's generators within, then go on as if nothing had been drawn."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        torch.default_generator.manual_seed(_seed_cpu(seed, stream, *place))
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def _seed_cpu(*entropy: int) -> int:
+    """Seed Python's and numpy's generators; return the seed for torch's."""
+    for_python, for_numpy, for_torch = np.random.SeedSequence(entropy).generate_state(3).tolist()
+    random.seed(for_python)
+    np.random.seed(for_numpy)
+    return for_torch

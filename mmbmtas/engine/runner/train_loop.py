@@ -1,0 +1,67 @@
+"""The loop of training a network, which can be resumed to the bit."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.runner import IterBasedTrainLoop as _IterBasedTrainLoop
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmbmtas.engine.failures import divergence_located, worker_death_explained
+from mmbmtas.engine.randomness import Stream, seed_all
+from mmbmtas.registry import LOOPS
+
+from .train_loader import batches, build_train_loader, is_endless
+
+
+@LOOPS.register_module()
+class IterBasedTrainLoop(_IterBasedTrainLoop):
+    """mmengine's loop; a resumed run trains on what the uninterrupted one would have, bit for bit.
+
+    What an iteration or a sample draws at random depends on the seed and its place in the training
+    alone. Batches that were trained on before the interruption are not loaded again.
+
+    Args:
+        runner: The runner.
+        dataloader: Config of the loader.
+        max_iters: Iterations.
+        kwargs: What else mmengine's loop takes.
+
+    Raises:
+        FloatingPointError: The training has diverged; the message says where.
+        ChildProcessError: A worker of the loader has died.
+    """
+
+    def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:
+        loader = build_train_loader(runner, dataloader)
+        # mmengine's loop would begin to load at once, before it is known where to begin.
+        super().__init__(runner, DataLoader(loader.dataset), max_iters, **kwargs)
+        self.dataloader = loader
+
+    def run(self) -> nn.Module:
+        """Train, from the iteration that the runner was resumed at."""
+        self.dataloader_iterator = self._batches()
+        with worker_death_explained(self):
+            return super().run()
+
+    def _batches(self) -> Iterator[Any]:
+        """Yield the batch of each iteration, None for those before the current one."""
+        yield from itertools.repeat(None, self._iter)
+        epoch, start = divmod(self._iter, len(self.dataloader))
+        if is_endless(self.dataloader):
+            epoch, start = 0, self._iter
+        while True:
+            yield from batches(self.dataloader, epoch, start)
+            epoch, start = epoch + 1, 0
+
+    def run_iter(self, data_batch: Any) -> None:
+        """Train on one batch."""
+        seed_all(self.runner.seed, Stream.ITERATION, self._iter)
+        with divergence_located(self, data_batch):
+            super().run_iter(data_batch)
+
+    def where(self) -> str:
+        """Say at which iteration the training is."""
+        return f'iteration {self._iter + 1} of {self._max_iters}'
