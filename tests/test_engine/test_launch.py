@@ -154,6 +154,16 @@ class TestArchitecture:
     def test_configs_without_one_are_left_alone(self):
         assert 'architecture' not in launch.prepare_config(_config()).model.backbone
 
+    def test_latency_table_is_found_likewise(self, repository):
+        (repository / 'latency.json').touch()
+        options = ('--cfg-options', 'model.resource_loss.latency=latency.json')
+        path = repository / 'configs' / 'some.py'
+        cfg = launch.prepare_config(launch.load_config(_args(path, *options)))
+        assert cfg.model.resource_loss.latency == str(repository / 'latency.json')
+        (repository / 'latency.json').unlink()
+        with pytest.raises(FileNotFoundError, match=r'latency table latency\.json not found'):
+            launch.prepare_config(launch.load_config(_args(path, *options)))
+
 
 class TestPretrained:
     def test_reaches_the_backbone(self):
