@@ -75,7 +75,7 @@ def make_runner(toys):
             train_cfg=train_cfg,
             optim_wrapper=optim_wrapper,
             default_hooks=hooks,
-            randomness={'seed': 0},
+            randomness=options.pop('randomness', {'seed': 0}),
             default_scope='mmbmtas',
             log_processor={'by_epoch': False},
             log_level='ERROR',
