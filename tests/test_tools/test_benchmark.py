@@ -246,9 +246,14 @@ class TestTrainAndInfer:
         text = benchmark('infer', *words, '--shape', 32, 48, as_json=False)
         assert f'{LatencyTable.from_dict(table).tree(tree):.2f}' in text
         assert 'normalisations folded, channels last' in text
-        with pytest.raises(SystemExit):
-            benchmark('infer', *words, '--shape', 48, 32)
-        assert 'another input size' in capsys.readouterr().err
+        for change, message in (
+            ({'shape': [48, 32]}, 'another input size'),
+            ({'measured': {'channels_last': False}}, 'measured with channels_last False'),
+        ):
+            (tmp_path / 'l.json').write_text(json.dumps(table | change))
+            with pytest.raises(SystemExit):
+                benchmark('infer', *words, '--shape', 32, 48)
+            assert message in capsys.readouterr().err
 
     def test_networks_without_a_tree_are_timed_alone(self, benchmark):
         config = 'configs/exchange/mtan_scenes.py'

@@ -54,7 +54,8 @@ def run(args: Namespace) -> dict[str, Any]:
     """Measure.
 
     Raises:
-        ValueError: A number is out of range, or the latency table is of another network.
+        ValueError: A number is out of range, or the latency table is of another network or was
+            measured in another way.
     """
     timing.check_rounds(args)
     if args.batch_size < 1:
@@ -131,6 +132,11 @@ def read_table(args: Namespace, model: Any, shape: tuple[int, int]) -> LatencyTa
         raise ValueError('--latency: a table is for one image at a time, and for trees')
     table = LatencyTable.load(args.latency)
     table.check_fits(tree.tasks, tree.encoder, tree.num_layers, shape)
+    for key in ('fuse_conv_bn', 'channels_last', 'clock'):
+        own = getattr(args, key)
+        found = (table.measured or {}).get(key, own)
+        if found != own:
+            raise ValueError(f'{args.latency} was measured with {key} {found}, expected {own}')
     return table
 
 
