@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import all_gather_object
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -101,10 +102,12 @@ def prepare_config(cfg: Config) -> Config:
 
     Raises:
         FileNotFoundError: when the architecture's file, a latency table or a checkpoint is missing.
-        ValueError: when the ranks do not divide the total batch size, or ``single_checkpoints``
-            has another form.
+        ValueError: when the ranks do not divide the total batch size or would resume from
+            different checkpoints, or ``single_checkpoints`` has another form.
     """
     world_size = start_ranks(cfg)
+    if world_size > 1:
+        _agree_on_checkpoint(cfg)
     adapt_to_ranks(cfg)
     if isinstance(cfg.get('architecture'), str):
         cfg.architecture = find_beside_config(cfg.architecture, cfg.filename)
@@ -131,6 +134,18 @@ def prepare_config(cfg: Config) -> Config:
         for loader in _train_dataloaders(cfg):
             loader.batch_size = batch_size
     return cfg
+
+
+def _agree_on_checkpoint(cfg: Config) -> None:
+    """Refuse to resume where ranks see different work directories: they would wait for ever."""
+    own = Path(cfg.load_from).name if cfg.get('resume') and cfg.get('load_from') else None
+    found = all_gather_object(own)
+    if len({*found}) > 1:
+        names = ', '.join(f'{rank}: {name or "none"}' for rank, name in enumerate(found))
+        raise ValueError(
+            f'the ranks do not find the same checkpoint ({names}): work_dir = {cfg.work_dir} must '
+            'be a folder that all machines see'
+        )
 
 
 def find_beside_config(path: str, config: str | None, what: str = 'architecture file') -> str:

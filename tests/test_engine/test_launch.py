@@ -290,6 +290,15 @@ class TestResume:
         with pytest.raises(ValueError, match=r'a\.pth is damaged; --resume without a name takes'):
             launch.use_resume(_config(work_dir='mine'), str(tmp_path / 'a.pth'))
 
+    def test_ranks_must_find_the_same(self, two_ranks, monkeypatch):
+        found = ['iter_4.pth', None]
+        monkeypatch.setattr(launch, 'all_gather_object', lambda own: [own, *found[1:]])
+        cfg = _config(work_dir='mine', resume=True, load_from='mine/iter_4.pth')
+        with pytest.raises(ValueError, match=r'\(0: iter_4\.pth, 1: none\): work_dir = mine must'):
+            launch.prepare_config(cfg)
+        found[1] = 'iter_4.pth'
+        launch.prepare_config(cfg)
+
     def test_missing_checkpoint_is_named(self):
         with pytest.raises(FileNotFoundError, match=r'lost\.pth is not a checkpoint file'):
             launch.use_resume(_config(work_dir='mine'), 'lost.pth')

@@ -20,6 +20,7 @@ from mmbmtas.cost import (
 )
 from mmbmtas.registry import HOOKS
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.writing import remove_leftovers
 
 
 def routing_entropy(probs: Tensor) -> Tensor:
@@ -116,6 +117,11 @@ class ArchitectureExportHook(Hook):
     Example:
         >>> custom_hooks = [dict(type='ArchitectureExportHook')]
     """
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Remove what a killed run left of files that it was writing."""
+        remove_leftovers(Path(runner.work_dir) / 'architectures')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Write the tree of the checkpoint; mmengine calls this on the main process only."""
