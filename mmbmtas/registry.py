@@ -8,6 +8,7 @@ example ``type='mmseg.CrossEntropyLoss'``.
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -34,6 +35,9 @@ TRANSFORMS = Registry(
     parent=MMENGINE_TRANSFORMS,
     scope=SCOPE,
     locations=['mmbmtas.datasets.transforms'],
+)
+FUNCTIONS = Registry(
+    'function', parent=MMENGINE_FUNCTIONS, scope=SCOPE, locations=['mmbmtas.datasets']
 )
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope=SCOPE, locations=['mmbmtas.models'])
 TASK_UTILS = Registry(

@@ -1,7 +1,15 @@
 from . import transforms
 from .base import MultiTaskDataset
+from .collating import collate_in_block
 from .concat import ConcatDataset
 from .nyudv2 import NYUDv2MT
 from .pascal_context import PascalContextMT
 
-__all__ = ['ConcatDataset', 'MultiTaskDataset', 'NYUDv2MT', 'PascalContextMT', 'transforms']
+__all__ = [
+    'ConcatDataset',
+    'MultiTaskDataset',
+    'NYUDv2MT',
+    'PascalContextMT',
+    'collate_in_block',
+    'transforms',
+]

@@ -273,11 +273,18 @@ class TestData:
         assert without['images'] == 2
         assert without['ratio'] == {}
         assert without['loader']['images_per_second'] > 0
+        assert {*without['loader']['processor_seconds']} == {'main'}
         write_cache(PascalContextMT, root, tmp_path / 'scenes.cache')
         result = benchmark('data', 'configs/search_scenes.py', *options)
         seconds = result['seconds']['until_augmentation']
         assert result['ratio']['until_augmentation'] == seconds['plain'] / seconds['ours'] > 1
         assert result['seconds']['whole']['plain'] > seconds['plain']
+        # A worker loads; the main process takes over.
+        options[options.index('--workers') + 1] = 1
+        seconds = benchmark('data', 'configs/search_scenes.py', *options)['loader']
+        assert seconds['workers'] == 1
+        assert seconds['processor_seconds']['main'] > 0
+        assert result['seconds']['whole']['ours'] < seconds['processor_seconds']['workers'] < 1
 
 
 class TestResource:

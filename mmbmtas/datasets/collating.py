@@ -1,0 +1,66 @@
+"""How a loader's workers hand a batch to the main process."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from mmbmtas.registry import FUNCTIONS
+
+_ALIGNMENT = 64  # bytes
+
+
+@FUNCTIONS.register_module()
+def collate_in_block(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Gather samples as mmengine's ``pseudo_collate`` does, in a worker in one block of memory.
+
+    A worker sends every tensor through shared memory of its own, which for a batch of six maps an
+    image takes as long as making the samples. Here all tensors of a batch are views of one shared
+    block; it is freed when the last of them is.
+
+    Args:
+        samples: What ``PackMultiTaskInputs`` gives: ``inputs`` and ``data_samples``.
+
+    Returns:
+        The same keys, each with the list of the samples' entries.
+
+    Example:
+        >>> train_dataloader = dict(collate_fn=dict(type='mmbmtas.collate_in_block'))
+    """
+    batch = pseudo_collate(samples)
+    if get_worker_info() is None:
+        return batch
+    tensors: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        tensors.append(tensor)
+        return tensor
+
+    _replace(batch, note)
+    sizes = [-(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT for tensor in tensors]
+    block = torch.empty(0, dtype=torch.uint8)
+    block.set_(torch.UntypedStorage._new_shared(sum(sizes)))
+    pieces = iter(block.split(sizes))
+
+    def place(tensor: Tensor) -> Tensor:
+        view = next(pieces)[: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+        return view.copy_(tensor)
+
+    return _replace(batch, place)
+
+
+def _replace(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Put other tensors in the places of those within lists, dicts and data elements."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _replace(entry, change) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace(entry, change) for entry in value]
+    if isinstance(value, BaseDataElement):
+        value.set_data({key: _replace(entry, change) for key, entry in value.items()})
+    return value
