@@ -117,12 +117,14 @@ def test_print_config_shows_overrides_and_saves(tool, capsys):
     assert 'scale=2.5' in Path('whole.py').read_text()
 
 
-@pytest.mark.slow
-def test_two_ranks_without_gpus(tmp_path):
+@pytest.fixture
+def environment(monkeypatch):
+    """Variables of a distributed run on CPUs, with a free port."""
+    monkeypatch.syspath_prepend(TOY)
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    environment = {
+    return {
         **os.environ,
         'CUDA_VISIBLE_DEVICES': '',
         'OMP_NUM_THREADS': '1',
@@ -131,6 +133,9 @@ def test_two_ranks_without_gpus(tmp_path):
         'PYTHONPATH': str(TOY),
     }
 
+
+@pytest.mark.slow
+def test_two_ranks_without_gpus(tmp_path, environment):
     def run(script, *words):
         command = ['bash', ROOT / 'tools' / script, *map(str, words)]
         return subprocess.run(
@@ -150,3 +155,56 @@ def test_two_ranks_without_gpus(tmp_path):
     odd = run('dist_train.sh', CONFIG, 2, '--cfg-options', 'total_batch_size=3')
     assert odd.returncode != 0
     assert 'error: total_batch_size = 3 cannot be shared equally by 2 ranks' in odd.stderr
+
+
+@pytest.mark.slow
+def test_two_nodes(tmp_path, environment):
+    """The same command on both, but for NODE_RANK; here both are this machine."""
+    command = ['bash', ROOT / 'tools' / 'dist_train.sh', CONFIG, '1', '--work-dir', 'run']
+    nodes = []
+    for rank in range(2):
+        log = (tmp_path / f'{rank}.log').open('w')
+        node = {'NNODES': '2', 'NODE_RANK': str(rank), 'MASTER_ADDR': '127.0.0.1'}
+        nodes.append(
+            subprocess.Popen(
+                command, cwd=tmp_path, env={**environment, **node}, stdout=log, stderr=log
+            )
+        )
+    codes = [node.wait(timeout=300) for node in nodes]
+    assert codes == [0, 0], (tmp_path / '0.log').read_text()[-3000:]
+    assert (tmp_path / 'run' / 'iter_4.pth').is_file()
+    assert Config.fromfile(tmp_path / 'run' / CONFIG.name).train_dataloader.batch_size == 2
+
+
+SRUN = """#!{python}
+import os, subprocess, sys
+(tasks,) = [int(word[9:]) for word in sys.argv if word.startswith('--ntasks=')]
+command = sys.argv[sys.argv.index({python!r}) :]
+variables = [
+    dict(SLURM_PROCID=str(i), SLURM_LOCALID=str(i), SLURM_NTASKS=str(tasks), SLURM_NODELIST='here')
+    for i in range(tasks)
+]
+ranks = [subprocess.Popen(command, env=dict(os.environ, **each)) for each in variables]
+sys.exit(max(rank.wait() for rank in ranks))
+"""
+
+
+@pytest.mark.slow
+def test_slurm_without_gpus(tmp_path, environment):
+    """With stand-ins for the two commands of Slurm."""
+    (tmp_path / 'srun').write_text(SRUN.format(python=sys.executable))
+    (tmp_path / 'scontrol').write_text('#!/bin/sh\necho 127.0.0.1\n')
+    for name in ('srun', 'scontrol'):
+        (tmp_path / name).chmod(0o755)
+    environment |= {
+        'PATH': f'{tmp_path}{os.pathsep}{environment["PATH"]}',
+        'MASTER_PORT': environment['PORT'],
+        'GPUS': '2',
+    }
+    command = ['bash', ROOT / 'tools' / 'slurm_train.sh', 'partition', 'job', CONFIG, 'run']
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / 'run' / 'iter_4.pth').is_file()
+    assert Config.fromfile(tmp_path / 'run' / CONFIG.name).train_dataloader.batch_size == 2
