@@ -31,25 +31,27 @@ def seed_all(seed: int, stream: Stream, *place: int) -> None:
         stream: What is drawn.
         place: Numbers of 0 or more that say where in the training, always as many in a stream.
     """
-    torch.manual_seed(_seed_cpu(seed, stream, *place))
+    torch.manual_seed(seed_cpu(seed, stream, *place))
+
+
+def seed_cpu(seed: int, stream: Stream, *place: int) -> int:
+    """Seed the generators of :func:`seed_all`, but for devices; return what torch was seeded by."""
+    words = np.random.SeedSequence((seed, stream, *place)).generate_state(3)
+    for_python, for_numpy, for_torch = words.tolist()
+    random.seed(for_python)
+    np.random.seed(for_numpy)
+    torch.default_generator.manual_seed(for_torch)
+    return for_torch
 
 
 @contextmanager
 def seeded(seed: int, stream: Stream, *place: int) -> Iterator[None]:
-    """Seed the CPU's generators within, then go on as if nothing had been drawn."""
+    """Seed as :func:`seed_cpu` does within, then go on as if nothing had been drawn."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
-        torch.default_generator.manual_seed(_seed_cpu(seed, stream, *place))
+        seed_cpu(seed, stream, *place)
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
-
-
-def _seed_cpu(*entropy: int) -> int:
-    """Seed Python's and numpy's generators; return the seed for torch's."""
-    for_python, for_numpy, for_torch = np.random.SeedSequence(entropy).generate_state(3).tolist()
-    random.seed(for_python)
-    np.random.seed(for_numpy)
-    return for_torch

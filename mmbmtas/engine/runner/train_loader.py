@@ -7,9 +7,9 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
 from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
-from torch.utils.data import BatchSampler, DataLoader, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler, get_worker_info
 
-from mmbmtas.engine.randomness import Stream, seeded
+from mmbmtas.engine.randomness import Stream, seed_cpu, seeded
 from mmbmtas.registry import DATASETS
 
 
@@ -83,7 +83,11 @@ class SeededSamples:
     def __getitem__(self, index: int) -> Any:
         if not isinstance(index, Draw):
             return self.dataset[index]
-        with seeded(self.seed, self.stream, *index.place):
+        place = self.seed, self.stream, *index.place
+        if get_worker_info() is not None:  # a worker draws nothing else
+            seed_cpu(*place)
+            return self.dataset[int(index)]
+        with seeded(*place):
             return self.dataset[int(index)]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
