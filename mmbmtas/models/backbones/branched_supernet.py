@@ -12,6 +12,7 @@ from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.architecture_file import MAX_TASKS
 
+from . import wide
 from .branched_network import BranchedNetwork, Features, build_encoder, decode_json, encode_json
 from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
@@ -34,8 +35,10 @@ class BranchedSupernet(BaseModule):
     - ``warmup``: candidate ``i`` alone serves task ``i``.
     - ``argmax``: the candidate with the largest parameter alone serves the task.
 
-    With one-hot routing only the chosen candidates run. The last normalisation of every candidate
-    has no affine parameters, so that candidates differ in what they compute, not in scale.
+    With one-hot routing only the chosen candidates run. Those of a mixture run as one wide
+    operation where their blocks are known (:mod:`mmbmtas.models.backbones.wide`), else one after
+    another. The last normalisation of every candidate has no affine parameters, so that candidates
+    differ in what they compute, not in scale.
 
     Args:
         tasks: Task names, 1 to 64; candidate ``i`` is warmed up on task ``i``. More than 16 need
@@ -140,6 +143,8 @@ class BranchedSupernet(BaseModule):
         Returns:
             Low-level and context features of each task; of a single ``task`` as a bare pair.
         """
+        if self.training and x.device.type == 'cpu':  # faster there, and rounded otherwise
+            x = x.contiguous(memory_format=torch.channels_last)
         if tasks is None and self.task is not None:
             return self.encode(self.stem(x), self.task)
         x = self.stem(x)
@@ -205,6 +210,9 @@ def _run_layer(candidates: nn.ModuleList, routing: int | Mixture, x: Tensor) -> 
     """Run one candidate, or sum the outputs of some by their weights."""
     if isinstance(routing, int):
         return candidates[routing](x)
+    if len(routing) > 1 and wide.fits(candidates):
+        chosen = [candidates[index] for index in routing]
+        return wide.mixture(chosen, [*routing.values()], x)
     (first, weight), *others = routing.items()
     output = weight * candidates[first](x)
     for candidate, weight in others:

@@ -1,0 +1,208 @@
+"""The candidates of a layer as one wide operation, in place of one after another.
+
+The maps of ``T`` candidates lie side by side in the channels, ``(N, T * C, H, W)``, candidate by
+candidate. Convolutions of the layer's input, which is the same for all candidates, become one with
+``T`` times the output channels; those of the candidates' own maps become a grouped one, and
+normalisations one over all channels. The mathematics is that of the candidates, and so are the
+parameters and running statistics: they stay where they are, and are joined anew in each call.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from mmcv.cnn import ConvModule
+from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm
+from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
+from mmseg.models.decode_heads.aspp_head import ASPPModule
+from mmseg.models.utils import InvertedResidual
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbmtas.models.encoders.context import ContextModule
+
+from .operations import conv2d, relu6_
+
+Modules = Sequence[Any]
+"""The same part of each candidate."""
+
+_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, SyncBatchNorm)
+_HOOKS = ('_forward_pre_hooks', '_forward_hooks', '_backward_pre_hooks', '_backward_hooks')
+
+
+def fits(candidates: nn.ModuleList) -> bool:
+    """Tell whether the candidates of a layer can run as one.
+
+    They must be blocks that are known here, of parts that are known here, which is looked up once.
+    A hook on any part, or a ``forward`` put in the place of its own, would not be called; as long
+    as there is one they cannot.
+    """
+    if candidates not in _checked:
+        modules = [*candidates.modules()][1:]
+        known = type(candidates[0]) in _MIXTURES and all(map(_is_known, modules))
+        _checked[candidates] = modules if known else []
+    modules = _checked[candidates]
+    return bool(modules) and not any(map(_is_watched, modules))
+
+
+_checked: WeakKeyDictionary[nn.ModuleList, list[nn.Module]] = WeakKeyDictionary()
+
+
+def mixture(candidates: Modules, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    """Sum the outputs of some candidates, of a layer that :func:`fits`, by their weights.
+
+    Args:
+        candidates: Candidates of a layer, at least two, alike but for their weights.
+        weights: The weight of each, 0-d.
+        x: Input of the layer, ``(N, C_in, H, W)``.
+
+    Returns:
+        ``sum_c weights[c] * candidates[c](x)``.
+    """
+    return _MIXTURES[type(candidates[0])](candidates, torch.stack([*weights]), x)
+
+
+def _is_watched(module: nn.Module) -> bool:
+    """Tell whether calls of a module are seen by somebody, or go elsewhere."""
+    state = vars(module)
+    return any(state[name] for name in _HOOKS) or 'forward' in state
+
+
+def _is_known(module: Any) -> bool:
+    """Tell whether a part of a candidate is computed here as its own ``forward`` would."""
+    kind = type(module)
+    if kind is nn.Conv2d:
+        return module.padding_mode == 'zeros'
+    if kind is ConvModule:
+        usual = module.order == ('conv', 'norm', 'act') and not module.with_explicit_padding
+        return usual and module.with_norm and not module.with_spectral_norm
+    if kind is Bottleneck:
+        return not (module.with_cp or module.with_plugins)
+    if kind in (BasicBlock, InvertedResidual):
+        return not module.with_cp
+    if kind is nn.Dropout:
+        return module.p == 0
+    return kind in _PLAIN
+
+
+def _mix_inverted_residuals(blocks: Modules, weights: Tensor, x: Tensor) -> Tensor:
+    *first, last = zip(*(block.conv for block in blocks), strict=True)
+    y = reduce(lambda maps, modules: _conv_modules(modules, maps), first, x)
+    y = _norms(_parts(last, 'norm'), _convs(_parts(last, 'conv'), y), weights)
+    y = _sum(y, len(blocks))
+    # Weights that sum to one add the input up to itself; it is not said that they do.
+    return torch.addcmul(y, x, weights.sum()) if blocks[0].use_res_connect else y
+
+
+def _mix_basic_blocks(blocks: Modules, weights: Tensor, x: Tensor) -> Tensor:
+    y = _norms(_parts(blocks, 'norm1'), _convs(_parts(blocks, 'conv1'), x))
+    y = _norms(_parts(blocks, 'norm2'), _convs(_parts(blocks, 'conv2'), F.relu_(y)))
+    return _add_and_mix(blocks, weights, x, y)
+
+
+def _mix_bottlenecks(blocks: Modules, weights: Tensor, x: Tensor) -> Tensor:
+    y = _norms(_parts(blocks, 'norm1'), _convs(_parts(blocks, 'conv1'), x))
+    y = _norms(_parts(blocks, 'norm2'), _convs(_parts(blocks, 'conv2'), F.relu_(y)))
+    y = _norms(_parts(blocks, 'norm3'), _convs(_parts(blocks, 'conv3'), F.relu_(y)))
+    return _add_and_mix(blocks, weights, x, y)
+
+
+def _add_and_mix(blocks: Modules, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Add each block's shortcut, and sum the blocks after their last activation."""
+    shortcuts: Sequence[Tensor] = [x] * len(blocks)
+    if blocks[0].downsample is not None:
+        convs, norms = zip(*(block.downsample for block in blocks), strict=True)
+        shortcuts = _norms(norms, _convs(convs, x)).chunk(len(blocks), dim=1)
+    maps = zip(y.chunk(len(blocks), dim=1), shortcuts, strict=True)
+    activated = [F.relu_(own + shortcut) for own, shortcut in maps]
+    return reduce(add, (weight * y for weight, y in zip(weights, activated, strict=True)))
+
+
+def _mix_context_modules(modules: Modules, weights: Tensor, x: Tensor) -> Tensor:
+    views = [_conv_modules(branch, x) for branch in zip(*_parts(modules, 'branches'), strict=True)]
+    pools, convs = zip(*_parts(modules, 'image_pool'), strict=True)
+    pooled = _conv_modules(convs, pools[0](x)).expand(-1, -1, *x.shape[2:])
+    own = zip(*(maps.chunk(len(modules), dim=1) for maps in (*views, pooled)), strict=True)
+    joined = torch.cat([maps for views_of_one in own for maps in views_of_one], dim=1)
+    y = _conv_modules(_parts(modules, 'projection'), joined).chunk(len(modules), dim=1)
+    return reduce(add, (weight * maps for weight, maps in zip(weights, y, strict=True)))
+
+
+def _parts(modules: Modules, name: str) -> list[Any]:
+    """Return the part of each module that has this name."""
+    return [getattr(module, name) for module in modules]
+
+
+def _sum(y: Tensor, count: int) -> Tensor:
+    """Sum maps that lie side by side."""
+    return reduce(add, y.chunk(count, dim=1))
+
+
+def _conv_modules(modules: Modules, x: Tensor) -> Tensor:
+    """Convolve, normalise and activate."""
+    y = _norms(_parts(modules, 'norm'), _convs(_parts(modules, 'conv'), x))
+    if not modules[0].with_activation:
+        return y
+    return relu6_(y) if isinstance(modules[0].activate, nn.ReLU6) else F.relu_(y)
+
+
+def _convs(convs: Modules, x: Tensor) -> Tensor:
+    """Convolve the common input of all candidates, or the maps of each."""
+    first = convs[0]
+    if x.shape[1] > first.in_channels:
+        groups = len(convs) * first.groups
+    elif first.groups == 1:
+        groups = 1
+    elif len(convs) == 1:
+        groups = first.groups
+    else:  # no grouped convolution has several groups read the same channels
+        return torch.cat([_convs([conv], x) for conv in convs], dim=1)
+    weight = torch.cat(_parts(convs, 'weight'))
+    bias = None if first.bias is None else torch.cat(_parts(convs, 'bias'))
+    return conv2d(x, weight, bias, first.stride, first.padding, first.dilation, groups)
+
+
+def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Normalise the maps of all candidates.
+
+    Args:
+        norms: Their normalisations.
+        x: Their maps.
+        weights: What to multiply each one's maps by, ``(T,)``; they take part as the affine weight.
+    """
+    first = norms[0]
+    joint = copy.copy(first)  # it runs as each would, on the channels of all
+    joint.num_features = len(norms) * first.num_features
+    joint._parameters = first._parameters | _joined(norms, 'weight', 'bias')
+    if weights is not None:
+        scale = weights.repeat_interleave(first.num_features)
+        affine = {name: p * scale for name, p in joint._parameters.items() if p is not None}
+        joint._parameters |= {'weight': scale} | affine
+    learns = first.training and first.track_running_stats
+    if learns or not first.training:
+        joint._buffers = first._buffers | _joined(norms, 'running_mean', 'running_var')
+    y = joint(x)
+    if learns:
+        for name in ('running_mean', 'running_var'):
+            torch._foreach_copy_(_parts(norms, name), [*getattr(joint, name).chunk(len(norms))])
+        torch._foreach_add_(_parts(norms[1:], 'num_batches_tracked'), 1)
+    return y
+
+
+def _joined(modules: Modules, *names: str) -> dict[str, Tensor]:
+    """Return tensors of the candidates, one after another in their first dimension."""
+    present = [name for name in names if getattr(modules[0], name) is not None]
+    return {name: torch.cat(_parts(modules, name)) for name in present}
+
+
+_MIXTURES: dict[type, Callable[[Modules, Tensor, Tensor], Tensor]] = {
+    InvertedResidual: _mix_inverted_residuals,
+    BasicBlock: _mix_basic_blocks,
+    Bottleneck: _mix_bottlenecks,
+    ContextModule: _mix_context_modules,
+}
+_PLAIN = {nn.Sequential, nn.ReLU, nn.ReLU6, nn.AdaptiveAvgPool2d, ASPPModule, *_NORMS, *_MIXTURES}

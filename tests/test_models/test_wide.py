@@ -1,0 +1,235 @@
+"""Candidates run as one compute what they compute one after another."""
+
+import copy
+
+import pytest
+import torch
+from mmseg.models.utils import InvertedResidual
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmbmtas.models.backbones import branched_supernet, wide
+from mmbmtas.models.backbones.operations import conv2d, relu6_
+
+TASKS = ('semseg', 'normals', 'edge')
+DEEP = {'type': 'ResNetEncoder', 'depth': 50, 'context_channels': 8}
+
+
+@pytest.fixture(params=['MOBILENET', 'RESNET'])
+def supernet(request, toys):
+    torch.manual_seed(0)
+    supernet = toys.supernet(TASKS, getattr(toys, request.param))
+    toys.randomise(supernet)
+    return supernet
+
+
+def inputs_of(supernet, size=8):
+    """A random input of each layer, by its index; of ResNets for some layers of each kind."""
+    generator = torch.Generator().manual_seed(1)
+    blocks = supernet.encoder.blocks
+    channels = [block.get('in_channels', block.get('inplanes')) for block in blocks]
+    projection = supernet.layers[-1][0].branches[0].conv
+    channels.append(projection.in_channels)
+    last = len(channels) - 1
+    indices = range(last + 1) if 'in_channels' in blocks[0] else (0, 2, last)
+    return {i: torch.randn(4, channels[i], size, size, generator=generator) for i in indices}
+
+
+def run(layer, mixture, x, one_by_one):
+    """Output, all gradients and all buffers of a fresh copy of a layer."""
+    layer, x = copy.deepcopy(layer), x.clone().requires_grad_()
+    mixture = {c: weight.clone().requires_grad_() for c, weight in mixture.items()}
+    if one_by_one:
+        y = sum(weight * layer[c](x) for c, weight in mixture.items())
+    else:
+        assert wide.fits(layer)
+        y = branched_supernet._run_layer(layer, mixture, x)
+    generator = torch.Generator().manual_seed(2)
+    y.backward(torch.randn(y.shape, generator=generator, dtype=y.dtype))
+    gradients = {'x': x.grad, **{f'weight {c}': weight.grad for c, weight in mixture.items()}}
+    gradients |= {name: parameter.grad for name, parameter in layer.named_parameters()}
+    return y.detach(), gradients, dict(layer.named_buffers())
+
+
+def check_same(layer, mixture, x, rtol=1e-4):
+    ours, plain = (run(layer, mixture, x, one_by_one) for one_by_one in (False, True))
+    torch.testing.assert_close(ours[0], plain[0], rtol=1e-5, atol=1e-5)
+    assert ours[0].std() > 0.1
+    for name, expected in plain[1].items():
+        if expected is None:
+            assert ours[1][name] is None, name
+        else:
+            scale = (
+                plain[1]['x'].abs().max() if name.startswith('weight ') else expected.abs().max()
+            )
+            error = (ours[1][name] - expected).abs().max()
+            assert error <= rtol * scale + 1e-6, name
+    for name, expected in plain[2].items():
+        torch.testing.assert_close(ours[2][name], expected, rtol=1e-5, atol=1e-5)
+
+
+WEIGHTS = {0: torch.tensor(0.5), 1: torch.tensor(0.2), 2: torch.tensor(0.3)}
+
+
+class TestLayers:
+    @pytest.mark.parametrize('tracks', [True, False])
+    def test_every_layer_of_the_encoders(self, supernet, tracks):
+        for module in supernet.layers.modules():
+            if isinstance(module, _BatchNorm):
+                module.track_running_stats = tracks
+        for index, x in inputs_of(supernet).items():
+            check_same(supernet.layers[index], WEIGHTS, x)
+
+    def test_bottlenecks(self, toys):
+        supernet = toys.supernet(TASKS, DEEP)
+        for index, channels in ((0, 64), (1, 256)):  # with and without a shortcut of its own
+            check_same(supernet.layers[index], WEIGHTS, torch.randn(4, channels, 8, 8))
+
+    def test_some_candidates_with_weights_of_another_sum(self, supernet):
+        mixture = {2: torch.tensor(0.7), 0: torch.tensor(0.9)}
+        inputs = inputs_of(supernet)
+        for index in (2, len(supernet.layers) - 1):
+            check_same(supernet.layers[index], mixture, inputs[index])
+
+    def test_normalisations_that_do_not_train(self, supernet):
+        for module in supernet.layers.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        for index, x in inputs_of(supernet).items():
+            check_same(supernet.layers[index], WEIGHTS, x)
+
+    def test_synchronised_normalisation(self, supernet):
+        supernet = nn.SyncBatchNorm.convert_sync_batchnorm(supernet)
+        inputs = inputs_of(supernet)
+        for index in (2, len(supernet.layers) - 1):
+            check_same(supernet.layers[index], WEIGHTS, inputs[index])
+
+    @pytest.mark.parametrize(('dilation', 'affine'), [(1, True), (2, False)])
+    def test_gradients_are_those_of_the_function(self, dilation, affine):
+        torch.manual_seed(0)
+        layer = nn.ModuleList(InvertedResidual(2, 2, 1, 2, dilation) for _ in range(2)).double()
+        for block in layer:
+            block.conv[-1].bn = nn.BatchNorm2d(2, affine=affine).double()
+        x = torch.randn(2, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+        weights = torch.tensor([0.4, 0.6], dtype=torch.float64, requires_grad=True)
+
+        def mix(x, weights, *parameters):
+            return wide.mixture([*layer], [*weights], x)
+
+        assert wide.fits(layer)
+        assert torch.autograd.gradcheck(mix, (x, weights, *layer.parameters()), atol=1e-4)
+
+
+class TestSupernet:
+    def one_by_one(self, monkeypatch):
+        monkeypatch.setattr(wide, 'fits', lambda candidates: False)
+
+    def run(self, supernet, images):
+        torch.manual_seed(3)
+        supernet = copy.deepcopy(supernet)
+        features = supernet(images)
+        generator = torch.Generator().manual_seed(4)
+        maps = [m for pair in features.values() for m in pair]
+        noise = [torch.randn(m.shape, generator=generator, dtype=m.dtype) for m in maps]
+        sum((m * n).mean() for m, n in zip(maps, noise, strict=True)).backward()
+        gradients = {name: p.grad for name, p in supernet.named_parameters()}
+        return maps, gradients, dict(supernet.named_buffers())
+
+    def test_whole_network_in_double_precision(self, supernet, monkeypatch):
+        # In single precision deep networks of small maps amplify rounding, in either order.
+        supernet.double()
+        images = torch.randn(2, 3, 48, 48, dtype=torch.float64)
+        ours = self.run(supernet, images)
+        self.one_by_one(monkeypatch)
+        plain = self.run(supernet, images)
+        torch.testing.assert_close(ours[0], plain[0], rtol=1e-9, atol=1e-9)
+        for part in (1, 2):
+            for name, expected in plain[part].items():
+                torch.testing.assert_close(ours[part][name], expected, rtol=1e-6, atol=1e-9)
+        assert ours[1]['arch_params'].abs().min() > 0
+
+    def test_architecture_phase_gives_no_other_gradients(self, supernet):
+        for parameter in supernet.weights():
+            parameter.requires_grad_(False)
+        features = supernet(torch.randn(2, 3, 48, 48), ['edge'])
+        sum(m.square().mean() for m in features['edge']).backward()
+        assert supernet.arch_params.grad[:, 2].abs().min() > 0
+        assert supernet.arch_params.grad[:, :2].abs().max() == 0
+        assert all(parameter.grad is None for parameter in supernet.weights())
+
+    def test_mixed_precision(self, supernet):
+        with torch.autocast('cpu', torch.bfloat16):
+            features = supernet(torch.randn(2, 3, 48, 48))
+        sum(m.float().square().mean() for pair in features.values() for m in pair).backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in supernet.parameters())
+
+
+class TestFits:
+    def test_our_encoders(self, supernet):
+        assert all(map(wide.fits, supernet.layers))
+
+    def test_hooks_are_called(self, supernet):
+        layer, calls = supernet.layers[2], []
+        assert wide.fits(layer)
+        part = [*layer[2].modules()][-1]
+        handle = part.register_forward_hook(lambda *_: calls.append(1))
+        assert not wide.fits(layer)
+        branched_supernet._run_layer(layer, WEIGHTS, inputs_of(supernet)[2])
+        assert calls
+        handle.remove()
+        assert wide.fits(layer)
+
+    def test_forwards_put_in_place_are_called(self, supernet):
+        layer = supernet.layers[1]
+        layer[0].forward = layer[0].forward
+        assert not wide.fits(layer)
+
+    def test_unknown_blocks_run_one_after_another(self):
+        layer = nn.ModuleList(nn.Sequential(nn.Conv2d(2, 2, 1), nn.Sigmoid()) for _ in range(3))
+        assert not wide.fits(layer)
+        x = torch.randn(1, 2, 4, 4)
+        found = branched_supernet._run_layer(layer, WEIGHTS, x)
+        torch.testing.assert_close(found, sum(w * layer[c](x) for c, w in WEIGHTS.items()))
+
+    @pytest.mark.parametrize('change', ['padding_mode', 'with_cp'])
+    def test_unknown_settings(self, toys, change):
+        layer = toys.supernet(TASKS).layers[2]
+        if change == 'with_cp':
+            layer[0].with_cp = True
+        else:
+            layer[1].conv[1].conv.padding_mode = 'reflect'
+        assert not wide.fits(layer)
+
+
+class TestOperations:
+    def test_relu6(self):
+        x = torch.tensor([-1.0, 0.0, 3.0, 6.0, 7.0])
+        gradients = []
+        for function in (F.relu6, relu6_):
+            leaf = x.clone().requires_grad_()
+            y = function(leaf * 1)
+            y.backward(torch.arange(1.0, 6.0))
+            gradients.append(leaf.grad)
+            assert y.tolist() == [0, 0, 3, 6, 6]
+        assert torch.equal(*gradients)
+
+    def test_relu6_works_in_place(self):
+        x = torch.randn(3, 4)
+        assert relu6_(x).data_ptr() == x.data_ptr()
+        assert x.min() >= 0
+
+    @pytest.mark.parametrize(
+        ('kernel', 'padding', 'dilation'), [((3, 3), (2, 2), (2, 2)), ((3, 5), (0, 3), (2, 1))]
+    )
+    def test_dilated_depthwise_convolution(self, kernel, padding, dilation):
+        random = torch.Generator().manual_seed(0)
+        x = torch.randn(2, 6, 9, 11, generator=random, dtype=torch.float64)
+        weight = torch.randn(6, 1, *kernel, generator=random, dtype=torch.float64)
+        found = []
+        for function in (conv2d, F.conv2d):
+            leaves = [x.clone().requires_grad_(), weight.clone().requires_grad_()]
+            y = function(*leaves, None, (1, 1), padding, dilation, 6)
+            y.sin().sum().backward()
+            found.append([y.detach(), *(leaf.grad for leaf in leaves)])
+        torch.testing.assert_close(*found)
