@@ -3,6 +3,7 @@
 import os
 import pprint
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -109,13 +110,29 @@ def wait_until(event, process):
         time.sleep(0.01)
 
 
+def count_iterations(work):
+    path = work / 'progress'
+    return len(path.read_text().splitlines()) if path.is_file() else 0
+
+
+def test_a_killed_worker_ends_the_run_in_one_line(start, tmp_path):
+    process = start('killed')
+    wait_until(lambda: count_iterations(tmp_path / 'killed') >= 6, process)
+    listed = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+    os.kill(int(listed[-1]), signal.SIGKILL)
+    assert process.wait(timeout=120) == 1
+    lines = (tmp_path / 'killed.log').read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith('error: ')]
+    assert re.match(r'error: iteration \d+ of 26 \(.*\): DataLoader worker \(pid', line)
+    assert (tmp_path / 'killed' / 'iter_4.pth').is_file()
+
+
 def test_killed_again_and_again(start, tmp_path):
     work = tmp_path / 'killed'
     rng = random.Random(0)
 
     def iterations():
-        path = work / 'progress'
-        return len(path.read_text().splitlines()) if path.is_file() else 0
+        return count_iterations(work)
 
     def is_writing():
         return any(work.glob('.iter_*.pth.*.part/*.pth'))
