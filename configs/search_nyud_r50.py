@@ -7,7 +7,8 @@
 # reports 1 day on a V100. Expect trees between Shared (122.2) and Single (254.4 billion
 # multiply-adds), depending on resource_loss.weight (lambda), whose values the paper does not give;
 # or ask for a budget with model.resource_loss.target_madds. Without `pretrained` the search starts
-# from random weights, which is not the paper's setting.
+# from random weights, which is not the paper's setting. An iteration takes about 9 GB in float32 by
+# docs/performance.md; model.backbone.with_cp=True trades time for memory.
 _base_ = [
     './_base_/models/resnet50_nyud.py',
     './_base_/datasets/nyud_search.py',
