@@ -48,7 +48,7 @@ class AugmentedImages(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         noise = np.random.randint(64, size=(3, 32, 32), dtype=np.uint8)
-        image = torch.randint(128, (3, 32, 32), dtype=torch.uint8) + noise
+        image = torch.randint(128, (3, 32, 32), dtype=torch.uint8) + torch.from_numpy(noise)
         return {'inputs': image, 'data_samples': self.sample(self.tasks, (32, 32), seed=index)}
 
 

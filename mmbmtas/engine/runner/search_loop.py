@@ -41,6 +41,9 @@ class BranchedSearchLoop(BaseLoop):
     The runner's ``optim_wrapper`` must hold ``weights`` and ``arch_params``
     (:class:`SearchOptimWrapperConstructor`), its model be a :class:`SearchEncoderDecoder`.
 
+    What an iteration or a sample draws at random depends on the seed and its place in the search
+    alone, so that a resumed search goes on as the uninterrupted one, bit for bit on a CPU.
+
     Args:
         runner: The runner.
         dataloader: Config of the loader; both splits use it.
@@ -51,6 +54,8 @@ class BranchedSearchLoop(BaseLoop):
 
     Raises:
         ValueError: There are fewer than two training images, or an argument is out of range.
+        FloatingPointError: The search has diverged; the message says where.
+        ChildProcessError: A worker of the loader has died.
 
     Example:
         >>> train_cfg = dict(type='BranchedSearchLoop', weight_iters=40000, warmup_iters=2000)
