@@ -7,9 +7,8 @@
 # reports 3.5 days on a V100. Expect trees between Shared (154.6) and Single (345.7 billion
 # multiply-adds), depending on resource_loss.weight (lambda), whose values the paper does not give;
 # or ask for a budget with model.resource_loss.target_madds. Without `pretrained` the search starts
-# from random weights, which is not the paper's setting. An iteration takes 7.1 GB in float32, 1.6 of
-# them weights and momentum, by docs/performance.md; model.backbone.with_cp=True trades time for
-# memory.
+# from random weights, which is not the paper's setting. An iteration takes about 7 GB in float32,
+# 1.6 of them weights and momentum, by docs/performance.md; model.backbone.with_cp=True takes half.
 _base_ = [
     './_base_/models/resnet50_pascal_context.py',
     './_base_/datasets/pascal_context_search.py',
