@@ -163,7 +163,6 @@ def test_killed_again_and_again(start, tmp_path):
         one, other = (flatten(state[part]) for state in states)
         assert one.keys() == other.keys()
         assert [key for key in one if not torch.equal(one[key], other[key])] == []
-    assert [*work.glob('*.pth')] == [work / 'iter_26.pth']
     trees = [
         BranchedArchitecture.load(tmp_path / name / 'architecture.json')
         for name in ('killed', 'whole')
