@@ -1,9 +1,12 @@
 """Fixtures that all tests share. Helpers are loaded by path: mmseg installs a package `tests`."""
 
 import importlib.util
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import mmbmtas  # noqa: F401  (what the stack needs, before any test imports torchvision)
 
@@ -13,6 +16,14 @@ def _load(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds():
+    """Let a test draw the same numbers alone, in any order and on any worker."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope='session')

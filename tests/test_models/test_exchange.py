@@ -140,12 +140,12 @@ class TestExchangeNetworks:
 
     def test_features_are_exchanged(self, method, toys, images):
         """What decoders and later stages read of a task depends on the others' encoders."""
-        network = METHODS[method](TASKS, toys.MOBILENET).eval()
+        network = METHODS[method](TASKS, toys.MOBILENET).eval().double()
         toys.randomise(network)
-        before = network(images)
+        before = network(images.double())
         norm = network.encoder.last_norm(network.encoders['edge'].layers[2][0])
         norm.bias.data += 1
-        after = network(images)
+        after = network(images.double())
         for task in TASKS:
             assert not torch.equal(before[task][0], after[task][0])
             assert not torch.equal(before[task][1], after[task][1])
