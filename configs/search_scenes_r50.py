@@ -1,4 +1,4 @@
-# Search a branched ResNet-50 on the synthetic scenes, with the settings of search_scenes.py.
+# Search a branched ResNet-50 on the synthetic scenes: search_scenes.py, shorter and by lower rates.
 #
 #   python tools/train.py configs/search_scenes_r50.py
 #
