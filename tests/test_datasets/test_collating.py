@@ -28,7 +28,8 @@ class Samples(Dataset):
 
 
 def tensors_of(batch):
-    elements = [(key, e.data) for s in batch['data_samples'] for key, e in s.items()]
+    # A sample keeps its elements in a set, of no certain order.
+    elements = [(key, e.data) for s in batch['data_samples'] for key, e in sorted(s.items())]
     return [('inputs', image) for image in batch['inputs']] + elements
 
 
