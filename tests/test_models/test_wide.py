@@ -154,6 +154,17 @@ class TestSupernet:
         sum(m.float().square().mean() for pair in features.values() for m in pair).backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in supernet.parameters())
 
+    def test_mixed_precision_keeps_maps_narrow(self, supernet, monkeypatch):
+        """Autocast on GPUs has addcmul return the widest type that it is given."""
+        layer, x = supernet.layers[2], inputs_of(supernet)[2]
+        addcmul, types = torch.addcmul, []
+        monkeypatch.setattr(
+            torch, 'addcmul', lambda *args: types.extend(a.dtype for a in args) or addcmul(*args)
+        )
+        with torch.autocast('cpu', torch.bfloat16):
+            branched_supernet._run_layer(layer, WEIGHTS, x.bfloat16())
+        assert types == [torch.bfloat16] * 3
+
 
 class TestFits:
     def test_mobilenet_runs_wide_and_resnet_does_not(self, supernet, toys):
@@ -182,6 +193,45 @@ class TestFits:
         x = torch.randn(1, 2, 4, 4)
         found = branched_supernet._run_layer(layer, WEIGHTS, x)
         torch.testing.assert_close(found, sum(w * layer[c](x) for c, w in WEIGHTS.items()))
+
+    @pytest.mark.parametrize('looked', [False, True])
+    @pytest.mark.parametrize(
+        'change',
+        [
+            lambda layer: setattr(layer[1].conv[0], 'activate', nn.Hardswish()),
+            lambda layer: layer.__setitem__(1, InvertedResidual(8, 8, 1, 6, dilation=2)),
+            lambda layer: setattr(layer[2].conv[1], 'bn', nn.BatchNorm2d(48, eps=0.5)),
+            lambda layer: layer[0].eval(),
+            lambda layer: layer[1].conv[1].eval(),
+            lambda layer: setattr(layer[2].conv[0].bn, 'track_running_stats', False),
+        ],
+        ids=['activation', 'dilation', 'eps', 'frozen', 'frozen part', 'statistics'],
+    )
+    def test_candidates_that_are_not_alike(self, supernet, change, looked):
+        """Each runs by itself, also where it was changed after they have run as one."""
+        layer = supernet.layers[2]
+        if looked:
+            assert wide.fits(layer)
+        change(layer)
+        x = inputs_of(supernet)[2]
+        expected = sum(w * layer[c](x) for c, w in WEIGHTS.items())
+        found = branched_supernet._run_layer(layer, WEIGHTS, x)
+        torch.testing.assert_close(found, expected)
+        assert not wide.fits(layer)
+
+    def test_cumulative_statistics(self, toys):
+        """How much a batch counts depends on how many there were, in each candidate."""
+        norm_cfg = {'type': 'BN', 'momentum': None}
+        supernet = toys.supernet(TASKS, {**toys.MOBILENET, 'norm_cfg': norm_cfg})
+        assert not any(map(wide.fits, supernet.layers))
+
+    def test_dropout_that_is_switched_on(self, supernet):
+        layer, x = supernet.layers[-1], inputs_of(supernet)[-1]
+        for candidate in layer:
+            candidate.dropout.p = 1.0
+        assert wide.fits(layer)
+        found = branched_supernet._run_layer(layer, WEIGHTS, x)
+        assert found.abs().max() < 1e-4  # of nothing, the normalisation makes nothing
 
     @pytest.mark.parametrize('change', ['padding_mode', 'with_cp'])
     def test_unknown_settings(self, toys, change):

@@ -39,19 +39,39 @@ _HOOKS = ('_forward_pre_hooks', '_forward_hooks', '_backward_pre_hooks', '_backw
 def fits(candidates: nn.ModuleList) -> bool:
     """Tell whether the candidates of a layer can run as one.
 
-    They must be blocks that are known here, of parts that are known here, which is looked up once.
-    A hook on any part, or a ``forward`` put in the place of its own, would not be called; as long
-    as there is one they cannot.
+    They must be alike but for their weights, of blocks and parts that are known here, which is
+    looked up again where a part was replaced. A hook on any part, or a ``forward`` put in the place
+    of its own, would not be called; as long as there is one they cannot. Nor can they while some
+    train and others do not.
     """
-    if candidates not in _checked:
-        modules = [*candidates.modules()][1:]
-        known = type(candidates[0]) in _MIXTURES and all(map(_is_known, modules))
-        _checked[candidates] = modules if known else []
-    modules = _checked[candidates]
-    return bool(modules) and not any(map(_is_watched, modules))
+    if candidates not in _checked or not _checked[candidates].is_of_today():
+        _checked[candidates] = _Look(candidates)
+    states = [*map(vars, _checked[candidates].parts)]
+    if not states or any(map(_is_watched, states)):
+        return False
+    flags = [(state['training'], state.get('track_running_stats')) for state in states]
+    return flags == flags[: len(flags) // len(candidates)] * len(candidates)
 
 
-_checked: WeakKeyDictionary[nn.ModuleList, list[nn.Module]] = WeakKeyDictionary()
+class _Look:
+    """What was found in the candidates of a layer.
+
+    Attributes:
+        parts: All modules in them, candidate by candidate; none if they cannot run as one.
+    """
+
+    def __init__(self, candidates: nn.ModuleList) -> None:
+        modules = [*candidates.modules()]
+        alike = len({*map(repr, candidates)}) == 1 and type(candidates[0]) in _MIXTURES
+        self.parts = modules[1:] if alike and all(map(_is_known, modules[1:])) else []
+        self._children = [(m._modules, [*m._modules.values()]) for m in modules]
+
+    def is_of_today(self) -> bool:
+        """Tell whether no module was replaced since."""
+        return all([*children.values()] == found for children, found in self._children)
+
+
+_checked: WeakKeyDictionary[nn.ModuleList, _Look] = WeakKeyDictionary()
 
 
 def mixture(candidates: Modules, weights: Sequence[Tensor], x: Tensor) -> Tensor:
@@ -68,9 +88,8 @@ def mixture(candidates: Modules, weights: Sequence[Tensor], x: Tensor) -> Tensor
     return _MIXTURES[type(candidates[0])](candidates, torch.stack([*weights]), x)
 
 
-def _is_watched(module: nn.Module) -> bool:
+def _is_watched(state: dict[str, Any]) -> bool:
     """Tell whether calls of a module are seen by somebody, or go elsewhere."""
-    state = vars(module)
     return any(state[name] for name in _HOOKS) or 'forward' in state
 
 
@@ -85,8 +104,8 @@ def _is_known(module: Any) -> bool:
         return usual and module.with_norm and not module.with_spectral_norm
     if kind is InvertedResidual:
         return not module.with_cp
-    if kind is nn.Dropout:
-        return module.p == 0
+    if kind in _NORMS:  # else the share of a batch depends on how many there were
+        return module.momentum is not None
     return kind in _PLAIN
 
 
@@ -95,8 +114,11 @@ def _mix_inverted_residuals(blocks: Modules, weights: Tensor, x: Tensor) -> Tens
     y = reduce(lambda maps, modules: _conv_modules(modules, maps), first, x)
     y = _norms(_parts(last, 'norm'), _convs(_parts(last, 'conv'), y), weights)
     y = _sum(y, len(blocks))
-    # Weights that sum to one add the input up to itself; it is not said that they do.
-    return torch.addcmul(y, x, weights.sum()) if blocks[0].use_res_connect else y
+    if not blocks[0].use_res_connect:
+        return y
+    # Weights that sum to one add the input up to itself; it is not said that they do. Of several
+    # types autocast on GPUs would return the widest.
+    return torch.addcmul(y, x, weights.sum().to(y.dtype))
 
 
 def _mix_context_modules(modules: Modules, weights: Tensor, x: Tensor) -> Tensor:
@@ -105,6 +127,7 @@ def _mix_context_modules(modules: Modules, weights: Tensor, x: Tensor) -> Tensor
     pooled = _conv_modules(convs, pools[0](x)).expand(-1, -1, *x.shape[2:])
     own = zip(*(maps.chunk(len(modules), dim=1) for maps in (*views, pooled)), strict=True)
     joined = torch.cat([maps for views_of_one in own for maps in views_of_one], dim=1)
+    joined = modules[0].dropout(joined)
     y = _conv_modules(_parts(modules, 'projection'), joined).chunk(len(modules), dim=1)
     return reduce(add, (weight * maps for weight, maps in zip(weights, y, strict=True)))
 
@@ -180,4 +203,12 @@ _MIXTURES: dict[type, Callable[[Modules, Tensor, Tensor], Tensor]] = {
     InvertedResidual: _mix_inverted_residuals,
     ContextModule: _mix_context_modules,
 }
-_PLAIN = {nn.Sequential, nn.ReLU, nn.ReLU6, nn.AdaptiveAvgPool2d, ASPPModule, *_NORMS, *_MIXTURES}
+_PLAIN = {
+    nn.Sequential,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.AdaptiveAvgPool2d,
+    nn.Dropout,
+    ASPPModule,
+    *_MIXTURES,
+}
