@@ -5,6 +5,10 @@ Each registry imports its ``locations`` the first time something is built from i
 example ``type='mmseg.CrossEntropyLoss'``.
 """
 
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
@@ -73,3 +77,35 @@ DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SC
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE)
 PARAM_SCHEDULERS = Registry('parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope=SCOPE)
 VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, scope=SCOPE)
+
+
+def build_kind(
+    registry: Registry, cfg: Mapping[str, Any], base: type, name: str, **given: Any
+) -> Any:
+    """Build an object of a class that must derive from another.
+
+    Args:
+        registry: Where the class is registered.
+        cfg: Its config: ``type`` and the arguments of the class.
+        base: What the class must derive from.
+        name: The config's name, for messages.
+        given: Arguments that ``cfg`` need not have.
+
+    Raises:
+        ValueError: There is no such class of this type, or it takes other arguments.
+    """
+    options = {**given, **cfg}
+    kind = options.pop('type', None)
+    found = registry.get(kind) if isinstance(kind, str) else kind
+    if not _derives(found, base):
+        known = sorted(key for key, value in registry.module_dict.items() if _derives(value, base))
+        raise ValueError(f'{name} of type {kind!r}: expected one of {known}')
+    try:
+        inspect.signature(found).bind(**options)
+    except TypeError as error:
+        raise ValueError(f'{name} {dict(cfg)} does not fit {kind}: {error}') from error
+    return found(**options)
+
+
+def _derives(value: Any, base: type) -> bool:
+    return isinstance(value, type) and issubclass(value, base)

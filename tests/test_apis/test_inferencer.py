@@ -10,7 +10,6 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mmbmtas.apis import MultiTaskInferencer, read_photo
@@ -22,15 +21,6 @@ META = {
     'palette': {'semseg': [(i, 2 * i, 3 * i) for i in range(21)]},
     'tasks': ('semseg',),
 }
-
-
-@pytest.fixture(autouse=True, scope='module')
-def _scope():
-    """Leave no default scope behind."""
-    before = DefaultScope._instance_dict.copy()
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(scope='module')

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmbmtas import compat
@@ -32,15 +31,6 @@ class RandomImages(torch.utils.data.Dataset):
         image = torch.randint(256, (3, 32, 32), generator=generator, dtype=torch.uint8)
         sample = self.sample(self.tasks, (32, 32), seed=index, img_id=index)
         return {'inputs': image, 'data_samples': sample}
-
-
-@pytest.fixture(autouse=True, scope='module')
-def _scope():
-    """Leave no default scope behind."""
-    before = DefaultScope._instance_dict.copy()
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import init_default_scope
 from PIL import Image
 from scipy.stats import spearmanr
 
@@ -24,15 +24,6 @@ CONFIG = ROOT / 'configs' / 'branched_scenes.py'
 SEARCH = ROOT / 'configs' / 'search_scenes.py'
 SEARCHED = ROOT / 'configs' / 'architectures' / 'scenes.json'
 TASKS = ('semseg', 'human_parts', 'saliency', 'normals', 'edge')
-
-
-@pytest.fixture(autouse=True, scope='module')
-def _scope():
-    """Leave no default scope behind."""
-    before = DefaultScope._instance_dict.copy()
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture

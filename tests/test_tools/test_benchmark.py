@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 
 from mmbmtas.cost import LatencyTable, recursive_expected_madds
 from mmbmtas.datasets import PascalContextMT
@@ -21,15 +20,6 @@ ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools' / 'analysis_tools'
 CPU = torch.device('cpu')
 NARROW = {'type': 'MobileNetV2Encoder', 'widen_factor': 0.25, 'context_channels': 8}
-
-
-@pytest.fixture(autouse=True, scope='module')
-def _scope():
-    """Leave no default scope behind."""
-    before = DefaultScope._instance_dict.copy()
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(autouse=True)

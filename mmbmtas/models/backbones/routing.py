@@ -5,13 +5,12 @@ says which candidates run in each of the ``L`` layers, and by what their outputs
 paper's is :class:`SoftRouting`; the others are departures from it that trade its gradient for time.
 """
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from mmbmtas.registry import TASK_UTILS
+from mmbmtas.registry import TASK_UTILS, build_kind
 
 Mixture = dict[int, Tensor]
 """The candidates of one layer that run, and the weight of each one's output, 0-d."""
@@ -160,18 +159,4 @@ def build_routing(cfg: Mapping[str, Any], num_candidates: int) -> Routing:
     Raises:
         ValueError: There is none of this type, or it takes other arguments.
     """
-    options = {'num_candidates': num_candidates, **cfg}
-    kind = options.pop('type', None)
-    found = TASK_UTILS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(found, type) and issubclass(found, Routing)):
-        known = [
-            name
-            for name, value in TASK_UTILS.module_dict.items()
-            if isinstance(value, type) and issubclass(value, Routing)
-        ]
-        raise ValueError(f'routing of type {kind!r}: expected one of {sorted(known)}')
-    try:
-        inspect.signature(found).bind(**options)
-    except TypeError as error:
-        raise ValueError(f'routing {dict(cfg)} does not fit {kind}: {error}') from error
-    return found(**options)
+    return build_kind(TASK_UTILS, cfg, Routing, 'routing', num_candidates=num_candidates)

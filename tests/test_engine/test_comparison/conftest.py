@@ -3,7 +3,6 @@
 import textwrap
 
 import pytest
-from mmengine.registry import DefaultScope
 
 from mmbmtas.cost import ModuleCost
 from mmbmtas.engine.comparison import harness as module
@@ -94,15 +93,6 @@ class Silent:
     def changed(self, scheduler, step):
         if scheduler.states[step.name].value == 'running':
             self.begun.append(step.name)
-
-
-@pytest.fixture(autouse=True, scope='module')
-def _scope():
-    """Leave no default scope behind."""
-    before = DefaultScope._instance_dict.copy()
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture

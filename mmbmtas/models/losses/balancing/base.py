@@ -1,6 +1,5 @@
 """What all ways of weighting the tasks' losses share."""
 
-import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from mmengine import dist
 from torch import Tensor, nn
 
-from mmbmtas.registry import MODELS
+from mmbmtas.registry import MODELS, build_kind
 
 
 class LossBalancing(nn.Module):
@@ -85,21 +84,7 @@ def build_loss_balancing(cfg: Mapping[str, Any], tasks: Sequence[str]) -> LossBa
     Raises:
         ValueError: There is none of this type, or it takes other arguments.
     """
-    options = {'tasks': tasks, **cfg}
-    kind = options.pop('type', None)
-    found = MODELS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(found, type) and issubclass(found, LossBalancing)):
-        known = [
-            name
-            for name, value in MODELS.module_dict.items()
-            if isinstance(value, type) and issubclass(value, LossBalancing)
-        ]
-        raise ValueError(f'loss_balancing of type {kind!r}: expected one of {sorted(known)}')
-    try:
-        inspect.signature(found).bind(**options)
-    except TypeError as error:
-        raise ValueError(f'loss_balancing {dict(cfg)} does not fit {kind}: {error}') from error
-    return found(**options)
+    return build_kind(MODELS, cfg, LossBalancing, 'loss_balancing', tasks=tasks)
 
 
 def without_balancing(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
