@@ -53,8 +53,9 @@ def is_whole(path: str | Path) -> bool:
     """Tell whether a file is a checkpoint, as ``torch.save`` writes them, to its last byte."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile):
+            names = {Path(name).name for name in archive.namelist()}
+            return 'data.pkl' in names and archive.testzip() is None
+    except Exception:  # damaged bytes may also look like other names, encryption or compression
         return False
 
 
@@ -62,7 +63,7 @@ def find_whole_checkpoint(folder: str | Path) -> Path | None:
     """Find the checkpoint to resume a run from: the last one in its folder that is whole.
 
     That is the one that mmengine's file ``last_checkpoint`` names, or, where that is damaged, the
-    newest other one. Those passed over are named in a warning.
+    newest other one, in the folder or in ``out_dir``. Those passed over are named in a warning.
 
     Returns:
         The file, or None where there is none.
@@ -81,14 +82,19 @@ def find_whole_checkpoint(folder: str | Path) -> Path | None:
 
 def _candidates(folder: Path) -> Iterator[Path]:
     """Yield checkpoints that exist, the likeliest first."""
-    named = None
+    named, folders = None, [folder]
     record = folder / 'last_checkpoint'
-    if record.is_file() and (text := record.read_text().strip()):
-        places = Path(text), folder / Path(text).name
-        named = next((place for place in places if place.is_file()), None)
+    if record.is_file() and (text := record.read_text(errors='replace').strip()):
+        # In the folder, lest a copied run goes on from the original, or in the hook's out_dir.
+        places = folder / Path(text).name, Path(text)
+        named = next((place for place in places if os.path.isfile(place)), None)
+        out_dir = Path(text).parent
+        if out_dir.name == folder.resolve().name and os.path.isdir(out_dir):
+            folders += [out_dir] * (not out_dir.samefile(folder))
     if named is not None:
         yield named
-    others = [path for path in folder.glob('*.pth') if re.fullmatch(r'(iter|epoch)_\d+', path.stem)]
+    found = [path for folder in folders for path in folder.glob('*.pth')]
+    others = [path for path in found if re.fullmatch(r'(iter|epoch)_\d+', path.stem)]
     for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
         if named is None or not path.samefile(named):
             yield path

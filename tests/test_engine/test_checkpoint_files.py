@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ class TestIsWhole:
     def test_damaged(self, tmp_path, damage):
         assert not is_whole(damage(save(tmp_path / 'a.pth')))
 
+    def test_damage_that_looks_like_something_else(self, tmp_path):
+        """Other names, encryption, compression: whatever single bits say, it is an answer."""
+        path = save(tmp_path / 'a.pth')
+        content = path.read_bytes()
+        for position in range(content.index(b'PK\x01\x02'), len(content)):
+            damaged = bytearray(content)
+            damaged[position] ^= 1 << position % 8
+            path.write_bytes(damaged)
+            assert is_whole(path) in (False, True)
+
+    @pytest.mark.parametrize('names', [[], ['notes.txt']])
+    def test_another_archive(self, tmp_path, names):
+        with zipfile.ZipFile(tmp_path / 'iter_1.pth', 'w') as archive:
+            for name in names:
+                archive.writestr(name, 'text')
+        assert not is_whole(tmp_path / 'iter_1.pth')
+
     def test_missing(self, tmp_path):
         assert not is_whole(tmp_path / 'lost.pth')
 
@@ -90,6 +108,31 @@ class TestFind:
         (warning,) = warnings
         assert warning.levelno == logging.WARNING
         assert f'{tmp_path / "iter_300.pth"} is damaged' in warning.getMessage()
+
+    @pytest.mark.parametrize('named', [True, False])
+    def test_in_the_folder_that_the_hook_writes_to(self, tmp_path, warnings, named):
+        out_dir = tmp_path / 'out' / tmp_path.name
+        out_dir.mkdir(parents=True)
+        save(out_dir / 'iter_1.pth', 1)
+        if named:
+            cut(save(out_dir / 'iter_2.pth', 2))
+        (tmp_path / 'last_checkpoint').write_text(str(out_dir / 'iter_2.pth'))
+        assert find_whole_checkpoint(tmp_path) == out_dir / 'iter_1.pth'
+        assert len(warnings) == named
+
+    def test_in_a_folder_that_was_copied(self, tmp_path):
+        """The original goes its own way, here or elsewhere."""
+        for name in ('original', 'copy'):
+            (tmp_path / name).mkdir()
+            save(tmp_path / name / 'iter_1.pth')
+        (tmp_path / 'copy' / 'last_checkpoint').write_text(str(tmp_path / 'original/iter_1.pth'))
+        assert find_whole_checkpoint(tmp_path / 'copy') == tmp_path / 'copy' / 'iter_1.pth'
+
+    @pytest.mark.parametrize('record', [b'\xff\xfe\x00', b'\0' * 40, b'x' * 5000, b'/'])
+    def test_a_record_that_is_damaged(self, tmp_path, record):
+        save(tmp_path / 'iter_1.pth')
+        (tmp_path / 'last_checkpoint').write_bytes(record)
+        assert find_whole_checkpoint(tmp_path) == tmp_path / 'iter_1.pth'
 
     def test_none_is_whole(self, tmp_path, warnings):
         cut(save(tmp_path / 'iter_1.pth'))
