@@ -313,7 +313,8 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     """Build the runner of a prepared config.
 
     With ``strict`` a checkpoint must fit the model to the last tensor, as one must that is tested
-    or resumed from; mmengine alone would warn, and go on with random weights.
+    or resumed from; mmengine alone would warn, and go on with random weights. One that is resumed
+    from must also hold all that a training goes on with.
     """
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if strict:
@@ -321,12 +322,28 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
 
         def load_strictly(filename: str, *args: Any, **kwargs: Any) -> Any:
             try:
-                return load(filename, *args, **{**kwargs, 'strict': True})
+                checkpoint = load(filename, *args, **{**kwargs, 'strict': True})
             except RuntimeError as error:
                 raise ValueError(f'{filename} does not fit the model: {error}') from error
+            if cfg.get('resume'):
+                _require_state(runner, checkpoint, filename)
+            return checkpoint
 
         runner.load_checkpoint = load_strictly
     return runner
+
+
+def _require_state(runner: Runner, checkpoint: Mapping[str, Any], filename: str) -> None:
+    """Refuse to resume from weights alone: optimisers and schedules would begin anew."""
+    parts = ['meta', 'message_hub', 'optimizer']
+    parts += ['param_schedulers'] * (runner.param_schedulers is not None)
+    missing = [part for part in parts if part not in checkpoint]
+    if missing:
+        raise ValueError(
+            f'{filename} has no {", ".join(missing)}, as those have not that hold the best or '
+            'published weights: a training cannot be resumed from it. load_from=FILE, without '
+            '--resume, starts a new one from its weights'
+        )
 
 
 def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:

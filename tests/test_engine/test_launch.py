@@ -3,6 +3,7 @@
 import json
 from argparse import ArgumentParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -298,6 +299,20 @@ class TestResume:
             launch.prepare_config(cfg)
         found[1] = 'iter_4.pth'
         launch.prepare_config(cfg)
+
+    @pytest.mark.parametrize('resume', [True, False])
+    def test_weights_alone_are_refused(self, monkeypatch, resume):
+        checkpoint = dict.fromkeys(['meta', 'state_dict', 'message_hub'])
+        runner = SimpleNamespace(
+            load_checkpoint=lambda name, strict: checkpoint, param_schedulers=[]
+        )
+        monkeypatch.setattr(launch.Runner, 'from_cfg', lambda cfg: runner)
+        load = launch.build_runner(_config(resume=resume), strict=True).load_checkpoint
+        if resume:
+            with pytest.raises(ValueError, match=r'best\.pth has no optimizer, param_schedulers'):
+                load('best.pth')
+            runner.param_schedulers, checkpoint['optimizer'] = None, {}
+        assert load('best.pth') is checkpoint
 
     def test_missing_checkpoint_is_named(self):
         with pytest.raises(FileNotFoundError, match=r'lost\.pth is not a checkpoint file'):
