@@ -4,6 +4,8 @@ Processes are killed outright (SIGKILL), also while they write a checkpoint.
 """
 
 import errno
+import itertools
+import logging
 import multiprocessing
 import os
 import signal
@@ -16,6 +18,7 @@ from mmengine.hooks import Hook
 from mmbmtas.engine import checkpoint_files
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
 from mmbmtas.engine.hooks import CheckpointHook
+from mmbmtas.engine.runner import search_loop
 
 TASKS = ('semseg', 'normals', 'edge')
 SGD = {'type': 'SGD', 'lr': 0.01, 'momentum': 0.9}
@@ -242,6 +245,36 @@ def test_what_was_trained_on_is_not_loaded_again(trainings):
     assert runner.train_dataloader.dataset.dataset.loaded == 2 * 2
 
 
+@pytest.mark.parametrize('sampler', ['DefaultSampler', 'InfiniteSampler'])
+def test_fewer_images_than_a_batch(trainings, sampler):
+    """Without an end a sampler repeats them; otherwise no batch would ever come."""
+    options = {'loader': {'batch_size': 16, 'drop_last': True, 'sampler': {'type': sampler}}}
+    if sampler == 'InfiniteSampler':
+        assert trainings.piece(Killer(), options).iter == 6
+    else:
+        with pytest.raises(ValueError, match='set of 10 images has no whole batch of 16: expected'):
+            trainings.piece(Killer(), options)
+
+
+def test_a_search_that_is_cut_otherwise_is_told_of(searches, monkeypatch):
+    told = []
+
+    def note(message, logger=None, level=logging.INFO):
+        told.append((level, message))
+
+    def warnings():
+        return [message for level, message in told if level == logging.WARNING]
+
+    monkeypatch.setattr(search_loop, 'print_log', note)
+    searches.piece(Killer(), {})
+    assert not warnings()
+    (searches.pieces / 'last_checkpoint').write_text(str(searches.pieces / 'iter_6.pth'))
+    searches.piece(Killer(), {'loader': {'batch_size': 1}})
+    (message,) = warnings()
+    assert 'began with 2 iterations of warm-up and passes of 3 and 2 batches' in message
+    assert 'from iteration 7 on' in message
+
+
 def test_the_order_matters(trainings):
     """What is compared bit for bit does change with the images' order."""
     other = trainings.whole(loader={'sampler': {'type': 'DefaultSampler', 'shuffle': False}})
@@ -264,6 +297,26 @@ class TestCheckpointHook:
         assert names() == ['iter_2.pth', 'iter_4.pth'][-keep:]
         trainings.piece(Killer(), options)
         assert names() == ['iter_2.pth', 'iter_4.pth', 'iter_6.pth'][-keep:]
+
+    @pytest.mark.parametrize('save_best', ['score', ['score', 'other']])
+    def test_the_best_one_goes_when_a_better_one_is_there(self, trainings, save_best):
+        seen = []
+
+        class Validate(Hook):
+            """Scores 1, 0, 2, 2 ... after the iterations; notes what is there at each writing."""
+
+            def before_save_checkpoint(self, runner, checkpoint):
+                seen.append([path.name for path in trainings.pieces.glob('best_score_*')])
+
+            def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+                score = [1, 0, 2][min(batch_idx, 2)]
+                (hook,) = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+                hook.after_val_epoch(runner, {'score': score, 'other': 0})
+
+        hook = {**checkpoints(6)['checkpoint'], 'save_best': save_best, 'rule': 'greater'}
+        trainings.piece(Killer(), {'default_hooks': {'checkpoint': hook}, 'hooks': [Validate()]})
+        found = [names for names, _ in itertools.groupby(seen)]
+        assert found == [[], ['best_score_iter_0.pth'], ['best_score_iter_2.pth']]
 
     def test_a_full_disk_leaves_the_last_good_one(self, trainings, monkeypatch):
         def refuse(_):

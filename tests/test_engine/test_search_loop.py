@@ -377,6 +377,12 @@ def test_a_split_smaller_than_a_batch_repeats_its_images(search_runner, tmp_path
     assert len({*entry['ids']}) == 1
 
 
+def test_an_endless_sampler_is_refused(search_runner, tmp_path):
+    runner = search_runner(tmp_path, loader={'sampler': {'type': 'InfiniteSampler'}})
+    with pytest.raises(ValueError, match=r'sampler is endless, .* expected .*DefaultSampler'):
+        runner.train()
+
+
 @pytest.mark.parametrize('ends', [(0, 0.1), (5, 0), (-1, -1)])
 def test_temperatures_are_positive(ends):
     with pytest.raises(ValueError, match='expected numbers above 0'):

@@ -20,6 +20,7 @@ from mmbmtas.engine.runner.train_loader import (
     SeededSamples,
     batches,
     build_train_loader,
+    whole_batches,
 )
 
 
@@ -125,6 +126,15 @@ def test_two_ranks_together_draw_what_one_process_draws(monkeypatch):
             monkeypatch.setattr(module, 'get_dist_info', lambda rank=rank: (rank, 2))
         parts.append(take(build(batch_size=1), count=5).view(5, 1, 4))
     assert torch.equal(torch.cat(parts, dim=1), expected)
+
+
+@pytest.mark.parametrize(('images', 'batch', 'ranks'), [(11, 4, 4), (159, 8, 4), (16, 4, 2)])
+def test_any_number_of_ranks_has_the_batches_of_one_process(images, batch, ranks, monkeypatch):
+    """Samplers may fill up to one more, whose images a single process leaves out."""
+    for module in (train_loader, mmengine.dataset.sampler):
+        monkeypatch.setattr(module, 'get_dist_info', lambda: (1, ranks))
+    loader = build(dataset=range(images), batch_size=batch // ranks, drop_last=True)
+    assert whole_batches(loader) == images // batch <= len(loader)
 
 
 def test_only_what_is_asked_for_is_loaded(monkeypatch):

@@ -18,8 +18,8 @@ class CheckpointHook(_CheckpointHook):
     """mmengine's hook, with files that are whole at any moment the run may be killed.
 
     A checkpoint is written beside its place and gets its name when it is complete; so does the file
-    ``last_checkpoint``. Outdated checkpoints are removed after that, not before as in mmengine, so
-    the disk must hold one more than ``max_keep_ckpts``.
+    ``last_checkpoint``. Outdated checkpoints, and best ones that were surpassed, are removed after
+    that, not before as in mmengine, so the disk must hold one more than ``max_keep_ckpts``.
 
     Args:
         args: As mmengine's.
@@ -69,10 +69,42 @@ class CheckpointHook(_CheckpointHook):
             with written_beside(Path(runner.work_dir) / 'last_checkpoint') as beside:
                 beside.write_text(self.last_ckpt)
             for path in map(self._path, outdated):
-                if self.file_backend.isfile(path):
-                    self.file_backend.remove(path)
-                elif self.file_backend.isdir(path):  # as DeepSpeed writes them
-                    self.file_backend.rmtree(path)
+                self._remove(path)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
+        """Write the best checkpoint so far, then remove the one that it surpasses."""
+        if not self.save_best:
+            return
+        before = self._best
+        self._best = [None] * len(before)  # mmengine would remove what it finds here, first
+        super()._save_best_checkpoint(runner, metrics)
+        pairs = [*zip(before, self._best, strict=True)]
+        self._best = [new or old for old, new in pairs]
+        if is_main_process():
+            for old, new in pairs:
+                if old and new and old != new:
+                    self._remove(old)
+
+    @property
+    def _best(self) -> list[str | None]:
+        """The best checkpoint so far by each of ``key_indicators``."""
+        if len(self.key_indicators) == 1:
+            return [self.best_ckpt_path]
+        return [self.best_ckpt_path_dict[key] for key in self.key_indicators]
+
+    @_best.setter
+    def _best(self, paths: list[str | None]) -> None:
+        if len(self.key_indicators) == 1:
+            (self.best_ckpt_path,) = paths
+        else:
+            self.best_ckpt_path_dict = dict(zip(self.key_indicators, paths, strict=True))
+
+    def _remove(self, path: str) -> None:
+        """Remove a checkpoint, if it is there."""
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):  # as DeepSpeed writes them
+            self.file_backend.rmtree(path)
 
     def _path(self, step: int) -> str:
         """Return where the checkpoint of a step lies."""

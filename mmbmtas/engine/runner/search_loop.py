@@ -20,7 +20,13 @@ from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import LOOPS
 
 from .search_plan import Phase, Position, SearchPlan
-from .train_loader import batches, build_dataset, build_train_loader
+from .train_loader import (
+    batches,
+    build_dataset,
+    build_train_loader,
+    is_endless,
+    whole_batches,
+)
 
 _PHASES = {'warmup': 'warm-up', 'arch': 'architecture phase', 'weights': 'weight phase'}
 
@@ -53,7 +59,8 @@ class BranchedSearchLoop(BaseLoop):
         split_seed: Seed of the split.
 
     Raises:
-        ValueError: There are fewer than two training images, or an argument is out of range.
+        ValueError: There are fewer than two training images, an argument is out of range, or the
+            loader's sampler is endless.
         FloatingPointError: The search has diverged; the message says where.
         ChildProcessError: A worker of the loader has died.
 
@@ -80,7 +87,9 @@ class BranchedSearchLoop(BaseLoop):
         )
         super().__init__(runner, weight_loader)
         self.arch_dataloader = arch_loader
-        self.plan = SearchPlan(weight_iters, warmup_iters, len(weight_loader), len(arch_loader))
+        self.plan = SearchPlan(
+            weight_iters, warmup_iters, whole_batches(weight_loader), whole_batches(arch_loader)
+        )
         self.position: Position = self.plan.position(0)
         self.task: str | None = None  # whose weights are being trained, where it is one alone
         self._phase: Phase | None = None
@@ -127,6 +136,7 @@ class BranchedSearchLoop(BaseLoop):
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
+        self._check_plan()
         data_batches = self._batches()
         with worker_death_explained(self):
             while self._iter < self.max_iters and not self.stop_training:
@@ -136,6 +146,22 @@ class BranchedSearchLoop(BaseLoop):
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
+
+    def _check_plan(self) -> None:
+        """Warn where a resumed search does not go on as it began."""
+        hub, plan = self.runner.message_hub, self.plan
+        passes = [plan.warmup_iters, plan.weight_batches, plan.arch_batches]
+        begun = hub.runtime_info.get('search_passes', passes)
+        hub.update_info('search_passes', passes)
+        if begun != passes:
+            print_log(
+                f'The search began with {begun[0]} iterations of warm-up and passes of {begun[1]} '
+                f'and {begun[2]} batches, other than now: from iteration {self._iter + 1} on its '
+                'phases are those of the new plan. For the search that it was, resume with the '
+                'total_batch_size, the warm-up and the images that it began with.',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _batches(self) -> Iterator[Any]:
         """Yield the batch of each iteration from the current one on."""
@@ -260,7 +286,13 @@ def _build_loader(runner: Runner, cfg: dict[str, Any], split: Subset, stream: St
             level=logging.WARNING,
         )
         split.indices = [*itertools.islice(itertools.cycle(split.indices), batch)]
-    return build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
+    loader = build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
+    if is_endless(loader):
+        raise ValueError(
+            'train_dataloader.sampler is endless, but a search passes over its two splits in turn: '
+            "expected dict(type='DefaultSampler', shuffle=True)"
+        )
+    return loader
 
 
 def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -132,6 +132,18 @@ def build_dataset(cfg: Any) -> Any:
     return dataset
 
 
+def whole_batches(loader: DataLoader) -> int:
+    """Count the whole batches of a pass over the data set, all ranks together.
+
+    Samplers give all ranks equally many images, the first ones again if need be. That may make a
+    batch that a single process does not have; it does not count.
+    """
+    if type(loader.batch_sampler) is not BatchSampler:
+        return len(loader)
+    joint = (loader.batch_size or 1) * get_dist_info()[1]
+    return min(len(loader), len(loader.dataset) // joint)  # type: ignore[arg-type]
+
+
 def is_endless(loader: DataLoader) -> bool:
     """Tell whether a pass of a loader has no end."""
     sampler = _sampler(loader)

@@ -30,12 +30,19 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
         kwargs: What else mmengine's loop takes.
 
     Raises:
+        ValueError: A pass over the training set has no batch.
         FloatingPointError: The training has diverged; the message says where.
         ChildProcessError: A worker of the loader has died.
     """
 
     def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:
         loader = build_train_loader(runner, dataloader)
+        if len(loader) == 0 and not is_endless(loader):
+            raise ValueError(
+                f'the training set of {len(loader.dataset)} images has no whole batch of '  # type: ignore[arg-type]
+                f'{loader.batch_size}: expected a smaller total_batch_size, or drop_last=False in '
+                'train_dataloader'
+            )
         # mmengine's loop would begin to load at once, before it is known where to begin.
         super().__init__(runner, DataLoader(loader.dataset), max_iters, **kwargs)
         self.dataloader = loader
@@ -49,9 +56,10 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
     def _batches(self) -> Iterator[Any]:
         """Yield the batch of each iteration, None for those before the current one."""
         yield from itertools.repeat(None, self._iter)
-        epoch, start = divmod(self._iter, len(self.dataloader))
         if is_endless(self.dataloader):
             epoch, start = 0, self._iter
+        else:
+            epoch, start = divmod(self._iter, len(self.dataloader))
         while True:
             yield from batches(self.dataloader, epoch, start)
             epoch, start = epoch + 1, 0
