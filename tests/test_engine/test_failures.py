@@ -145,13 +145,14 @@ class TestGradient:
         weights = torch.nn.Parameter(torch.ones(2))
         weights.grad = torch.tensor([math.inf, 1])
         optimizer = torch.optim.SGD([weights], lr=0.1)
-        optimizer.grad_scale = torch.ones(())
+        optimizer.found_inf = torch.ones(())
+        optimizer.grad_scale = None  # gradients were unscaled before, to be clipped
         from mmbmtas.engine.hooks import NonFiniteGradientHook
 
         hook = NonFiniteGradientHook()
         hook._measure(optimizer, (), {})
         assert hook._steps == []
-        del optimizer.grad_scale
+        del optimizer.found_inf, optimizer.grad_scale
         hook._measure(optimizer, (), {})
         assert len(hook._steps) == 1
 
@@ -242,6 +243,7 @@ class TestCollapse:
             ),
             ([1, 0, 2], {}, ['no two tasks share a layer', 'a larger', '(now 1)']),
             ([0, 0, 0], {'target_madds': 5e5}, ['a smaller', 'a larger target_madds (now 500000)']),
+            ([2, 2, 2], {'weight': 0}, ['no resource loss', 'optim_wrapper.arch_params.']),
         ],
     )
     def test_is_told_once(self, search_runner, toys, tmp_path, warnings, routing, resource, parts):

@@ -43,7 +43,7 @@ class NonFiniteGradientHook(Hook):
 
     def _measure(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         """Keep the norms of the gradients that an optimiser is about to step with."""
-        if getattr(optimizer, 'grad_scale', None) is not None:  # a scaler judges within the step
+        if hasattr(optimizer, 'found_inf'):  # a scaler judges within the step
             return
         groups = optimizer.param_groups
         params = [p for group in groups for p in group['params'] if p.grad is not None]
@@ -143,6 +143,11 @@ def _trivial_kind(arch_params: Tensor) -> str | None:
 def _advice(kind: str, resource_loss: Any) -> str:
     """Say what the tree tells, and what would change it."""
     shared = kind == _SHARED
+    if shared and resource_loss.weight == 0:
+        return (
+            'There is no resource loss that would have it so: the architecture parameters may '
+            'hardly learn (optim_wrapper.arch_params.optimizer.lr), or too late (warmup_iters).'
+        )
     latency = resource_loss.latency is not None
     name = 'target_latency_ms' if latency else 'target_madds'
     target = resource_loss.target_latency_ms if latency else resource_loss.target_madds
