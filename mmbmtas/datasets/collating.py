@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import BaseDataElement
+from mmengine.utils import apply_to
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
@@ -48,19 +49,25 @@ def collate_in_block(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     def place(tensor: Tensor) -> Tensor:
         view = next(pieces)[: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
-        return view.copy_(tensor)
+        return view.copy_(tensor.detach())
 
     return _replace(batch, place)
 
 
 def _replace(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Put other tensors in the places of those within lists, dicts and data elements."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: _replace(entry, change) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_replace(entry, change) for entry in value]
-    if isinstance(value, BaseDataElement):
-        value.set_data({key: _replace(entry, change) for key, entry in value.items()})
-    return value
+
+    def replace(entry: Any) -> Any:
+        if isinstance(entry, Tensor):
+            return change(entry)
+        entry.set_data({key: _replace(part, change) for key, part in entry.items()})
+        return entry
+
+    return apply_to(value, _is_changed, replace)
+
+
+def _is_changed(value: Any) -> bool:
+    """Tell whether a value is, or may hold, a tensor that is a plain array in memory."""
+    if not isinstance(value, Tensor):
+        return isinstance(value, BaseDataElement)
+    return value.layout is torch.strided and value.device.type == 'cpu' and not value.is_quantized

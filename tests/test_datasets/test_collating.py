@@ -1,5 +1,7 @@
 """Batches as a loader's workers hand them over."""
 
+from collections import OrderedDict, namedtuple
+
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
@@ -56,6 +58,52 @@ def test_a_batch_of_a_worker_lies_in_one_block(toys):
             tensor.fill_(number)
         assert all((tensor == number).all() for number, (_, tensor) in enumerate(tensors_of(batch)))
     assert index == 1
+
+
+Pair = namedtuple('Pair', 'image size')
+
+
+class Odd(Dataset):
+    """Samples of what a block cannot hold, or would hold for nothing."""
+
+    cases = (
+        {'a': 'text', 'b': 3},
+        {'a': torch.zeros(0, 3), 'b': torch.tensor(2.5)},
+        {'a': torch.eye(3).to_sparse()},
+        {'a': Pair(torch.ones(2), 2), 'b': OrderedDict(c=(torch.ones(1), None))},
+        {'a': torch.ones(2, requires_grad=True)},
+    )
+
+    def __len__(self):
+        return 2 * len(self.cases)
+
+    def __getitem__(self, index):
+        return self.cases[index // 2]
+
+
+def test_samples_of_other_things_come_through():
+    """As they do without the block, container by container, and none waits for ever."""
+    loaders = (
+        DataLoader(Odd(), 2, num_workers=1, collate_fn=collate, timeout=60)
+        for collate in (collate_in_block, pseudo_collate)
+    )
+    for ours, plain in zip(*loaders, strict=True):
+        check_same(ours, plain)
+
+
+def check_same(one, other):
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        one, other = [*one.values()], [*other.values()]
+    if isinstance(one, list | tuple):
+        for pair in zip(one, other, strict=True):
+            check_same(*pair)
+    elif isinstance(one, torch.Tensor):
+        assert one.dtype == other.dtype
+        assert torch.equal(one.to_dense(), other.to_dense())
+    else:
+        assert one == other
 
 
 def test_without_workers_nothing_is_copied(toys):
