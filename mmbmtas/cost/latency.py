@@ -18,6 +18,7 @@ key                     value
 ======================  ==========================================================================
 """
 
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -167,7 +168,7 @@ class LatencyTable:
         """
         wanted = {
             'list of tasks': (sorted(self.tasks), sorted(tasks)),
-            'encoder': (self.encoder, dict(encoder)),
+            'encoder': (self.encoder, json.loads(json.dumps(dict(encoder)))),  # JSON has no tuples
             'number of layers': (len(self.layers_ms), num_layers),
             'input size': (self.shape, shape),
         }

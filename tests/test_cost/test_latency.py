@@ -60,6 +60,14 @@ def test_it_is_for_one_network_only():
             TABLE.check_fits(**{**network, key: other})
 
 
+def test_a_file_knows_no_tuples(tmp_path):
+    """An encoder may have them in its config; its own table fits all the same."""
+    encoder = {'type': 'E', 'rates': (1, 6)}
+    LatencyTable.from_dict({**DOCUMENT, 'encoder': encoder}).save(tmp_path / 'latency.json')
+    table = LatencyTable.load(tmp_path / 'latency.json')
+    table.check_fits(table.tasks, encoder, 3, (48, 64))
+
+
 def without(key):
     return {name: value for name, value in DOCUMENT.items() if name != key}
 
