@@ -12,6 +12,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
+from mmbmtas.engine.randomness import Stream, seed_all
+
 
 class NonFiniteGradientError(FloatingPointError):
     """A gradient is infinite, or not a number."""
@@ -33,7 +35,7 @@ def divergence_located(loop: Any, data_batch: Any) -> Iterator[None]:
     except FloatingPointError as error:
         parts = [f'{loop.where()}: {error}']
         if not isinstance(error, NonFiniteGradientError):
-            parts.append(_find_origin(loop.runner.model, data_batch))
+            parts.append(_find_origin(loop, data_batch))
         saved = loop.runner.message_hub.runtime_info.get('last_ckpt')
         if saved is not None and Path(saved).exists():
             parts.append(f'{saved} is of before')
@@ -64,8 +66,9 @@ def worker_death_explained(loop: Any) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _find_origin(model: Any, data_batch: Any) -> str:
+def _find_origin(loop: Any, data_batch: Any) -> str:
     """Find the first thing that is not finite on the way to a loss that is not."""
+    model = loop.runner.model
     model = model.module if is_model_wrapper(model) else model
     broken = _broken_weights(model)
     if broken:
@@ -76,6 +79,8 @@ def _find_origin(model: Any, data_batch: Any) -> str:
         return f'Labels are not finite: {listed(broken)}'
     if get_world_size() > 1:  # other ranks do not take part in another forward pass
         return 'Weights and labels are finite'
+    # With the noise of this iteration, lest it be another's that is looked at.
+    seed_all(loop.runner.seed, Stream.ITERATION, loop.iter)
     name = _first_broken_output(model, data_batch)
     if name is None:
         return (

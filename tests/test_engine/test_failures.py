@@ -105,6 +105,21 @@ class TestLoss:
         first = 'is that of decode_heads.semseg.low_level_projection.conv'
         assert f'The first output that is not finite {first}' in str(caught.value)
 
+    def test_the_noise_is_that_of_the_iteration(self, search):
+        """Another routing might not break."""
+        drawn = []
+
+        def spoil(model, _):
+            sample = model.backbone.sample_routing
+            model.backbone.sample_routing = lambda task: drawn.append(sample(task)) or drawn[-1]
+            with torch.no_grad():
+                model.decode_heads['semseg'].low_level_projection.conv.weight.fill_(3e38)
+
+        with pytest.raises(FloatingPointError, match='The first output that is not finite'):
+            search(Break(1, spoil))
+        first, again, *_ = drawn
+        assert torch.equal(first, again)
+
     def test_an_overflow_in_the_loss(self, train):
         def spoil(model, _):
             model.decode_heads['edge'].loss_decode.loss_weight = math.inf
