@@ -3,8 +3,7 @@
 #   python tools/train.py configs/branched_nyud.py \
 #       --cfg-options architecture=work_dirs/search_nyud/architecture.json \
 #                     pretrained=torchvision://mobilenet_v2
-#   python tools/test.py configs/branched_nyud.py work_dirs/branched_nyud/iter_20000.pth \
-#       --cfg-options architecture=work_dirs/search_nyud/architecture.json
+#   python tools/test.py configs/branched_nyud.py work_dirs/branched_nyud/iter_20000.pth
 #
 # Takes 20,000 iterations. Expect no figures in the paper.
 # Without `pretrained` training starts from random weights, which is not the paper's setting.

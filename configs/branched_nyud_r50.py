@@ -3,8 +3,7 @@
 #   python tools/train.py configs/branched_nyud_r50.py \
 #       --cfg-options architecture=work_dirs/search_nyud_r50/architecture.json \
 #                     pretrained=torchvision://resnet50
-#   python tools/test.py configs/branched_nyud_r50.py work_dirs/branched_nyud_r50/iter_20000.pth \
-#       --cfg-options architecture=work_dirs/search_nyud_r50/architecture.json
+#   python tools/test.py configs/branched_nyud_r50.py work_dirs/branched_nyud_r50/iter_20000.pth
 #
 # Takes 20,000 iterations. Expect the paper's table for NYUD-v2.
 # Without `pretrained` training starts from random weights, which is not the paper's setting.

@@ -3,8 +3,7 @@
 #   python tools/train.py configs/branched_pascal.py \
 #       --cfg-options architecture=work_dirs/search_pascal/architecture.json \
 #                     pretrained=torchvision://mobilenet_v2
-#   python tools/test.py configs/branched_pascal.py work_dirs/branched_pascal/iter_40000.pth \
-#       --cfg-options architecture=work_dirs/search_pascal/architecture.json
+#   python tools/test.py configs/branched_pascal.py work_dirs/branched_pascal/iter_40000.pth
 #
 # Takes 40,000 iterations. Expect Delta_m -3.44, -1.74 and -0.60 for the trees of the paper.
 # Without `pretrained` training starts from random weights, which is not the paper's setting.

@@ -4,8 +4,7 @@
 #       --cfg-options architecture=work_dirs/search_pascal_r50/architecture.json \
 #                     pretrained=torchvision://resnet50
 #   python tools/test.py configs/branched_pascal_r50.py \
-#       work_dirs/branched_pascal_r50/iter_40000.pth \
-#       --cfg-options architecture=work_dirs/search_pascal_r50/architecture.json
+#       work_dirs/branched_pascal_r50/iter_40000.pth
 #
 # Takes 40,000 iterations. Expect the paper's Table D.
 # Without `pretrained` training starts from random weights, which is not the paper's setting.

@@ -2,8 +2,7 @@
 #
 #   python tools/train.py configs/branched_scenes.py \
 #       --cfg-options architecture=work_dirs/search_scenes/architecture.json
-#   python tools/test.py configs/branched_scenes.py work_dirs/branched_scenes/iter_600.pth \
-#       --cfg-options architecture=work_dirs/search_scenes/architecture.json
+#   python tools/test.py configs/branched_scenes.py work_dirs/branched_scenes/iter_600.pth
 #
 # The narrow network of search_scenes.py, trained at full size.
 _base_ = [

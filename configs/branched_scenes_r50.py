@@ -3,8 +3,7 @@
 #   python tools/train.py configs/branched_scenes_r50.py \
 #       --cfg-options architecture=work_dirs/search_scenes_r50/architecture.json
 #   python tools/test.py configs/branched_scenes_r50.py \
-#       work_dirs/branched_scenes_r50/iter_600.pth \
-#       --cfg-options architecture=work_dirs/search_scenes_r50/architecture.json
+#       work_dirs/branched_scenes_r50/iter_600.pth
 _base_ = [
     './_base_/models/resnet50_pascal_context.py',
     './_base_/datasets/scenes.py',

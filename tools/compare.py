@@ -14,14 +14,13 @@ import signal
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mmbmtas.engine.comparison.harness import Harness, Resources
 from mmbmtas.engine.comparison.progress import Progress
 from mmbmtas.engine.comparison.report import read_paper, write_report
 from mmbmtas.engine.comparison.scheduler import with_needs
 from mmbmtas.engine.comparison.spec import read_comparison
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.overrides import OverrideAction
 
 TOOLS = Path(__file__).resolve().parent
 if Path.cwd() == TOOLS.parent:
@@ -72,7 +71,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OverrideAction,
         metavar='KEY=VALUE',
         help="override the file's entries, for example data_root=/data/scenes seeds=[0]",
     )

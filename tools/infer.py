@@ -7,11 +7,11 @@ probabilities times 255, OUT/TASK/NAME.npy normals or depth in metres.
 import argparse
 import sys
 
-from mmengine.config import DictAction
 from mmengine.utils import ProgressBar
 
 from mmbmtas.apis import MultiTaskInferencer, list_photos
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.overrides import OverrideAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OverrideAction,
         metavar='KEY=VALUE',
         help='override entries of the config, for example architecture=a.json',
     )

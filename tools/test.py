@@ -33,6 +33,7 @@ def main() -> None:
     cfg = launch.load_config(args)
     cfg.load_from = launch.require_checkpoint(args.checkpoint)
     cfg.resume = False
+    launch.use_tree_of_checkpoint(cfg, args.checkpoint, args.cfg_options)
     if args.show or args.show_dir:
         launch.use_drawing(cfg, args.show, args.show_dir, args.wait_time)
     launch.prepare_config(cfg)

@@ -15,6 +15,7 @@ from mmengine.runner import load_checkpoint
 
 from mmbmtas.engine import launch
 from mmbmtas.engine.inference import prepare_for_inference
+from mmbmtas.engine.overrides import apply_overrides, plain_datasets
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 
 from .outputs import write_prediction
@@ -44,7 +45,8 @@ class MultiTaskInferencer:
         config: Config file that the network was trained with, or the config.
         checkpoint: Its checkpoint, of which class names and colours are taken as well.
         device: For example ``cpu`` or ``cuda:0``; default a GPU if there is one.
-        cfg_options: Entries that replace the config's, such as ``{'architecture': 'a.json'}``.
+        cfg_options: Entries that replace the config's, such as ``{'architecture': 'a.json'}``;
+            without that one the tree is the checkpoint's own.
         fuse_conv_bn: Whether to fold batch normalisations into the convolutions before them.
         channels_last: Whether to hold features with the channels innermost. Neither changes what
             is predicted, but for rounding; which is faster depends on the device.
@@ -71,16 +73,21 @@ class MultiTaskInferencer:
         fuse_conv_bn: bool = False,
         channels_last: bool = False,
     ) -> None:
-        self.cfg = _prepare(config, cfg_options)
         launch.require_checkpoint(str(checkpoint))
+        self.cfg = _prepare(config, str(checkpoint), cfg_options)
+        if 'decode_heads' not in self.cfg.model:
+            raise ValueError(
+                f'{self.cfg.filename} is for a {self.cfg.model.type}: expected the config of a '
+                'multi-task network (mmseg.apis.MMSegInferencer takes those of mmseg)'
+            )
         self.model: Any = MODELS.build(self.cfg.model)
         try:
             content = load_checkpoint(self.model, str(checkpoint), 'cpu', strict=True)
         except RuntimeError as error:
-            raise ValueError(f'{checkpoint} does not fit the model: {error}') from error
+            raise launch.misfit(checkpoint, error) from error
         prepare_for_inference(self.model, fuse_conv_bn, channels_last)
         self.model.to(device or get_device())
-        test_set = next(launch.plain_datasets(self.cfg.test_dataloader.dataset))
+        test_set = next(plain_datasets(self.cfg.test_dataloader.dataset))
         self.dataset_meta = _metainfo(content, test_set)
         self.pipeline = Compose(
             [TRANSFORMS.build(t) for t in test_set.pipeline if t['type'] not in _READERS]
@@ -158,16 +165,19 @@ class MultiTaskInferencer:
         return Prediction(np.ascontiguousarray(image[..., ::-1]), sample, self.dataset_meta)
 
 
-def _prepare(config: str | Path | Config, options: Mapping[str, Any] | None) -> Config:
+def _prepare(
+    config: str | Path | Config, checkpoint: str, options: Mapping[str, Any] | None
+) -> Config:
     """Settle a config as the tools do; the checkpoint holds all weights, so no others are read."""
     if isinstance(config, Config):
         cfg = config.copy()
-        cfg.merge_from_dict(dict(options or {}))
+        apply_overrides(cfg, options or {})
     else:
         cfg = launch.read_config(str(config), options)
     init_default_scope(cfg.get('default_scope', SCOPE))
     cfg.launcher = 'none'
     cfg.pretrained = cfg.single_checkpoints = None
+    launch.use_tree_of_checkpoint(cfg, checkpoint, options)
     return launch.prepare_config(cfg)
 
 

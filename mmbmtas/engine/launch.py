@@ -1,16 +1,16 @@
 """From a config file and a command line to a runner: what train.py and test.py share."""
 
-import itertools
 import json
 import math
 import os
+import textwrap
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import all_gather_object
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -18,7 +18,10 @@ from mmengine.runner import Runner
 from mmbmtas import compat
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint, is_whole
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
+from mmbmtas.engine.export import architecture_of_checkpoint
+from mmbmtas.engine.overrides import OverrideAction, apply_overrides
 from mmbmtas.engine.task_subset import narrow_to_architecture
+from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
 from mmbmtas.writing import written_beside
 
 
@@ -31,7 +34,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OverrideAction,
         metavar='KEY=VALUE',
         help='override entries of the config, for example model.init_cfg=None or a.b="[1,2]"',
     )
@@ -62,27 +65,16 @@ def load_config(args: Namespace) -> Config:
 
 
 def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config with overrides.
-
-    Overriding ``data_root`` moves all data sets, overriding ``max_iters`` (``weight_iters`` in a
-    search) changes the training loop's length and its schedulers', which took these keys' values
-    while mmengine read the file.
+    """Read a config with overrides, see :func:`apply_overrides`.
 
     Raises:
         FileNotFoundError: when there is no such config.
+        ValueError: when an override would have no effect, or does not fit.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path} is not a config file: there is no such file')
     cfg = Config.fromfile(path)
-    options = dict(options or {})
-    if 'data_root' in options:
-        _move_data(cfg, cfg.get('data_root'), options['data_root'])
-    for name in ('max_iters', 'weight_iters'):
-        if name in options:
-            _change_length(cfg, name, options[name])
-    if cfg.get('single_checkpoints', {}) is None:
-        cfg.single_checkpoints = {}  # mmengine merges no single_checkpoints.TASK into None
-    cfg.merge_from_dict(options)
+    apply_overrides(cfg, options or {})
     return cfg
 
 
@@ -92,8 +84,9 @@ def prepare_config(cfg: Config) -> Config:
     Four top-level keys of our configs are settled here, where overrides of them still count
     (what a config file computes from its keys is fixed once mmengine has read it), and a path:
 
-    - ``architecture``, the file of a branched architecture, goes to ``model.backbone``; where it
-      has fewer tasks than the config, such as one, the config is narrowed to them.
+    - ``architecture``, the file of a branched architecture or its content, goes to
+      ``model.backbone``; where it has fewer tasks than the config, such as one, the config is
+      narrowed to them.
     - ``pretrained``, a checkpoint or None, goes to ``model.backbone.init_cfg``.
     - ``single_checkpoints``, a checkpoint of a single-task network for each task or None, goes to
       ``model.init_cfg``.
@@ -109,8 +102,9 @@ def prepare_config(cfg: Config) -> Config:
     if world_size > 1:
         _agree_on_checkpoint(cfg)
     adapt_to_ranks(cfg)
-    if isinstance(cfg.get('architecture'), str):
-        cfg.architecture = find_beside_config(cfg.architecture, cfg.filename)
+    if cfg.get('architecture') is not None:
+        if isinstance(cfg.architecture, str):
+            cfg.architecture = find_beside_config(cfg.architecture, cfg.filename)
         cfg.model.backbone.architecture = cfg.architecture
         narrow_to_architecture(cfg)
     resource_loss: Any = (cfg.get('model') or {}).get('resource_loss') or {}
@@ -165,34 +159,6 @@ def find_beside_config(path: str, config: str | None, what: str = 'architecture 
             return str(candidate)
     where = f', nor in a folder of {config} or above' if config else ''
     raise FileNotFoundError(f'{what} {path} not found here ({Path.cwd()}){where}')
-
-
-def _move_data(cfg: Config, old: str | None, new: str) -> None:
-    """Let every data set that lies at ``old`` lie at ``new``."""
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        for dataset in plain_datasets((cfg.get(name) or {}).get('dataset') or {}):
-            if dataset.get('data_root') == old:
-                dataset.data_root = new
-
-
-def plain_datasets(dataset: Any) -> Iterator[Any]:
-    """Yield the config of a data set, or of each that wrappers (``ConcatDataset``) hold."""
-    inner = dataset.get('datasets') or [dataset[key] for key in ('dataset',) if key in dataset]
-    for wrapped in inner:
-        yield from plain_datasets(wrapped)
-    if not inner:
-        yield dataset
-
-
-def _change_length(cfg: Config, name: str, iterations: int) -> None:
-    """Let the training loop, and the schedulers that ended with it, end after ``iterations``."""
-    old = cfg.train_cfg.get(name)
-    cfg.train_cfg[name] = iterations
-    schedulers: Any = cfg.get('param_scheduler') or []
-    named = isinstance(schedulers, dict)
-    for scheduler in itertools.chain(*schedulers.values()) if named else schedulers:
-        if scheduler.get('end') == old:
-            scheduler.end = iterations
 
 
 def _train_dataloaders(cfg: Config) -> Iterator[ConfigDict]:
@@ -254,6 +220,25 @@ def use_resume(cfg: Config, checkpoint: str) -> None:
             )
     cfg.resume = True
     compat.trust_directory(cfg.work_dir)
+
+
+def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, Any] | None) -> None:
+    """Take the tree that a checkpoint was trained with, unless an override names one.
+
+    Without a tree, or of another kind of network, the checkpoint is left to whoever loads it.
+
+    Raises:
+        ValueError: when the tree is for another encoder than the config's.
+    """
+    if 'architecture' not in cfg or 'architecture' in (options or {}) or '://' in checkpoint:
+        return
+    try:
+        tree = architecture_of_checkpoint(checkpoint)
+    except ValueError:
+        return
+    if encoder := cfg.model.backbone.get('encoder'):
+        check_fits(tree, build_encoder(encoder), checkpoint)
+    cfg.architecture = tree.to_dict()
 
 
 def require_checkpoint(path: str) -> str:
@@ -324,7 +309,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
             try:
                 checkpoint = load(filename, *args, **{**kwargs, 'strict': True})
             except RuntimeError as error:
-                raise ValueError(f'{filename} does not fit the model: {error}') from error
+                raise misfit(filename, error) from error
             if cfg.get('resume'):
                 _require_state(runner, checkpoint, filename)
             return checkpoint
@@ -344,6 +329,12 @@ def _require_state(runner: Runner, checkpoint: Mapping[str, Any], filename: str)
             'published weights: a training cannot be resumed from it. load_from=FILE, without '
             '--resume, starts a new one from its weights'
         )
+
+
+def misfit(checkpoint: str | Path, error: RuntimeError) -> ValueError:
+    """Say that a checkpoint does not fit, with the beginning of each of torch's complaints."""
+    lines = [textwrap.shorten(line, 250, placeholder=' ...') for line in str(error).splitlines()]
+    return ValueError(f'{checkpoint} does not fit the model: ' + '\n'.join(lines[:6]))
 
 
 def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Narrows a config to the tasks of its tree, so that one config also serves networks of fewer."""
+"""Narrows a config to some of its tasks, so that one config also serves networks of fewer."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmbmtas.evaluation.metrics import TaskMetric
+from mmbmtas.models.backbones.branched_network import as_architecture
 from mmbmtas.registry import METRICS
-from mmbmtas.structures import BranchedArchitecture
 
 
 def narrow_to_architecture(cfg: Config) -> None:
@@ -20,7 +20,7 @@ def narrow_to_architecture(cfg: Config) -> None:
     ``model.decode_heads``, or one more: that is an error of the model's, which names them.
 
     Args:
-        cfg: A config whose ``architecture`` is the path of a file.
+        cfg: A config whose ``architecture`` is the path of a file, or its content.
 
     Raises:
         ValueError: The file is not an architecture, or a data set has none of its tasks.
@@ -28,19 +28,38 @@ def narrow_to_architecture(cfg: Config) -> None:
     heads = cfg.model.get('decode_heads')
     if not isinstance(heads, Mapping):
         return
-    tasks = set(BranchedArchitecture.load(cfg.architecture).tasks)
+    tasks = set(as_architecture(cfg.architecture).tasks)
     if not tasks < set(heads):
         return
     dropped = [task for task in heads if task not in tasks]
-    print_log(f'{cfg.architecture} leaves out the tasks {dropped} of the config.', logger='current')
-    for task in dropped:
-        del cfg.model.decode_heads[task]
+    name = cfg.architecture if isinstance(cfg.architecture, str) else 'The tree'
+    print_log(f'{name} leaves out the tasks {dropped} of the config.', logger='current')
+    _narrow(cfg, tasks, f'the tasks {sorted(tasks)} of {name}')
+
+
+def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
+    """Keep of a config what some of its tasks need, as if their tree had been given.
+
+    Raises:
+        ValueError: The config has no such tasks, or a data set has none of them.
+    """
+    heads = (cfg.get('model') or {}).get('decode_heads') or {}
+    unknown = [task for task in tasks if task not in heads]
+    if unknown or not tasks or len(set(tasks)) != len(tasks):
+        raise ValueError(f'tasks={[*tasks]}: expected different ones out of {[*heads]}')
+    if 'tasks' in cfg.model.backbone:
+        cfg.model.backbone.tasks = [*tasks]
+    _narrow(cfg, set(tasks), f'the tasks {[*tasks]}')
+
+
+def _narrow(cfg: Config, tasks: Collection[str], what: str) -> None:
+    for task in [*cfg.model.decode_heads]:
+        if task not in tasks:
+            del cfg.model.decode_heads[task]
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader is not None and not _narrow_dataset(loader.dataset, tasks):
-            raise ValueError(
-                f'{name} has labels of none of the tasks {sorted(tasks)} of {cfg.architecture}'
-            )
+            raise ValueError(f'{name} has labels of none of {what}')
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg.get(name) is not None:
             cfg[name] = _narrow_evaluator(cfg[name], tasks)

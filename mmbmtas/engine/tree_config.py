@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmbmtas.cost import NetworkCost
 from mmbmtas.engine import launch
+from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.grouping import Tree
 from mmbmtas.models.backbones import build_encoder
 from mmbmtas.models.backbones.branched_network import check_fits
@@ -155,7 +156,11 @@ def add_tree_arguments(parser: ArgumentParser) -> None:
         help='file to write; of several, FILE_1.json, FILE_2.json, ...',
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override entries'
+        '--cfg-options',
+        nargs='+',
+        action=OverrideAction,
+        metavar='KEY=VALUE',
+        help='override entries',
     )
 
 

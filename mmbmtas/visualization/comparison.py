@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from mmbmtas.structures import BranchedArchitecture
-from mmbmtas.visualization.tree import COLOURS, INK, draw_tree
+from mmbmtas.visualization.tree import COLOURS, INK, describe_madds, draw_tree
 
 _MARKERS = 'os^Dv*XP<>ph8d'
 
@@ -67,14 +67,15 @@ def plot_pareto(
     figure = Figure((8.5, 5), layout='constrained')
     axes = figure.subplots()
     front = pareto_front(points)
-    axes.plot(
-        [point.cost for point in front],
-        [point.gain for point in front],
-        color='#b8c0cc',
-        linewidth=1.5,
-        zorder=1,
-        label='Pareto front',
-    )
+    if len(front) > 1:  # else there is no line to see
+        axes.plot(
+            [point.cost for point in front],
+            [point.gain for point in front],
+            color='#b8c0cc',
+            linewidth=1.5,
+            zorder=1,
+            label='Pareto front',
+        )
     axes.axhline(0, color=INK, linewidth=0.8, linestyle=':')
     for index, point in enumerate(points):
         axes.errorbar(
@@ -129,6 +130,6 @@ def plot_trees(
         axis.set_xticks([])
         axis.spines['bottom'].set_visible(False)
         madds = (tree.madds or {}).get('network')
-        cost = '' if madds is None else f': {madds / 1e9:.3f} billion multiply-adds'
+        cost = '' if madds is None else f': {describe_madds(madds)}'
         axis.set_title(name + cost, color=INK, fontsize=10, parse_math=False)
     figure.savefig(path, dpi=130)

@@ -109,18 +109,31 @@ def draw_layer_madds(
             f'{len(layer_madds)} costs of layers, expected {architecture.num_layers}, one a layer'
         )
     positions = range(1, architecture.num_layers + 1)
-    one = [madds / 1e9 for madds in layer_madds]
+    unit, sign = (1e9, '10⁹') if sum(layer_madds) >= 1e9 else (1e6, '10⁶')
+    one = [madds / unit for madds in layer_madds]
     further = [
         (grouping.num_groups - 1) * madds
         for grouping, madds in zip(architecture.groupings, one, strict=True)
     ]
     ax.bar(positions, one, BOX_WIDTH, color=INK, label='one copy')
     ax.bar(positions, further, BOX_WIDTH, one, color=FURTHER_COPIES, label='further copies')
-    ax.set_ylabel('MAdds (10⁹)', color=INK, fontsize=8)
+    ax.set_ylabel(f'MAdds ({sign})', color=INK, fontsize=8)
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.legend(frameon=False, fontsize=7, loc='upper left', labelcolor=INK)
     ax.spines[['top', 'right']].set_visible(False)
     _draw_layer_axis(ax, architecture)
+
+
+def describe_madds(madds: float) -> str:
+    """Write multiply-adds in words, in the unit that suits them.
+
+    Example:
+        >>> describe_madds(9.1e9), describe_madds(102_600_000)
+        ('9.10 billion multiply-adds', '102.6 million multiply-adds')
+    """
+    if madds >= 1e9:
+        return f'{madds / 1e9:.2f} billion multiply-adds'
+    return f'{madds / 1e6:.1f} million multiply-adds'
 
 
 def _lanes(architecture: BranchedArchitecture) -> list[int]:
@@ -185,7 +198,7 @@ def _title(architecture: BranchedArchitecture) -> str:
     title = f'{architecture.encoder["type"]}, {num_tasks} task{"s" if num_tasks > 1 else ""}'
     madds = architecture.madds or {}
     if 'network' in madds:
-        title += f': {madds["network"] / 1e9:.2f} billion multiply-adds'
+        title += f': {describe_madds(madds["network"])}'
         if 'shape' in madds:
             title += ' at {} x {}'.format(*madds['shape'])
     return title

@@ -181,9 +181,20 @@ def test_files_that_do_not_fit(files):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             MultiTaskInferencer(config, checkpoint, cfg_options=options)
     cfg = Config.fromfile(config)
+    plain = Config({'model': {'type': 'EncoderDecoder'}})
+    with pytest.raises(ValueError, match='for a EncoderDecoder: expected the config of a multi'):
+        MultiTaskInferencer(plain, checkpoint)
     cfg.model.backbone.task = 'depth'
     with pytest.raises(ValueError, match='the backbone is for the tasks'):
         MultiTaskInferencer(cfg, checkpoint)
+
+
+def test_the_tree_comes_from_the_checkpoint(files, toys):
+    config, checkpoint = files
+    cfg = Config.fromfile(config)
+    cfg.architecture = str(config.parent / 'other.json')
+    network = MultiTaskInferencer(cfg, checkpoint, device='cpu').model.backbone
+    assert network.architecture == toys.random_tree(toys.SIX)
 
 
 def test_command_line(files, small, tmp_path, monkeypatch, capsys):

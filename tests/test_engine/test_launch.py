@@ -13,6 +13,8 @@ from mmengine.config import Config
 from mmbmtas.engine import distributed, launch
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.optimizers import CpuAmpOptimWrapper
+from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.registry import MODELS
 
 
 def _config(**entries):
@@ -46,8 +48,9 @@ class TestLoadConfig:
         assert launch.load_config(_args(path, '--work-dir', 'other')).work_dir == 'other'
 
     def test_options_reach_the_config(self, path):
-        cfg = launch.load_config(_args(path, '--cfg-options', 'a.b=2', 'c=x'))
-        assert (cfg.a.b, cfg.c) == (2, 'x')
+        path.write_text('train_cfg = dict(b=1)\n')
+        cfg = launch.load_config(_args(path, '--cfg-options', 'train_cfg.b=2', 'load_from=x'))
+        assert (cfg.train_cfg.b, cfg.load_from) == (2, 'x')
 
     def test_data_root_moves_what_wrappers_hold(self, path):
         path.write_text(
@@ -56,7 +59,7 @@ class TestLoadConfig:
             'train_dataloader = dict(dataset=dict(datasets=[one, dict(dataset=one), other]))\n'
         )
         cfg = launch.read_config(str(path), {'data_root': 'new'})
-        found = launch.plain_datasets(cfg.train_dataloader.dataset)
+        found = plain_datasets(cfg.train_dataloader.dataset)
         assert [dataset.data_root for dataset in found] == ['new', 'new', 'elsewhere']
 
     def test_data_root_moves_all_data_sets_but_foreign_ones(self, path):
@@ -319,6 +322,37 @@ class TestResume:
             launch.use_resume(_config(work_dir='mine'), 'lost.pth')
 
 
+class TestTreeOfCheckpoint:
+    @pytest.fixture
+    def checkpoint(self, toys, tmp_path):
+        tree = toys.random_tree(toys.SIX)
+        network = MODELS.build({'type': 'mmbmtas.BranchedNetwork', 'architecture': tree.to_dict()})
+        torch.save({'state_dict': {}}, tmp_path / 'other.pth')
+        weights = {f'backbone.{key}': value for key, value in network.state_dict().items()}
+        torch.save({'state_dict': weights}, tmp_path / 'a.pth')
+        return str(tmp_path / 'a.pth')
+
+    def test_takes_the_place_of_the_configs(self, toys, checkpoint):
+        cfg = _config(architecture='example.json')
+        launch.use_tree_of_checkpoint(cfg, checkpoint, None)
+        launch.prepare_config(cfg)
+        network = MODELS.build({'type': 'mmbmtas.BranchedNetwork', **cfg.model.backbone})
+        assert network.architecture == toys.random_tree(toys.SIX)
+
+    def test_an_override_has_its_way(self, checkpoint):
+        cfg = _config(architecture='mine.json')
+        launch.use_tree_of_checkpoint(cfg, checkpoint, {'architecture': 'mine.json'})
+        assert cfg.architecture == 'mine.json'
+
+    def test_configs_and_checkpoints_without_one_stay(self, checkpoint, tmp_path):
+        cfg = _config()
+        launch.use_tree_of_checkpoint(cfg, checkpoint, None)
+        assert 'architecture' not in cfg
+        cfg = _config(architecture='mine.json')
+        launch.use_tree_of_checkpoint(cfg, str(tmp_path / 'other.pth'), None)
+        assert cfg.architecture == 'mine.json'
+
+
 class TestTestOptions:
     def test_drawing(self):
         cfg = _config(default_hooks={'visualization': {'type': 'V'}}, visualizer={'type': 'W'})
@@ -392,6 +426,33 @@ class TestOneLineErrors:
         with pytest.raises(SystemExit), one_line_errors():
             raise ValueError(f'Caught ValueError in worker 0.\n{trace}{name}: a.jpg is broken')
         assert capsys.readouterr().err == 'error: a.jpg is broken\n'
+
+    @pytest.mark.parametrize(
+        ('entry', 'told'),
+        [
+            ({'type': 'ResourceLos'}, "did you mean 'ResourceLoss'?"),
+            ({'type': 'ResourceLoss', 'target_madd': 1}, "'target_madd'; it takes weight, expect"),
+            ({'type': 'DeepLabV3PlusHead'}, "missing 3 required positional arguments: 'in_chan"),
+            ({'weight': 1}, "a part of the config has no type: {'weight': 1}"),
+        ],
+    )
+    def test_mistakes_of_a_config_are_told(self, entry, told, capsys):
+        with pytest.raises(SystemExit), one_line_errors():
+            MODELS.build(entry)
+        assert told in capsys.readouterr().err
+
+    def test_mistakes_of_the_code_are_not(self):
+        class Broken:
+            def __init__(self):
+                Broken(depth=3)
+
+        with pytest.raises(TypeError), one_line_errors():
+            MODELS.build({'type': Broken})
+
+    def test_a_batch_of_one_image_is_explained(self, capsys):
+        with pytest.raises(SystemExit), one_line_errors():
+            torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1))
+        assert 'give each rank at least 2 (total_batch_size)' in capsys.readouterr().err
 
     def test_other_errors_keep_their_traceback(self, monkeypatch):
         with pytest.raises(KeyError), one_line_errors():

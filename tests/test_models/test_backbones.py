@@ -346,6 +346,14 @@ class TestState:
                 toys.supernet(tasks, cfg).load_state_dict(state, strict=False)
         toys.supernet(TASKS).load_state_dict(state)
 
+    def test_searched_and_trained_networks_do_not_mix(self, toys):
+        supernet, tree = toys.supernet(TASKS), toys.random_tree(TASKS)
+        network = BranchedNetwork(tree)
+        with pytest.raises(ValueError, match='that was not searched but trained'):
+            supernet.load_state_dict(network.state_dict(), strict=False)
+        with pytest.raises(ValueError, match=r'is of a search.*of a retrained tree \(archi'):
+            network.load_state_dict(supernet.state_dict(), strict=False)
+
 
 @pytest.mark.parametrize(
     ('tasks', 'options', 'message'),

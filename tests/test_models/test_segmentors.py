@@ -214,6 +214,12 @@ class TestPredict:
 
 
 class TestRefused:
+    def test_heads_for_another_encoder(self, toys, config):
+        broken = config(THREE)
+        broken['decode_heads']['edge']['in_channels'] = [256, 256]
+        with pytest.raises(ValueError, match=r'edge\.in_channels \[256, 256\]: the MobileNetV2E'):
+            MODELS.build(broken)
+
     def test_heads_for_other_tasks(self, toys, config):
         heads = {task: toys.head(task) for task in ('semseg', 'depth')}
         with pytest.raises(ValueError, match='the backbone is for the tasks') as caught:

@@ -73,18 +73,19 @@ def _figures(cost: ModuleCost | None) -> dict[str, int | float] | None:
 def format_table(result: dict[str, Any]) -> str:
     """Lay the figures out as a table."""
     height, width = result['shape']
+    unit, word = (1e9, 'billions') if result['shared']['madds'] >= 1e9 else (1e6, 'millions')
     lines = [
-        f'Input {height} x {width}, tasks {", ".join(result["tasks"])}; billions',
+        f'Input {height} x {width}, tasks {", ".join(result["tasks"])}; multiply-adds in {word}',
         f'{"":10}{"MAdds":>12}{"MAdds (paper)":>16}{"params (M)":>13}',
     ]
     for name in NETWORKS:
         if result[name] is not None:
             figures = result[name]
             lines.append(
-                f'{name.replace("_", " "):10}{figures["madds"] / 1e9:12.3f}'
-                f'{figures["madds_paper"] / 1e9:16.3f}{figures["params"] / 1e6:13.3f}'
+                f'{name.replace("_", " "):10}{figures["madds"] / unit:12.3f}'
+                f'{figures["madds_paper"] / unit:16.3f}{figures["params"] / 1e6:13.3f}'
             )
-    layers = ' '.join(f'{madds / 1e9:.3f}' for madds in result['layers'])
+    layers = ' '.join(f'{madds / unit:.3f}' for madds in result['layers'])
     return '\n'.join([*lines, f'One copy of each layer, context module last: {layers}'])
 
 

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.utils import ProgressBar
 
 from mmbmtas.cost import LatencyTable
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.latency import measure_latency
+from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.engine.tree_config import read_tree_config
 
 
@@ -44,7 +44,11 @@ def parse_args() -> argparse.Namespace:
         '(OMP_NUM_THREADS=1) leaves out what else the machine does',
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override entries'
+        '--cfg-options',
+        nargs='+',
+        action=OverrideAction,
+        metavar='KEY=VALUE',
+        help='override entries',
     )
     return parser.parse_args()
 

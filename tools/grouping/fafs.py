@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.device import get_device
 from mmengine.runner import CheckpointLoader
 
+from mmbmtas.engine import launch
 from mmbmtas.engine.affinity import image_loader, measure_errors
 from mmbmtas.engine.affinity.images import add_image_arguments
 from mmbmtas.engine.errors import one_line_errors
@@ -56,7 +57,7 @@ def load_shared(config: TreeConfig, checkpoint: str) -> Any:
     try:
         model.load_state_dict(without_balancing(weights))
     except RuntimeError as error:
-        raise ValueError(f'{checkpoint} does not fit the model: {error}') from error
+        raise launch.misfit(checkpoint, error) from error
     return model.to(get_device())
 
 

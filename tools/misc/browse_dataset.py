@@ -3,11 +3,12 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
+import matplotlib
 from mmengine.registry import init_default_scope
 
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.registry import DATASETS, SCOPE
 from mmbmtas.visualization import MultiTaskVisualizer, sample_image, sheet_name
 
@@ -22,11 +23,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--phase', choices=('train', 'val', 'test'), default='train')
     parser.add_argument('--number', type=int, help='number of samples to draw; default all')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='settings to override, as key=value'
+        '--cfg-options', nargs='+', action=OverrideAction, help='settings to override, as key=value'
     )
     args = parser.parse_args()
-    if args.not_show and args.output_dir is None:
-        parser.error('--not-show needs --output-dir')
+    if args.output_dir is None and (args.not_show or matplotlib.get_backend().lower() == 'agg'):
+        parser.error('without a screen, or with --not-show, it needs --output-dir')
     return args
 
 

@@ -12,7 +12,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.utils import ProgressBar
 from torch.utils.data import DataLoader, Subset
 
-from mmbmtas.engine import launch
+from mmbmtas.engine.overrides import plain_datasets
 from mmbmtas.registry import DATASETS
 
 SPLITS = ('train', 'val', 'test')
@@ -61,8 +61,8 @@ def _dataset_config(cfg: Config, split: str) -> dict[str, Any]:
     dataset = copy.deepcopy(cfg[f'{split}_dataloader'].dataset)
     if split != 'train':
         return dataset
-    own = [*launch.plain_datasets(dataset)]
-    tested = [*launch.plain_datasets(cfg.test_dataloader.dataset)]
+    own = [*plain_datasets(dataset)]
+    tested = [*plain_datasets(cfg.test_dataloader.dataset)]
     if len(own) != len(tested):
         raise ValueError(
             f'{len(own)} data sets for training, {len(tested)} for testing: cannot tell which '

@@ -54,7 +54,8 @@ class SearchPlan:
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_iters <= self.weight_iters:
             raise ValueError(
-                f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters {self.weight_iters}'
+                f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters '
+                f'{self.weight_iters} (train_cfg.warmup_iters)'
             )
         if min(self.weight_batches, self.arch_batches) < 1:
             raise ValueError(

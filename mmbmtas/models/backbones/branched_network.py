@@ -150,8 +150,8 @@ class BranchedNetwork(BaseModule):
             raise ValueError(
                 'the checkpoint holds another tree than the config names:\n'
                 f'checkpoint: {found.describe()}\nconfig: {self.architecture.describe()}\n'
-                'Use the architecture that this checkpoint was trained with '
-                '(tools/export_architecture.py CHECKPOINT writes it).'
+                'Use the architecture that this checkpoint was trained with: architecture=FILE, '
+                'which tools/export_architecture.py CHECKPOINT -o FILE writes.'
             )
 
 
@@ -230,6 +230,11 @@ def decode_tree(state: Tensor, name: str = 'the checkpoint') -> BranchedArchitec
         raise ValueError(
             f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
             'tree: expected a BranchedNetwork'
+        )
+    if 'format' not in content:  # see BranchedSupernet
+        raise ValueError(
+            f'{name} is of a search, with all candidates: expected one of a retrained tree '
+            '(architecture=FILE with the architecture.json that the search wrote)'
         )
     return BranchedArchitecture.from_dict(content, name)
 

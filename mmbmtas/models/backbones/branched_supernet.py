@@ -200,6 +200,11 @@ class BranchedSupernet(BaseModule):
             ValueError: Tasks or encoder differ.
         """
         found, own = decode_json(state), decode_json(self.get_extra_state())
+        if not found.keys() <= own.keys():
+            raise ValueError(
+                f'the checkpoint is of a network for the tasks {found.get("tasks")} that was not '
+                'searched but trained: expected one of a search'
+            )
         if found != own:
             raise ValueError(
                 f'the checkpoint holds a supernet for {found}, the config one for {own}'

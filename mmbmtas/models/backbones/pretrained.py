@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.models.encoders import CONTEXT, Encoder
 
+_MAX_SHOWN = 6
 _INIT_KEYS = {'type', 'checkpoint', 'strict', 'map_location'}
 
 
@@ -46,7 +47,7 @@ def init_encoder(
 
     Raises:
         ValueError: ``init_cfg`` is of another form, or the checkpoint does not fit: the message
-            lists the keys nobody knows, those of another shape and those left random.
+            names some of the keys nobody knows, of those of another shape and those left random.
     """
     copies = list(copies)
     for module in (stem, *(copy for _, copy in copies)):
@@ -101,9 +102,12 @@ def _report(problems: list[str], init_cfg: Mapping) -> None:
     if not problems:
         print_log(f'Encoder weights loaded from {init_cfg["checkpoint"]}.', logger='current')
         return
+    shown = problems[:_MAX_SHOWN]
+    if len(problems) > _MAX_SHOWN:
+        shown.append(f'and {len(problems) - _MAX_SHOWN} more')
     message = (
         f'{init_cfg["checkpoint"]} does not fit the encoder ({len(problems)} problems; '
-        'init_cfg with strict=False would go on regardless):\n  ' + '\n  '.join(problems)
+        'init_cfg with strict=False would go on regardless):\n  ' + ',\n  '.join(shown)
     )
     if init_cfg.get('strict', True):
         raise ValueError(message)

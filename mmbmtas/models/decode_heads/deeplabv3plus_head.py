@@ -1,5 +1,6 @@
 """The decoder of one task: DeepLabv3+ without its context module, which the encoder ends in."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -63,18 +64,21 @@ class DeepLabV3PlusHead(BaseDecodeHead):
                 f'{get_args(Output)}, a probability with 1 and normals with 3 channels'
             )
         norm_cfg = norm_cfg or dict(type='BN')
-        super().__init__(
-            in_channels=list(in_channels),
-            channels=channels,
-            num_classes=num_classes,
-            in_index=[0, 1],
-            input_transform='multiple_select',
-            threshold=0.5,
-            dropout_ratio=0,
-            norm_cfg=norm_cfg,
-            loss_decode=loss_decode or dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True),
-            **kwargs,
-        )
+        with warnings.catch_warnings():
+            # mmseg's own head warns of how it builds its losses.
+            warnings.filterwarnings('ignore', '.*build_loss.* would be deprecated')
+            super().__init__(
+                in_channels=list(in_channels),
+                channels=channels,
+                num_classes=num_classes,
+                in_index=[0, 1],
+                input_transform='multiple_select',
+                threshold=0.5,
+                dropout_ratio=0,
+                norm_cfg=norm_cfg,
+                loss_decode=loss_decode or dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True),
+                **kwargs,
+            )
         self.target_key = target_key
         self.output = output
         low_level, context = in_channels

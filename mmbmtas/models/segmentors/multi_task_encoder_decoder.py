@@ -46,8 +46,9 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             ``GradNorm``. By default the losses are summed as the heads weigh them.
 
     Raises:
-        ValueError: The backbone's tasks are not those of ``decode_heads``, or ``loss_balancing`` is
-            of an unknown type or takes other arguments.
+        ValueError: The backbone's tasks are not those of ``decode_heads``, a decoder is for other
+            channels than the encoder's, or ``loss_balancing`` is of an unknown type or takes other
+            arguments.
     """
 
     def __init__(
@@ -69,12 +70,25 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         self.decode_heads: Any = nn.ModuleDict(
             {task: MODELS.build(decode_heads[task]) for task in self.backbone.tasks}
         )
+        self._check_channels()
         height, width = cost_shape
         self.cost_shape = (height, width)
         self.loss_balancing: Any = None
         if loss_balancing is not None:
             self.loss_balancing = build_loss_balancing(loss_balancing, self.tasks)
             self.loss_balancing.bind(self)
+
+    def _check_channels(self) -> None:
+        """Refuse decoders for another encoder's channels."""
+        encoder = self.backbone.encoder
+        given = [encoder.low_level_channels, encoder.context_channels]
+        for task, head in self.decode_heads.items():
+            expected = getattr(head, 'in_channels', given)
+            if isinstance(expected, Sequence) and [*expected] != given:
+                raise ValueError(
+                    f'decode_heads.{task}.in_channels {[*expected]}: the {type(encoder).__name__} '
+                    f'gives {given} (low-level and context features)'
+                )
 
     @property
     def tasks(self) -> tuple[str, ...]:

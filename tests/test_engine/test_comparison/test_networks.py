@@ -104,7 +104,7 @@ def test_a_gpu_holds_one_group_at_a_time(kind):
 def test_options_and_trees_reach_the_network(pytestconfig, config, tmp_path):
     path = str(pytestconfig.rootpath / 'configs' / 'branched_scenes.py')
     tree = pytestconfig.rootpath / 'configs' / 'architectures' / 'scenes.json'
-    options = {'cost_shape': (64, 64), 'model.cost_shape': (64, 64), 'pretrained': 'lost.pth'}
+    options = {'model.cost_shape': (64, 64), 'pretrained': 'lost.pth'}
     with torch.device('meta'):
         network = build_network(path, options, tree)
     assert network.cost_shape == (64, 64)

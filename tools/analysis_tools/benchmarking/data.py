@@ -23,6 +23,7 @@ from mmbmtas.datasets.base import MultiTaskDataset
 from mmbmtas.datasets.cache.steps import LoadCachedSample
 from mmbmtas.datasets.files import read_image
 from mmbmtas.engine import launch
+from mmbmtas.engine.overrides import plain_datasets
 from mmbmtas.registry import DATASETS, SCOPE
 
 from . import timing
@@ -55,7 +56,7 @@ def run(args: Namespace) -> dict[str, Any]:
         loader.num_workers = args.workers
         if not args.workers:
             loader.persistent_workers = False
-    (entry, *more) = launch.plain_datasets(loader.dataset)
+    (entry, *more) = plain_datasets(loader.dataset)
     if more:
         raise ValueError(f'{args.config} joins {len(more) + 1} data sets: name that of one')
     cv2.setNumThreads(0)  # as in a data loader's workers

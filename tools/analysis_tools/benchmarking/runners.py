@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from mmbmtas.engine import launch
+from mmbmtas.engine.overrides import plain_datasets
 from mmbmtas.registry import DATASETS, SCOPE
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -93,7 +94,7 @@ def crop_size(cfg: Config) -> tuple[int, int]:
     Raises:
         ValueError: No step says.
     """
-    for dataset in launch.plain_datasets(cfg.train_dataloader.dataset):
+    for dataset in plain_datasets(cfg.train_dataloader.dataset):
         for step in reversed(dataset.get('pipeline') or []):
             if 'size' in step:
                 height, width = step['size']

@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 
 from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
 from mmbmtas.engine import launch
+from mmbmtas.engine.overrides import plain_datasets
 from mmbmtas.engine.runner import BranchedSearchLoop
 from mmbmtas.engine.runner.search_plan import Position
 
@@ -200,7 +201,7 @@ def measure_waiting(args: Namespace, work_dir: Path) -> dict[str, float] | None:
     calls ``data_time`` and ``time``. None where the config's data is not there.
     """
     cfg = launch.read_config(args.config, args.cfg_options)
-    datasets = [*launch.plain_datasets(cfg.train_dataloader.dataset)]
+    datasets = [*plain_datasets(cfg.train_dataloader.dataset)]
     if args.shape or not all(Path(entry.get('data_root', '')).is_dir() for entry in datasets):
         return None
     runner = build_runner(args, work_dir, check_search, real_data=True)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import DictAction
 from torch.profiler import ProfilerActivity, profile
+
+from mmbmtas.engine.overrides import OverrideAction
 
 Call = Callable[[], object]
 Clock = Callable[[], float]
@@ -26,7 +27,11 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     """Add the config, for parts that do not train it."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override entries'
+        '--cfg-options',
+        nargs='+',
+        action=OverrideAction,
+        metavar='KEY=VALUE',
+        help='override entries',
     )
 
 

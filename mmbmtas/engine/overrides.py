@@ -1,0 +1,158 @@
+"""Overrides of a config's entries: what they reach, and which of them would reach nothing."""
+
+import difflib
+import inspect
+import itertools
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from mmbmtas.engine.task_subset import narrow_to_tasks
+
+_SETTLED = (
+    *('architecture', 'pretrained', 'single_checkpoints', 'total_batch_size'),
+    *('data_root', 'tasks', 'max_iters', 'weight_iters'),
+)
+"""Names at the top of our configs whose overrides reach what depends on them."""
+
+_READ = {
+    *inspect.signature(Runner.__init__).parameters,
+    *('custom_imports', 'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn'),
+    *('find_unused_parameters', 'tta_model', 'tta_pipeline'),
+}
+"""Names that mmengine reads when it builds a runner."""
+
+_MAX_PLACES = 4
+
+
+class OverrideAction(DictAction):
+    """``--cfg-options KEY=VALUE ...``; other words are refused."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Read the words."""
+        for word in values:
+            if '=' not in word:
+                parser.error(
+                    f'{option_string} {word}: expected KEY=VALUE; other arguments stand before '
+                    f'{option_string}'
+                )
+        super().__call__(parser, namespace, values, option_string)
+
+
+def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Change entries of a config, in place, and what was computed from them.
+
+    What a config file computes from its names is fixed once mmengine has read it. Overriding
+    ``data_root`` therefore moves all data sets that lie there, overriding ``max_iters``
+    (``weight_iters`` in a search) changes the training loop's length and its schedulers', and
+    ``tasks`` leaves out the other tasks' decoders, labels and metrics.
+
+    Args:
+        cfg: The config.
+        options: Values by dotted name.
+
+    Raises:
+        ValueError: An entry does not exist or is not read by anything, so that its override would
+            have no effect; or a value does not fit.
+    """
+    options = dict(options)
+    for name in options:
+        _refuse_without_effect(cfg, str(name))
+    if 'data_root' in options:
+        _move_data(cfg, cfg.get('data_root'), options['data_root'])
+    for name in ('max_iters', 'weight_iters', 'total_batch_size'):
+        if not isinstance(options.get(name, 1), int) or options.get(name, 1) < 1:
+            raise ValueError(f'{name}={options[name]}: expected a whole number from 1')
+    for name in ('max_iters', 'weight_iters'):
+        if name in options:
+            _change_length(cfg, name, options[name])
+    if 'tasks' in options:
+        tasks = options['tasks']
+        options['tasks'] = [tasks] if isinstance(tasks, str) else [*tasks]
+        narrow_to_tasks(cfg, options['tasks'])
+    if cfg.get('single_checkpoints', {}) is None:
+        cfg.single_checkpoints = {}  # mmengine merges no single_checkpoints.TASK into None
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'an override does not fit {_name(cfg)}: {error.args[0]}') from error
+
+
+def _refuse_without_effect(cfg: Config, option: str) -> None:
+    """Refuse an override of what nothing reads."""
+    name, _, rest = option.partition('.')
+    if name in _READ or (name in cfg and name in _SETTLED):
+        return
+    if name not in cfg:
+        known = [key for key in cfg if key in _READ or key in _SETTLED]
+        near = difflib.get_close_matches(name, [*known, *_READ], n=1, cutoff=0.5)
+        hint = f'did you mean {near[0]!r}?' if near else f'expected one of {known}'
+        raise ValueError(f'{_name(cfg)} has no entry {name!r} to override: {hint}')
+    places = [*itertools.islice(_places_of(cfg, cfg[name]), _MAX_PLACES)]
+    where = ', '.join(f'{place}.{rest}' if rest else place for place in places)
+    raise ValueError(
+        f'an override of {option} has no effect: {_name(cfg)} has computed other entries from it '
+        f'already. Override these entries: {where or "see tools/misc/print_config.py"}'
+    )
+
+
+def _name(cfg: Config) -> str:
+    return cfg.filename or 'the config'
+
+
+def _places_of(cfg: Config, value: Any) -> Iterator[str]:
+    """Yield the dotted names of the entries that are read and equal a value."""
+    if value is None or isinstance(value, bool):
+        return
+    for name in cfg:
+        if name in _READ:
+            yield from _equal_entries(cfg[name], value, name)
+
+
+def _equal_entries(entry: Any, value: Any, name: str) -> Iterator[str]:
+    if type(entry) is type(value) and entry == value:
+        yield name
+        return
+    if isinstance(entry, Mapping):
+        inner: Any = entry.items()
+    else:
+        inner = enumerate(entry) if isinstance(entry, list | tuple) else ()
+    for key, item in inner:
+        yield from _equal_entries(item, value, f'{name}.{key}')
+
+
+def _move_data(cfg: Config, old: str | None, new: str) -> None:
+    """Let every data set that lies at ``old`` lie at ``new``."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for dataset in plain_datasets((cfg.get(name) or {}).get('dataset') or {}):
+            if dataset.get('data_root') == old:
+                dataset.data_root = new
+
+
+def plain_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the config of a data set, or of each that wrappers (``ConcatDataset``) hold."""
+    inner = dataset.get('datasets') or [dataset[key] for key in ('dataset',) if key in dataset]
+    for wrapped in inner:
+        yield from plain_datasets(wrapped)
+    if not inner:
+        yield dataset
+
+
+def _change_length(cfg: Config, name: str, iterations: int) -> None:
+    """Let the training loop, and the schedulers that ended with it, end after ``iterations``."""
+    old = cfg.train_cfg.get(name)
+    cfg.train_cfg[name] = iterations
+    schedulers: Any = cfg.get('param_scheduler') or []
+    named = isinstance(schedulers, dict)
+    for scheduler in itertools.chain(*schedulers.values()) if named else schedulers:
+        if scheduler.get('end') == old:
+            scheduler.end = iterations

@@ -1,0 +1,73 @@
+"""The guide's examples of data, tasks and encoders of one's own do what it says."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope, init_default_scope
+from PIL import Image
+
+from mmbmtas.engine import launch
+from mmbmtas.registry import DATASETS, METRICS, MODELS
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r'```python\n(.*?)```', (ROOT / 'docs/guide.md').read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """Write the guide's example that begins with some text, and read it as a config."""
+    before = DefaultScope._instance_dict.copy()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(beginning, name):
+        (text,) = [block for block in BLOCKS if block.startswith(beginning)]
+        (tmp_path / name).write_text(text.replace("'configs/", f"'{ROOT}/configs/"))
+        return tmp_path / name
+
+    yield write
+    sys.modules.pop('heights', None)
+    DATASETS.module_dict.pop('Heights', None)
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
+def test_data_and_tasks_of_ones_own(prepare, tmp_path):
+    prepare('# heights.py', 'heights.py')
+    for folder in ('images', 'semseg', 'height'):
+        (tmp_path / 'data/heights' / folder).mkdir(parents=True)
+    for split in ('train', 'val'):
+        (tmp_path / f'data/heights/{split}.txt').write_text('a\nb\n')
+    for name in 'ab':
+        pixels = np.random.randint(0, 256, (70, 90, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f'data/heights/images/{name}.jpg')
+        np.save(tmp_path / f'data/heights/semseg/{name}.npy', pixels[..., 0] % 3)
+        np.save(tmp_path / f'data/heights/height/{name}.npy', pixels[..., 1] / 9 + 1)
+    config = prepare('# search_heights.py', 'search_heights.py')
+    cfg = launch.prepare_config(launch.read_config(str(config), {'launcher': 'none'}))
+    init_default_scope('mmbmtas')
+    model = MODELS.build(cfg.model)
+    assert model.tasks == ('semseg', 'height')
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    batch = pseudo_collate([dataset[index] for index in range(2)])
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    assert {'semseg.loss_ce', 'height.loss_l1', 'loss_resource'} <= {*losses}
+    sample = DATASETS.build(cfg.val_dataloader.dataset)[0]
+    model.eval()
+    (predicted,) = model.test_step(pseudo_collate([sample]))
+    for entry in cfg.val_evaluator:
+        metric = METRICS.build(entry)
+        metric.process(None, [predicted.to_dict()])
+        assert metric.compute_metrics(metric.results and [metric.results[0]])
+
+
+def test_another_encoder(prepare):
+    config = prepare("_base_ = 'configs/search_scenes_r50.py'", 'search_r18.py')
+    cfg = launch.read_config(str(config))
+    init_default_scope('mmbmtas')
+    model = MODELS.build(cfg.model)
+    assert model.backbone.encoder.depth == 18
