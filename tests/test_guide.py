@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmbmtas.engine import launch
@@ -20,7 +20,6 @@ BLOCKS = re.findall(r'```python\n(.*?)```', (ROOT / 'docs/guide.md').read_text()
 @pytest.fixture
 def prepare(tmp_path, monkeypatch):
     """Write the guide's example that begins with some text, and read it as a config."""
-    before = DefaultScope._instance_dict.copy()
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -32,8 +31,6 @@ def prepare(tmp_path, monkeypatch):
     yield write
     sys.modules.pop('heights', None)
     DATASETS.module_dict.pop('Heights', None)
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 def test_data_and_tasks_of_ones_own(prepare, tmp_path):
