@@ -98,6 +98,14 @@ class TestHead:
             assert torch.equal(found, logits)
 
 
+def test_a_class_beyond_the_last_is_named(toys):
+    head = MODELS.build(toys.head('semseg'))
+    _, samples = toys.batch(['semseg'], size=(64, 64))
+    samples[0].gt_semseg.data[0, 0, 0] = 77
+    with pytest.raises(ValueError, match=r'gt_semseg: Target 77 .* 0 to \d+ \(num_classes\), 255'):
+        head.loss_by_feat(head(features()), samples)
+
+
 def test_several_losses_are_named_or_added(toys):
     cfg = toys.head('saliency')
     one = {'type': 'mmbmtas.BalancedBCELoss'}

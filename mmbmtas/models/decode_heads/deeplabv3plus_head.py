@@ -129,7 +129,11 @@ class DeepLabV3PlusHead(BaseDecodeHead):
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: Sequence[SegDataSample]
     ) -> dict[str, Tensor]:
-        """Compute the losses at the label's size, in float32."""
+        """Compute the losses at the label's size, in float32.
+
+        Raises:
+            ValueError: On CPUs, a label has a class beyond the last (GPUs end with an assertion).
+        """
         target = self._stack_batch_gt(batch_data_samples)
         logits = resize(
             seg_logits.float(), target.shape[2:], mode='bilinear', align_corners=self.align_corners
@@ -140,7 +144,13 @@ class DeepLabV3PlusHead(BaseDecodeHead):
         losses = losses if isinstance(losses, nn.ModuleList) else [losses]
         results: dict[str, Tensor] = {}
         for loss in losses:
-            value = loss(logits, target, ignore_index=self.ignore_index)
+            try:
+                value = loss(logits, target, ignore_index=self.ignore_index)
+            except IndexError as error:
+                raise ValueError(
+                    f'{self.target_key}: {error} The classes are 0 to {self.num_classes - 1} '
+                    f'(num_classes), {self.ignore_index} is ignored'
+                ) from error
             results[loss.loss_name] = results.get(loss.loss_name, 0) + value
         return results
 
