@@ -275,6 +275,10 @@ class TestResourceLoss:
             ({'expectation': 'guess'}, "expectation 'guess': expected one of"),
             ({'budgeted': 'mean'}, "budgeted 'mean': expected 'expected' or 'argmax'"),
             ({'weight': -1}, 'weight -1'),
+            ({'weight': float('nan')}, 'weight nan of the resource loss: expected lambda'),
+            ({'weight': '0.5'}, "weight '0.5' of the resource loss"),
+            ({'target_madds': '80M'}, "target_madds '80M' of the resource loss: expected multiply"),
+            ({'target_madds': 10**400}, 'target_madds 1000'),
             ({'target_madds': 0}, 'target_madds 0'),
             ({'target_madds': -5e9}, 'target_madds -5'),
             ({'target_latency_ms': 3}, 'target_latency_ms 3 needs a table, latency=FILE.json'),
@@ -345,9 +349,10 @@ class TestResourceLossOfLatency:
         [
             ({'expectation': 'recursive'}, r"expected one of \['exact', 'sampled'\] for latency"),
             ({'target_madds': 1e9}, 'expected target_latency_ms'),
-            ({'target_latency_ms': 0}, 'target_latency_ms 0: expected a time above 0'),
+            ({'target_latency_ms': 0}, 'target_latency_ms 0 .*: expected milliseconds above 0'),
+            ({'latency': ['table']}, 'document: found .*, expected a JSON object'),
         ],
     )
     def test_bad_arguments(self, table, arguments, message):
         with pytest.raises(ValueError, match=message):
-            ResourceLoss(1.0, latency=table, **arguments)
+            ResourceLoss(1.0, **{'latency': table, **arguments})

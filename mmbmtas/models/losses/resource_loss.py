@@ -14,6 +14,7 @@ from mmbmtas.cost import (
     LatencyTable,
     expected_cost,
     expected_madds,
+    is_positive_number,
     recursive_expected_madds,
     routed_cost,
     routed_madds,
@@ -92,12 +93,11 @@ class ResourceLoss(nn.Module):
             )
         if budgeted not in ('expected', 'argmax'):
             raise ValueError(f"budgeted {budgeted!r}: expected 'expected' or 'argmax'")
-        if weight < 0:
-            raise ValueError(f'weight {weight} of the resource loss: expected 0 or more')
-        if target_madds is not None and target_madds <= 0:
-            raise ValueError(f'target_madds {target_madds}: expected multiply-adds above 0')
-        if target_latency_ms is not None and target_latency_ms <= 0:
-            raise ValueError(f'target_latency_ms {target_latency_ms}: expected a time above 0')
+        _check_number('weight', weight, 'lambda, 0 or more', weight == 0)
+        if target_madds is not None:
+            _check_number('target_madds', target_madds, 'multiply-adds above 0')
+        if target_latency_ms is not None:
+            _check_number('target_latency_ms', target_latency_ms, 'milliseconds above 0')
         if latency is None and target_latency_ms is not None:
             raise ValueError(
                 f'target_latency_ms {target_latency_ms} needs a table, latency=FILE.json, which '
@@ -163,8 +163,14 @@ class ResourceLoss(nn.Module):
         return self.weight * ((expected + fixed) / self.target - 1).abs()
 
 
+def _check_number(name: str, value: Any, expected: str, fits: bool = False) -> None:
+    """Raise a ``ValueError`` unless a value fits or is a positive finite number."""
+    if not fits and not is_positive_number(value):
+        raise ValueError(f'{name} {value!r} of the resource loss: expected {expected}')
+
+
 def _as_table(latency: str | os.PathLike | Mapping[str, Any]) -> LatencyTable:
     """Return the table behind a path or its content."""
     if isinstance(latency, str | os.PathLike):
         return LatencyTable.load(latency)
-    return LatencyTable.from_dict(dict(latency))
+    return LatencyTable.from_dict(dict(latency) if isinstance(latency, Mapping) else latency)
