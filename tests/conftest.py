@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from mmengine.registry import DefaultScope
 
 import mmbmtas  # noqa: F401  (what the stack needs, before any test imports torchvision)
+
+# How long an example takes says how busy the machine is.
+settings.register_profile('any machine', deadline=None)
+settings.load_profile('any machine')
 
 
 def _load(name):

@@ -111,7 +111,7 @@ def test_agrees_with_a_list_of_all_routings(shape):
 
 
 @given(st.integers(2, 8), st.integers(1, 5), st.integers(2, 8), st.integers(0, 99))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_agrees_with_samples(num_tasks, num_layers, num_candidates, seed):
     probs = random_probs(num_layers, num_tasks, num_candidates, seed)
     rng = np.random.default_rng(seed)
@@ -129,7 +129,7 @@ def test_agrees_with_samples(num_tasks, num_layers, num_candidates, seed):
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 99))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_recursion_is_that_of_the_paper(num_tasks, num_layers, seed):
     probs = random_probs(num_layers, num_tasks, num_tasks, seed)
     costs = torch.rand(num_layers, dtype=torch.float64)

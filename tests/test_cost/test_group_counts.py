@@ -90,7 +90,7 @@ def test_counts_are_those_of_the_partitions_layer_by_layer(shape, bias):
 
 
 @given(st.integers(2, 8), st.integers(1, 5), st.integers(2, 8), st.integers(0, 99))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_agrees_with_samples(num_tasks, num_layers, num_candidates, seed):
     probs = random_probs(num_layers, num_tasks, num_candidates, seed, bias=2.0)
     costs, num_samples = random_costs(num_layers, num_tasks, seed), 4000

@@ -238,7 +238,7 @@ def test_processes_change_nothing(cached_nyud, tmp_path):
         assert file.read_bytes() == (tmp_path / file.relative_to(cache)).read_bytes()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from([np.uint8, np.uint16, np.float32]).flatmap(
         lambda dtype: arrays(dtype, array_shapes(min_dims=2, max_dims=3, max_side=6))

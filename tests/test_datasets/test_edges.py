@@ -13,13 +13,13 @@ from mmbmtas.datasets.transforms.edges import boundary_edges, laplacian_edges, t
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 24), st.integers(1, 24))))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_thin_is_that_of_skimage(mask):
     assert np.array_equal(thin(mask), skimage_thin(mask))
 
 
 @given(arrays(np.uint16, (13, 17), elements=st.sampled_from([0, 1, 2, 3, 458, 459])))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_laplacian_edges_against_scipy(label_map):
     kernel = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float64)
     # scipy's mirror is OpenCV's reflect-101.
@@ -28,7 +28,7 @@ def test_laplacian_edges_against_scipy(label_map):
 
 
 @given(arrays(np.uint16, (9, 11), elements=st.integers(0, 3)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_boundary_edges_pixel_by_pixel(label_map):
     height, width = label_map.shape
     expected = np.zeros((height, width), bool)

@@ -77,7 +77,7 @@ def test_padding_is_centred_with_ignored_values():
     st.integers(1, 40),
     st.integers(1, 16),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_padding_says_where_the_image_lies(height, width, least_height, least_width, divisor):
     before = make_sample(height, width)
     transform = PadToSize(size=(least_height, least_width), divisor=divisor, pad_labels=False)

@@ -49,7 +49,6 @@ def scene(seed, size=(48, 64)):
 # --- Boundaries and thinning ------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     hnp.arrays(
         np.uint16, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(0, 2)
@@ -67,7 +66,6 @@ def test_boundaries_equal_the_definition(labels):
         assert label_boundaries(labels)[y, x] == expected
 
 
-@settings(deadline=None)
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 19), st.integers(1, 12), st.integers(1, 12))))
 def test_thinning_equals_skimage(stack):
     expected = np.stack([morphology.thin(mask) for mask in stack])
@@ -167,7 +165,7 @@ def brute_force_size(candidates, truth, tolerance):
     return sum(augment(row, set()) for row in range(len(rows)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(hnp.arrays(bool, (4, 7, 8)), st.sampled_from([0.5, 1.0, 1.5, 2.0, 2.9, 5.0]))
 def test_matching_equals_brute_force(masks, tolerance):
     *maps, truth = masks
@@ -180,7 +178,7 @@ def test_matching_equals_brute_force(masks, tolerance):
         assert matching_size(pairs[mask[candidates]]) == expected
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_growing_matching_equals_one_built_anew(seed):
     rng = np.random.default_rng(seed)
@@ -194,7 +192,7 @@ def test_growing_matching_equals_one_built_anew(seed):
         assert growing.update(present) == matching_size(pairs[present])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(hnp.arrays(bool, (2, 6, 6)), st.sampled_from([1.0, 1.5, 2.3]))
 def test_assignment_matches_as_many_within_tolerance(masks, tolerance):
     pairs = pairs_within(*masks, tolerance)

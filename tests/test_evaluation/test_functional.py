@@ -15,7 +15,6 @@ BINARY = hnp.arrays(np.int64, (1, 6, 7), elements=st.sampled_from([0, 1, 255]))
 UNIT = hnp.arrays(np.float32, (1, 6, 7), elements=st.floats(0, 1, width=32))
 
 
-@settings(deadline=None)
 @given(CLASSES, LABELS)
 def test_confusion_and_iou_equal_sklearn(prediction, label):
     valid = label != 255
@@ -43,7 +42,6 @@ def test_class_out_of_range_is_refused(bad):
         F.confusion_matrix(zeros, zeros + bad, 3)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(UNIT, BINARY), min_size=1, max_size=3))
 def test_saliency_equals_brute_force(images):
     pairs = [(p[g != 255], g[g != 255] == 1) for p, g in images if (g != 255).any()]
@@ -86,7 +84,6 @@ def test_pooled_max_f_uses_beta_squared_of_three_tenths():
     assert scores['maxF_pooled'] == pytest.approx(100 * only_two)
 
 
-@settings(deadline=None)
 @given(UNIT, BINARY)
 def test_pixel_ap_equals_sklearn_on_quantised_scores(probability, label):
     valid = label != 255
@@ -129,7 +126,6 @@ def test_small_angles_are_exact_and_zero_prediction_counts_ninety():
     np.testing.assert_allclose(F.normal_angles(prediction, label), [1e-7, 90], rtol=1e-6)
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.float64, (3, 4, 5), elements=st.floats(-1, 1)))
 def test_median_is_within_half_a_bin(field):
     label = rotated(np.zeros(20)).reshape(3, 4, 5)
@@ -151,7 +147,7 @@ def test_depth_closed_form():
     assert scores['delta2'] == pytest.approx(200 / 3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations(range(6)), st.integers(0, 9))
 def test_scores_do_not_depend_on_the_order(order, seed):
     rng = np.random.default_rng(seed)

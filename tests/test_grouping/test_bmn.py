@@ -52,7 +52,7 @@ def check_optimum(num_tasks, costs, layer_madds, cap, trees=None):
     assert all(b.refines(a) for a, b in itertools.pairwise(found))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 10**6), st.floats(0, 1))
 def test_the_optimum_equals_brute_force(tasks, layers, seed, share):
     rng = np.random.default_rng(seed)
@@ -131,7 +131,7 @@ def test_affinities_of_another_form(broken):
         grouping_costs(lopsided)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(3, 12), st.integers(2, 20))
 def test_similarity_equals_scipy(seed, images, size):
     rng = np.random.default_rng(seed)

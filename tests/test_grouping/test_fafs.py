@@ -80,7 +80,7 @@ def test_tasks_part_in_the_last_layers_only():
     assert [grouping.num_groups for grouping in found] == [1, 2, 2]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10**6), st.floats(0, 5))
 def test_a_renaming_of_tasks_renames_the_tree(tasks, layers, seed, alpha):
     rng = np.random.default_rng(seed)

@@ -35,7 +35,7 @@ def test_the_papers_spaces(tasks, layers, count):
     assert profile_sizes(tasks, counts).sum() == count
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 4), st.integers(1, 4))
 def test_counts_and_costs_equal_enumeration(tasks, layers):
     madds = [3, 10, 1, 7][:layers]

@@ -22,7 +22,7 @@ TREE = BranchedArchitecture.from_groupings(
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=5, max_size=5), min_size=1, max_size=16))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_box_for_every_copy_and_line_for_every_task(routings):
     routing = {f'task_{i}': candidates for i, candidates in enumerate(routings)}
     tree = BranchedArchitecture.from_routing([*routing], ENCODER, routing)

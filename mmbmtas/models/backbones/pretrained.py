@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.models.encoders import CONTEXT, Encoder
 
-_MAX_SHOWN = 6
+_MAX_SHOWN = 60
 _INIT_KEYS = {'type', 'checkpoint', 'strict', 'map_location'}
 
 
@@ -47,7 +47,8 @@ def init_encoder(
 
     Raises:
         ValueError: ``init_cfg`` is of another form, or the checkpoint does not fit: the message
-            names some of the keys nobody knows, of those of another shape and those left random.
+            lists the keys nobody knows, those of another shape and those left random, 60 in all
+            at most and the number of the others.
     """
     copies = list(copies)
     for module in (stem, *(copy for _, copy in copies)):
