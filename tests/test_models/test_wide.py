@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.models.backbones import branched_supernet, wide
 from mmbmtas.models.backbones.operations import conv2d, relu6_
+from mmbmtas.models.encoders.context import ContextModule
 
 TASKS = ('semseg', 'normals', 'edge')
 
@@ -95,13 +96,23 @@ class TestLayers:
         for index in (2, len(supernet.layers) - 1):
             check_same(supernet.layers[index], WEIGHTS, inputs[index])
 
-    @pytest.mark.parametrize(('dilation', 'affine'), [(1, True), (2, False)])
-    def test_gradients_are_those_of_the_function(self, dilation, affine):
+    @pytest.mark.parametrize('affine', [True, False])
+    @pytest.mark.parametrize(
+        'make',
+        [
+            lambda: InvertedResidual(2, 2, 1, 2),
+            lambda: InvertedResidual(2, 2, 1, 2, dilation=2),
+            lambda: ContextModule(2, 2, (1,)),
+        ],
+        ids=['block', 'dilated block', 'context'],
+    )
+    def test_gradients_are_those_of_the_function(self, make, affine):
         torch.manual_seed(0)
-        layer = nn.ModuleList(InvertedResidual(2, 2, 1, 2, dilation) for _ in range(2)).double()
+        layer = nn.ModuleList(make() for _ in range(2)).double()
         for block in layer:
-            block.conv[-1].bn = nn.BatchNorm2d(2, affine=affine).double()
-        x = torch.randn(2, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+            last = block.conv[-1] if isinstance(block, InvertedResidual) else block.projection
+            last.bn = nn.BatchNorm2d(2, affine=affine).double()
+        x = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
         weights = torch.tensor([0.4, 0.6], dtype=torch.float64, requires_grad=True)
 
         def mix(x, weights, *parameters):
@@ -260,17 +271,19 @@ class TestOperations:
         assert relu6_(x).data_ptr() == x.data_ptr()
         assert x.min() >= 0
 
+    @pytest.mark.parametrize('bias', [None, torch.ones(6, dtype=torch.float64)])
+    @pytest.mark.parametrize('stride', [(1, 1), (2, 2)])
     @pytest.mark.parametrize(
         ('kernel', 'padding', 'dilation'), [((3, 3), (2, 2), (2, 2)), ((3, 5), (0, 3), (2, 1))]
     )
-    def test_dilated_depthwise_convolution(self, kernel, padding, dilation):
+    def test_dilated_depthwise_convolution(self, kernel, padding, dilation, stride, bias):
         random = torch.Generator().manual_seed(0)
         x = torch.randn(2, 6, 9, 11, generator=random, dtype=torch.float64)
         weight = torch.randn(6, 1, *kernel, generator=random, dtype=torch.float64)
         found = []
         for function in (conv2d, F.conv2d):
             leaves = [x.clone().requires_grad_(), weight.clone().requires_grad_()]
-            y = function(*leaves, None, (1, 1), padding, dilation, 6)
+            y = function(*leaves, bias, stride, padding, dilation, 6)
             y.sin().sum().backward()
             found.append([y.detach(), *(leaf.grad for leaf in leaves)])
         torch.testing.assert_close(*found)

@@ -99,6 +99,24 @@ class TestTiming:
             benchmark('resource', 'configs/search_scenes.py', '--repeats', 1)
         assert 'expected at least 2' in capsys.readouterr().err
 
+    @pytest.mark.parametrize('option', ['--batch-size', '--loader-iters'])
+    def test_sizes_are_checked(self, benchmark, capsys, option):
+        with pytest.raises(SystemExit):
+            benchmark('train', 'configs/branched_scenes.py', option, 0)
+        assert f'{option} 0' in (told := capsys.readouterr().err)
+        assert 'expected 1 or more' in told
+
+    def test_share_of_waiting(self):
+        runners = importlib.import_module('benchmarking.runners')
+
+        def loader():
+            while True:
+                time.sleep(0.03)
+                yield None
+
+        share = runners.waiting_share(loader(), lambda _: time.sleep(0.01), CPU, 5)
+        assert share == pytest.approx(0.75, abs=0.1)
+
 
 SIZE = ['--shape', 64, 64, '--batch-size', 2]
 ROUNDS = ['--warmup', 0, '--repeats', 2]
@@ -217,6 +235,16 @@ class TestTrainAndInfer:
         result = benchmark('train', 'configs/branched_scenes.py', *SIZE, *ROUNDS, *shared)
         self.check(result)
         assert result['ratio']['memory'] > 0
+        assert 'waiting_share' not in result['ours']  # the images are made up
+
+    @pytest.mark.slow
+    def test_train_on_real_images(self, benchmark, shared, scenes_roots):
+        options = [*shared, f'data_root={scenes_roots["pascal"]}', 'train_dataloader.num_workers=0']
+        options.append('train_dataloader.persistent_workers=False')
+        words = ['--batch-size', 2, '--loader-iters', 2, *ROUNDS, *options]
+        text = benchmark('train', 'configs/branched_scenes.py', *words, as_json=False)
+        (line,) = (line for line in text.splitlines() if line.startswith('this network'))
+        assert 0 < float(line.split()[-1].rstrip('%')) < 100
 
     def test_infer(self, benchmark, shared, tmp_path):
         out = tmp_path / 'out.json'
@@ -224,6 +252,7 @@ class TestTrainAndInfer:
         result = benchmark('infer', 'configs/branched_scenes.py', *words, *shared)
         self.check(result)
         assert result['ours']['images_per_second'] == 3 / result['ours']['seconds']
+        assert min(result[name]['peak_bytes'] for name in ('plain', 'shared', 'ours')) > 0
         assert result['shared']['madds'] == result['ours']['madds']
         assert result['ours']['madds_share'] == pytest.approx(1 / result['ratio']['madds'])
         assert result['plain']['time_share'] == 1

@@ -88,6 +88,7 @@ def run(args: Namespace) -> dict[str, Any]:
         result[name] = {
             **summary,
             'images_per_second': args.batch_size / summary['seconds'],
+            'peak_bytes': timing.peak_memory(calls[name], device),
             'madds': madds[name],
         }
         if 'plain' in networks:
@@ -99,6 +100,7 @@ def run(args: Namespace) -> dict[str, Any]:
     if 'plain' in networks:
         result['ratio'] = {
             'time': timing.ratio(seconds['plain'], seconds['ours']),
+            'memory': result['plain']['peak_bytes'] / result['ours']['peak_bytes'],
             'madds': madds['plain'] / madds['ours'],
         }
     return result
@@ -155,7 +157,7 @@ def format_table(result: dict[str, Any]) -> str:
         timing.describe_machine(result),
         f'{len(result["tasks"])} tasks, batch {result["batch_size"]}, {height} x {width}, '
         f'{result["clock"]} clock' + ''.join(text for key, text in options.items() if result[key]),
-        f'{"":26}{"ms":>10}{"quartiles":>20}{"images/s":>10}{"G MAdds":>10}{"share":>8}'
+        f'{"":26}{"ms":>10}{"quartiles":>20}{"images/s":>10}{"MB":>10}{"G MAdds":>10}{"share":>8}'
         f'{"time":>8}{"by table, ms":>14}',
     ]
     for name, title in TITLES.items():
@@ -165,7 +167,8 @@ def format_table(result: dict[str, Any]) -> str:
         low, high = (1e3 * figures[f'{part}_quartile'] for part in ('lower', 'upper'))
         line = (
             f'{title:26}{1e3 * figures["seconds"]:10.2f}{f"{low:.2f} to {high:.2f}":>20}'
-            f'{figures["images_per_second"]:10.1f}{figures["madds"] / 1e9:10.3f}'
+            f'{figures["images_per_second"]:10.1f}{figures["peak_bytes"] / 1e6:10.1f}'
+            f'{figures["madds"] / 1e9:10.3f}'
         )
         if 'time_share' in figures:
             line += f'{figures["madds_share"]:8.1%}{figures["time_share"]:8.1%}'

@@ -1,9 +1,11 @@
 """From the config of a training to its runner, with a made-up data set and no hook that writes."""
 
+import itertools
 import logging
 import tempfile
+import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from mmbmtas.engine.overrides import plain_datasets
 from mmbmtas.registry import DATASETS, SCOPE
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
+
+from . import timing
 
 Change = Callable[[Config], None]
 
@@ -48,6 +52,27 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         '--batch-size', type=int, help="images a batch (default: the config's total_batch_size)"
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--loader-iters',
+        type=int,
+        default=10,
+        help="iterations with the config's own loader (of each phase, in a search), which tell the "
+        'share of time spent waiting for data; without --shape, and where the data is there',
+    )
+
+
+def check_training_arguments(args: Namespace) -> None:
+    """Refuse sizes of no image, and numbers of nothing.
+
+    Raises:
+        ValueError: One is below 1.
+    """
+    batch_size = 1 if args.batch_size is None else args.batch_size
+    if min(batch_size, args.loader_iters, *(args.shape or [1])) < 1:
+        raise ValueError(
+            f'--batch-size {args.batch_size}, --shape {args.shape}, --loader-iters '
+            f'{args.loader_iters}: expected 1 or more'
+        )
 
 
 @DATASETS.register_module()
@@ -163,6 +188,40 @@ def build_runner(
     _ = runner.train_loop  # built when first asked for
     runner.model.train()
     return runner
+
+
+def has_data(args: Namespace) -> bool:
+    """Tell whether the config's images are there, and none of another size are asked for."""
+    cfg = launch.read_config(args.config, args.cfg_options)
+    datasets = [*plain_datasets(cfg.train_dataloader.dataset)]
+    return not args.shape and all(Path(entry.get('data_root', '')).is_dir() for entry in datasets)
+
+
+def waiting_share(
+    loader: Iterable[Any], step: Callable[[Any], object], device: torch.device, iters: int
+) -> float:
+    """Return the share of an iteration's time that is spent waiting for the loader.
+
+    It is the time of ``next()`` on the loader over that of whole iterations, what mmengine's log
+    calls ``data_time`` and ``time``.
+
+    Args:
+        loader: Gives batches; begun anew when it ends.
+        step: Trains on a batch.
+        device: Where it computes.
+        iters: Iterations that are timed, after one that is not, in which workers start.
+    """
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
+    step(next(batches))
+    timing.wait_for(device)
+    waited, start = 0.0, time.perf_counter()
+    for _ in range(iters):
+        before = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - before
+        step(batch)
+        timing.wait_for(device)
+    return waited / (time.perf_counter() - start)
 
 
 def scratch() -> tempfile.TemporaryDirectory:

@@ -5,8 +5,6 @@ Both train on the same made-up images, in turn, in one process. With the config'
 """
 
 import functools
-import itertools
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +17,19 @@ from mmengine.runner import Runner
 
 from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
 from mmbmtas.engine import launch
-from mmbmtas.engine.overrides import plain_datasets
 from mmbmtas.engine.runner import BranchedSearchLoop
 from mmbmtas.engine.runner.search_plan import Position
 
 from . import plain, timing
-from .runners import MadeUpImages, add_training_arguments, build_runner, scratch
+from .runners import (
+    MadeUpImages,
+    add_training_arguments,
+    build_runner,
+    check_training_arguments,
+    has_data,
+    scratch,
+    waiting_share,
+)
 
 PHASES = ('warmup', 'arch', 'weights')
 
@@ -34,9 +39,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_training_arguments(parser)
     timing.add_timing_arguments(parser, repeats=10)
     parser.add_argument('--phases', nargs='+', choices=PHASES, default=[*PHASES])
-    parser.add_argument(
-        '--loader-iters', type=int, default=10, help='iterations of a phase with the real loader'
-    )
     parser.add_argument(
         '--memory',
         action='store_true',
@@ -51,6 +53,7 @@ def run(args: Namespace) -> dict[str, Any]:
     Raises:
         ValueError: The config is not of a search, or a number is out of range.
     """
+    check_training_arguments(args)
     if args.memory:
         return measure_memory(args)
     timing.check_rounds(args)
@@ -195,32 +198,24 @@ def search_ratio(phases: dict[str, Any]) -> float | None:
 
 
 def measure_waiting(args: Namespace, work_dir: Path) -> dict[str, float] | None:
-    """Return the share of an iteration's time spent waiting for the loader, for each phase.
+    """Return the share of time spent waiting for the loader, for each phase.
 
-    It is the time of ``next()`` on the loader over that of whole iterations, what mmengine's log
-    calls ``data_time`` and ``time``. None where the config's data is not there.
+    None where the config's data is not there.
     """
-    cfg = launch.read_config(args.config, args.cfg_options)
-    datasets = [*plain_datasets(cfg.train_dataloader.dataset)]
-    if args.shape or not all(Path(entry.get('data_root', '')).is_dir() for entry in datasets):
+    if not has_data(args):
         return None
     runner = build_runner(args, work_dir, check_search, real_data=True)
     loop: Any = runner.train_loop
-    shares = {}
-    for phase in args.phases:
-        loader = loop.arch_dataloader if phase == 'arch' else loop.dataloader
-        batches = itertools.chain.from_iterable(itertools.repeat(loader))
-        step(runner, phase, next(batches))  # workers have started
-        waits, totals = [], []
-        for _ in range(args.loader_iters):
-            start = time.perf_counter()
-            batch = next(batches)
-            waits.append(time.perf_counter() - start)
-            step(runner, phase, batch)
-            timing.wait_for(next(runner.model.parameters()).device)
-            totals.append(time.perf_counter() - start)
-        shares[phase] = sum(waits) / sum(totals)
-    return shares
+    device = next(runner.model.parameters()).device
+    return {
+        phase: waiting_share(
+            loop.arch_dataloader if phase == 'arch' else loop.dataloader,
+            functools.partial(step, runner, phase),
+            device,
+            args.loader_iters,
+        )
+        for phase in args.phases
+    }
 
 
 def format_table(result: dict[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """An iteration of a multi-task network's training, beside a network of its own for each task.
 
-The single-task networks train one after another on the same made-up images.
+The single-task networks train one after another on the same made-up images. With the config's data
+at hand (data_root), the share of time that the multi-task network waits for it is measured too.
 """
 
+import functools
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,14 @@ from mmbmtas.cost import ModuleCost
 from mmbmtas.structures import BranchedArchitecture
 
 from . import timing
-from .runners import add_training_arguments, build_runner, scratch
+from .runners import (
+    add_training_arguments,
+    build_runner,
+    check_training_arguments,
+    has_data,
+    scratch,
+    waiting_share,
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,6 +37,7 @@ def run(args: Namespace) -> dict[str, Any]:
     Raises:
         ValueError: The config is not of a tree's training, or a number is out of range.
     """
+    check_training_arguments(args)
     timing.check_rounds(args)
     with scratch() as folder:
         network = build_runner(args, Path(folder) / 'network')
@@ -59,6 +69,11 @@ def run(args: Namespace) -> dict[str, Any]:
             }
             for name, call in calls.items()
         }
+        if has_data(args):
+            real = build_runner(args, Path(folder) / 'data', real_data=True)
+            figures['ours']['waiting_share'] = waiting_share(
+                real.train_dataloader, functools.partial(step, [real]), device, args.loader_iters
+            )
         return {
             **timing.machine(device),
             'tasks': [*tree.tasks],
@@ -88,13 +103,15 @@ def format_table(result: dict[str, Any]) -> str:
         timing.describe_machine(result),
         f'{len(result["tasks"])} tasks, batch {result["batch_size"]}, {height} x {width}, '
         f'{result["clock"]} clock{", mixed precision" if result["amp"] else ""}',
-        f'{"":22}{"seconds":>10}{"images/s":>10}{"MB":>10}{"G MAdds":>10}',
+        f'{"":22}{"seconds":>10}{"images/s":>10}{"MB":>10}{"G MAdds":>10}{"waiting":>9}',
     ]
     for name, title in (('plain', 'a network for each task'), ('ours', 'this network')):
         figures = result[name]
+        waiting = figures.get('waiting_share')
         lines.append(
             f'{title:22}{figures["seconds"]:10.3f}{figures["images_per_second"]:10.1f}'
             f'{figures["peak_bytes"] / 1e6:10.1f}{figures["madds"] / 1e9:10.3f}'
+            f'{"" if waiting is None else f"{waiting:.1%}":>9}'
         )
     ratio = result['ratio']
     lines.append(
