@@ -178,8 +178,10 @@ class Harness:
     def finish(self, run: Run) -> None:
         """Put a finished row down, with what belongs to it."""
         for network in run.networks:
-            if network.tree is not None and network.tree.step is not None:
-                _copy(network.tree.path, self.out / 'trees' / f'{network.tree.name}.json')
+            if network.tree is not None:
+                stored = self.out / 'trees' / f'{network.tree.name}.json'
+                if network.tree.path != stored:
+                    _copy(network.tree.path, stored)
         if run.model.kind == 'bmn':
             tree = run.networks[0].tree
             assert tree is not None
@@ -219,9 +221,9 @@ class Harness:
         for test in run.tests:
             results |= json.loads(test.output.read_text())
         costs = sum(map(self._cost, run.networks), ModuleCost())
-        tree = run.networks[0].tree
-        step = tree.step if tree and run.model.kind != 'single' else None
-        architecture = BranchedArchitecture.load(tree.path).describe() if step and tree else ''
+        tree = run.networks[0].tree if run.model.kind != 'single' else None
+        step = tree.step if tree else None
+        architecture = BranchedArchitecture.load(tree.path).describe() if tree else ''
         return Row(
             run=run.name,
             model=run.model.name,
@@ -400,6 +402,11 @@ def check_configs(comparison: Comparison) -> TreeConfig:
                     f'{where}: the encoder of {model["config"]} is {own}, that of '
                     f'{comparison.branched} {other}'
                 )
+        if model.kind == 'tree':
+            try:
+                branched.madds_of(model['architecture'])
+            except ValueError as error:
+                raise ValueError(f'{where}: {error}') from error
         if model.kind == 'bmn' and model['images'] < MIN_IMAGES:
             raise ValueError(f'{where}: {model["images"]} images, expected at least {MIN_IMAGES}')
         if model.settings.get('budget') is not None:

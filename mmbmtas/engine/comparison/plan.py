@@ -11,17 +11,18 @@ from mmengine.runner import find_latest_checkpoint
 
 from mmbmtas.engine.comparison.scheduler import Step, StepFolders
 from mmbmtas.engine.comparison.spec import Comparison, ModelSpec, format_option
+from mmbmtas.structures import BranchedArchitecture
 
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """An architecture file that a step writes, or that an earlier run has stored.
+    """An architecture file that a step writes, that an earlier run has stored, or a given one.
 
     Attributes:
         name: Under which it is stored beside the results.
         path: Where it is.
         settings: What decides it.
-        step: Writes it; None if it is stored.
+        step: Writes it; None if it is there.
     """
 
     name: str
@@ -146,6 +147,10 @@ class Planner:
             words = ('--kind', model.kind)
             step = self._tree_step(f'{model.name}/tree', 'uniform', model, words)
             return self._stored(model.name, name, step, step.output)
+        if model.kind == 'tree':
+            tree = BranchedArchitecture.load(model['architecture'])
+            content = {'encoder': tree.encoder, 'routing': dict(tree.routing)}
+            return Tree(name, Path(model['architecture']), content, None)
         step = getattr(self, f'_{model.kind}_step')(model, seed)
         path = step.output.with_name(f'tree_{member}.json') if member else step.output
         return self._stored(name, name, step, path)

@@ -25,6 +25,7 @@ KINDS: dict[str, dict[str, Any]] = {
     'permutations': {'reference': None, 'number': 5},
     'fafs': {'shared': None, 'alpha': 1.0, 'images': 500},
     'bmn': {'single': None, 'reference': None, 'budget': None, 'images': 500},
+    'tree': {'architecture': None},
     'exchange': {'config': None, 'single': None},
 }
 """Kinds of models, with the keys that each of them may have and their defaults."""
@@ -34,7 +35,7 @@ _TOP = (
     *('data_root', 'search', 'branched', 'seeds', 'models', 'headlines', 'paper'),
     *('cfg_options', 'search_options', 'train_options'),
 )
-_TREES = ('shared', 'all_apart', 'searched', 'random', 'vanilla', 'permutations', 'fafs', 'bmn')
+_TREES = tuple(kind for kind in KINDS if kind not in ('single', 'exchange'))
 _REFERENCES = {
     'reference': _TREES,
     'single': ('single',),
@@ -200,11 +201,15 @@ def _read_models(
             **all_options['search_options'],
             **_flat(settings['search_options'], f'{where}: search_options'),
         }
-    for key, what in (('search', 'search'), ('config', 'config')):
+    for key, what in (
+        ('search', 'the config to train'),
+        ('config', 'the config to train'),
+        ('architecture', 'the file of the tree'),
+    ):
         if key in settings:
             if not settings[key]:
-                raise ValueError(f'{where}: {key}, the config to train, is missing')
-            settings[key] = launch.find_beside_config(settings[key], path, f'{where}: {what}')
+                raise ValueError(f'{where}: {key}, {what}, is missing')
+            settings[key] = launch.find_beside_config(settings[key], path, f'{where}: {key}')
     _check_numbers(settings, where)
     seeds = _read_seeds(entry.get('seeds', content.get('seeds', [0])), where)
     alphas = settings.get('alpha')

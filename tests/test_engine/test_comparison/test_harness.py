@@ -51,6 +51,31 @@ def test_rows_hold_scores_costs_and_trees(compare, config):
     assert begun.index('searched_seed1/search') < begun.index('vanilla_seed1/tree')
 
 
+def test_a_tree_of_a_file(quick, compare, spec, tmp_path):
+    own = tmp_path / 'own.json'
+    tree = BranchedArchitecture.load('configs/architectures/scenes.json')
+    shared = BranchedArchitecture.shared(tree.tasks, tree.encoder, tree.num_layers)
+    shared.save(own)
+    text = spec + (
+        f"models['own'] = dict(kind='tree', architecture={str(own)!r})\n"
+        "models['like_own'] = dict(kind='vanilla', reference='own')\n"
+    )
+    harness, begun = compare(text)
+    row = rows_of(harness)['own_seed0']
+    assert row.numbers['tree_seconds'] == 0
+    assert row.tree == shared.describe()
+    assert BranchedArchitecture.load(harness.out / 'trees' / 'own_seed0.json') == shared
+    assert [name for name in begun if 'own' in name] == [
+        *('own_seed0/train', 'own_seed0/test'),
+        *(f'like_own_seed0/{step}' for step in ('tree', 'train', 'test')),
+    ]
+    shutil.rmtree(tmp_path / 'work')
+    assert compare(text)[1] == []
+    tree.save(own)  # another tree under the same name is another setting
+    with pytest.raises(ValueError, match=r'other settings: own_seed0 \(.*; like_own_seed0'):
+        compare(text)
+
+
 def test_finished_rows_need_no_work_folder(quick, compare, spec, tmp_path):
     compare()
     shutil.rmtree(tmp_path / 'work')
@@ -153,6 +178,10 @@ def test_a_failure_is_a_row_and_is_tried_again(quick, compare, spec):
         (  # within reach at the config's own shape, not at a smaller one
             "models['vanilla']['budget'] = 8e7\ntrain_options = {'model.cost_shape': (64, 64)}",
             'vanilla: a budget of 80,000,000 multiply-adds is out of reach',
+        ),
+        (
+            "models['x'] = dict(kind='tree', architecture='configs/architectures/nyud.json')",
+            'x: configs/architectures/nyud.json .*MobileNetV2',
         ),
         ("headlines = ['edge/odsF']", "'edge/odsF' is not among .* which are tested"),
     ],

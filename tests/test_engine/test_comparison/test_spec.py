@@ -113,6 +113,10 @@ def _with(line, old='', new=''):
         (_with("models['searched']['search_options'] = {'a': 'x y'}"), "search_options: a = 'x y'"),
         (_with("models['shared']['options'] = 3"), 'shared: options should be a dict, not 3'),
         (_with("models['bmn']['reference'] = 'searched'"), 'reference or budget, not both'),
+        (
+            _with("models['x'] = dict(kind='tree')"),
+            'x: architecture, the file of the tree',
+        ),
         (_with("models['x'] = dict(kind='exchange')"), 'x: config, the config to train, is miss'),
         (_with('', "search = 'configs/search_scenes.py'"), 'searched: no config of the search'),
         (_with("headlines = ['edge/best']"), "headlines names 'edge/best', expected some of"),
@@ -135,6 +139,10 @@ def test_what_is_wrong_is_named(read, text, message):
     [
         ("branched = 'lost.py'", "branched's file lost.py not found here"),
         ("models['searched']['search'] = 'lost.py'", 'searched: search lost.py not found here'),
+        (
+            "models['x'] = dict(kind='tree', architecture='l.json')",
+            'architecture l.json not found',
+        ),
     ],
 )
 def test_missing_files_are_named(read, line, message):
