@@ -18,7 +18,18 @@ from mmbmtas.engine.tree_config import TreeConfig
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 
-_CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time.process_time}
+CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time.process_time}
+"""Seconds that have gone by, and those that all threads of the process have computed."""
+
+
+def check_clock(clock: str, device: torch.device) -> None:
+    """Refuse the clock that does not see what a device does.
+
+    Raises:
+        ValueError: ``clock`` is ``cpu`` on another device.
+    """
+    if clock == 'cpu' and device.type != 'cpu':
+        raise ValueError(f'clock cpu says nothing of the time on {device}: expected wall')
 
 
 def measure_latency(
@@ -54,8 +65,7 @@ def measure_latency(
     Raises:
         ValueError: ``clock`` is ``cpu`` on another device.
     """
-    if clock == 'cpu' and device.type != 'cpu':
-        raise ValueError(f'clock cpu says nothing of the time on {device}: expected wall')
+    check_clock(clock, device)
     num_tasks, num_layers = len(config.tasks), config.encoder.num_layers
     apart = BranchedArchitecture.all_apart(config.tasks, config.encoder.to_config(), num_layers)
     network: Any = MODELS.build(config.model_config(apart))
@@ -65,7 +75,7 @@ def measure_latency(
     with torch.inference_mode():
         for index in range(warmup + repeats):
             for copies, rounds in enumerate(times, start=1):
-                part_ms = _time_pass(network, image, copies, _CLOCKS[clock])
+                part_ms = _time_pass(network, image, copies, CLOCKS[clock])
                 if index >= warmup:
                     rounds.append(part_ms)
                 report()

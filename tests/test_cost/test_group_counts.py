@@ -161,11 +161,11 @@ def test_certain_routing_costs_what_its_tree_costs(num_tasks):
 class TestSampled:
     """The estimate beyond 10 tasks; at 10 against the exact value, with its gradient."""
 
-    def estimates(self, logits, costs, count):
+    def estimates(self, logits, costs, count, num_samples=32):
         generator = torch.Generator().manual_seed(1)
         values, slopes = [], []
         for _ in range(count):
-            value = sampled_expected_cost(logits.softmax(-1), costs, generator=generator)
+            value = sampled_expected_cost(logits.softmax(-1), costs, num_samples, generator)
             values.append(value.detach())
             slopes.append(torch.autograd.grad(value, logits)[0])
         return torch.stack(values), torch.stack(slopes)
@@ -187,6 +187,15 @@ class TestSampled:
         off = (slopes - slope).flatten(1) @ directions
         assert (off.mean(0).abs() < 5 * off.std(0) / count**0.5).all()
         assert (slopes.mean(0) - slope).norm() < 0.05 * slope.norm()
+
+    def test_gradient_of_few_samples_is_no_shorter(self):
+        """With two, what their own mean takes away is half of it."""
+        logits = torch.tensor([0.8, 0.2]).double().log().expand(1, 3, 2).clone().requires_grad_()
+        costs = [[0.0, 5.0, 1.0]]
+        (slope,) = torch.autograd.grad(expected_cost(logits.softmax(-1), costs), logits)
+        _, slopes = self.estimates(logits, costs, 500, 2)
+        length = (slopes * slope).flatten(1).sum(1) / slope.square().sum()
+        assert abs(length.mean() - 1) < 5 * length.std() / 500**0.5 < 0.3
 
     def test_costs_on_a_line_are_exact(self):
         logits = random_probs(4, 5, 5, bias=1.0).log().requires_grad_()

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmcv.cnn import ConvModule
 from mmseg.models.utils import InvertedResidual
 from torch import nn
 from torch.nn import functional as F
@@ -177,6 +178,11 @@ class TestSupernet:
         assert types == [torch.bfloat16] * 3
 
 
+def _convolution(**options):
+    settings = {'padding': 1, 'groups': 48, 'norm_cfg': {'type': 'BN'}, **options}
+    return ConvModule(48, 48, 3, **settings)
+
+
 class TestFits:
     def test_mobilenet_runs_wide_and_resnet_does_not(self, supernet, toys):
         assert all(map(wide.fits, supernet.layers))
@@ -244,13 +250,24 @@ class TestFits:
         found = branched_supernet._run_layer(layer, WEIGHTS, x)
         assert found.abs().max() < 1e-4  # of nothing, the normalisation makes nothing
 
-    @pytest.mark.parametrize('change', ['padding_mode', 'with_cp'])
+    @pytest.mark.parametrize(
+        'change',
+        [
+            lambda block: setattr(block, 'with_cp', True),
+            lambda block: setattr(block.conv[1].conv, 'padding_mode', 'reflect'),
+            lambda block: setattr(block.conv[1], 'order', ('conv', 'act', 'norm')),
+            lambda block: block.conv.__setitem__(1, ConvModule(48, 48, 3, groups=48)),
+            lambda block: block.conv.__setitem__(1, _convolution(padding_mode='reflect')),
+            lambda block: block.conv.__setitem__(1, _convolution(with_spectral_norm=True)),
+            lambda block: block.conv.__setitem__(1, _convolution(groups=4)),
+        ],
+        ids=['with_cp', 'padding', 'order', 'no norm', 'pad layer', 'spectral norm', 'dense'],
+    )
     def test_unknown_settings(self, toys, change):
         layer = toys.supernet(TASKS).layers[2]
-        if change == 'with_cp':
-            layer[0].with_cp = True
-        else:
-            layer[1].conv[1].conv.padding_mode = 'reflect'
+        assert layer[0].conv[1].conv.in_channels == 48
+        for block in layer:
+            change(block)
         assert not wide.fits(layer)
 
 

@@ -61,6 +61,8 @@ class TestTiming:
             calls = {'sleep': lambda: time.sleep(0.05)}
             (found,) = timing.interleave(calls, CPU, 0, 1, clock)['sleep']
             assert found == pytest.approx(asleep, abs=0.03)
+        with pytest.raises(ValueError, match='clock cpu says nothing of the time on cuda'):
+            timing.interleave({}, torch.device('cuda'), 0, 1, 'cpu')
 
     def test_summary_of_known_times(self, timing):
         summary = timing.summarise([0.3, 0.1, 0.2, 0.5, 0.4])
@@ -172,11 +174,17 @@ class TestSearch:
             found = []
             for supernet in (ours, plain):
                 supernet.set_routing_mode(mode)
+                supernet.zero_grad()
                 torch.manual_seed(0)
-                found.append(supernet(images))
-            for task in ('a', 'b'):
-                for one, other in zip(*(features[task] for features in found), strict=True):
-                    torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+                maps = [x for features in supernet(images).values() for x in features]
+                sum(x.square().mean() for x in maps).backward()
+                gradients = {
+                    name: torch.zeros_like(p) if p.grad is None else p.grad
+                    for name, p in supernet.named_parameters()
+                }
+                found.append((maps, gradients))
+            for one, other in zip(*found, strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
 
     def test_table_with_the_waiting_for_real_images(self, benchmark, search_config, scenes_roots):
         words = ['--phases', 'warmup', '--loader-iters', 2, '--batch-size', 2]

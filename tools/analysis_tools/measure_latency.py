@@ -15,7 +15,7 @@ from mmengine.utils import ProgressBar
 
 from mmbmtas.cost import LatencyTable
 from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.latency import measure_latency
+from mmbmtas.engine.latency import CLOCKS, measure_latency
 from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.engine.tree_config import read_tree_config
 
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--clock',
-        choices=['wall', 'cpu'],
+        choices=[*CLOCKS],
         default='wall',
         help='what to time with: cpu counts the seconds of all threads, which with one thread '
         '(OMP_NUM_THREADS=1) leaves out what else the machine does',

@@ -100,8 +100,7 @@ def _is_known(module: Any) -> bool:
         slim = module.kernel_size == (1, 1) or module.groups == module.out_channels
         return slim and module.padding_mode == 'zeros'
     if kind is ConvModule:
-        usual = module.order == ('conv', 'norm', 'act') and not module.with_explicit_padding
-        return usual and module.with_norm and not module.with_spectral_norm
+        return module.order == ('conv', 'norm', 'act') and module.with_norm
     if kind is InvertedResidual:
         return not module.with_cp
     if kind in _NORMS:  # else the share of a batch depends on how many there were

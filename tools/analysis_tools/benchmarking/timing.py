@@ -6,7 +6,6 @@ import platform
 import statistics
 import sys
 import tempfile
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from mmbmtas.engine.latency import CLOCKS, check_clock
 from mmbmtas.engine.overrides import OverrideAction
 
 Call = Callable[[], object]
-Clock = Callable[[], float]
-
-CLOCKS: dict[str, Clock] = {'wall': time.perf_counter, 'cpu': time.process_time}
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:
@@ -44,7 +41,7 @@ def add_timing_arguments(parser: ArgumentParser, repeats: int) -> None:
         choices=[*CLOCKS],
         default='wall',
         help='what to time with: cpu counts the seconds of all threads, which on a busy machine '
-        'varies less; for networks on a GPU it means nothing',
+        'varies less; on CPUs only',
     )
 
 
@@ -78,7 +75,11 @@ def interleave(
 
     Returns:
         Seconds of each timed round, by name.
+
+    Raises:
+        ValueError: The clock does not see what the device does.
     """
+    check_clock(clock, device)
     now = CLOCKS[clock]
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for index in range(warmup + repeats):
