@@ -19,7 +19,7 @@ from mmbmtas import compat
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint, is_whole
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.export import architecture_of_checkpoint
-from mmbmtas.engine.overrides import OverrideAction, apply_overrides
+from mmbmtas.engine.overrides import OverrideAction, apply_overrides, settle_inherited
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
 from mmbmtas.writing import written_beside
@@ -65,7 +65,7 @@ def load_config(args: Namespace) -> Config:
 
 
 def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config with overrides, see :func:`apply_overrides`.
+    """Read a config with overrides, see :func:`settle_inherited` and :func:`apply_overrides`.
 
     Raises:
         FileNotFoundError: when there is no such config.
@@ -74,6 +74,7 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path} is not a config file: there is no such file')
     cfg = Config.fromfile(path)
+    settle_inherited(cfg)
     apply_overrides(cfg, options or {})
     return cfg
 

@@ -1,15 +1,22 @@
-"""Overrides of a config's entries: what they reach, and which of them would reach nothing."""
+"""Overrides of a config's entries, on the command line or in a file that has it as its base.
+
+What they reach, and which of them would reach nothing.
+"""
 
 import difflib
 import inspect
 import itertools
+import logging
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmbmtas.engine.inherited import inherited_values, read_names
 from mmbmtas.engine.task_subset import narrow_to_tasks
 
 _SETTLED = (
@@ -26,6 +33,7 @@ _READ = {
 """Names that mmengine reads when it builds a runner."""
 
 _MAX_PLACES = 4
+_HOW_TO_SEE = 'see tools/misc/print_config.py'
 
 
 class OverrideAction(DictAction):
@@ -68,13 +76,13 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
     for name in options:
         _refuse_without_effect(cfg, str(name))
     if 'data_root' in options:
-        _move_data(cfg, cfg.get('data_root'), options['data_root'])
+        _move_data(cfg, [cfg.get('data_root')], options['data_root'])
     for name in ('max_iters', 'weight_iters', 'total_batch_size'):
         if not isinstance(options.get(name, 1), int) or options.get(name, 1) < 1:
             raise ValueError(f'{name}={options[name]}: expected a whole number from 1')
     for name in ('max_iters', 'weight_iters'):
         if name in options:
-            _change_length(cfg, name, options[name])
+            _change_length(cfg, name, [cfg.train_cfg.get(name)], options[name])
     if 'tasks' in options:
         tasks = options['tasks']
         options['tasks'] = [tasks] if isinstance(tasks, str) else [*tasks]
@@ -87,6 +95,40 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
         raise ValueError(f'an override does not fit {_name(cfg)}: {error.args[0]}') from error
 
 
+def settle_inherited(cfg: Config) -> None:
+    """Let what a config's file sets over its ``_base_`` reach what that has computed from it.
+
+    As :func:`apply_overrides` does for the names that it takes, wherever the base's value still
+    stands. Other names that the base has used and the file itself does not are logged: they have
+    no effect. Nothing changes in a config that was not read from a Python file.
+    """
+    if cfg.filename is None:
+        return
+    path = Path(cfg.filename)
+    inherited = inherited_values(path)
+    olds = {
+        name: [value for value in inherited.get(name, ()) if value != cfg.get(name)]
+        for name in ('data_root', 'max_iters', 'weight_iters', 'tasks')
+    }
+    _move_data(cfg, olds['data_root'], cfg.get('data_root'))
+    for name in ('max_iters', 'weight_iters'):
+        if (cfg.get('train_cfg') or {}).get(name) in olds[name]:
+            _change_length(cfg, name, olds[name], cfg[name])
+    if olds['tasks'] and {*cfg.tasks} < {*(cfg.get('model') or {}).get('decode_heads', ())}:
+        narrow_to_tasks(cfg, cfg.tasks)
+    names = read_names(path)
+    for name in names.values:
+        known = name in _READ or name in _SETTLED or name in names.used or name[0] == '_'
+        if name in inherited and not known:
+            places = ', '.join(_few_places(cfg, inherited[name]))
+            print_log(
+                f'{name} = ... has no effect in {path}: its _base_ has computed other entries from '
+                f'it already. Set these entries: {places or _HOW_TO_SEE}',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
 def _refuse_without_effect(cfg: Config, option: str) -> None:
     """Refuse an override of what nothing reads."""
     name, _, rest = option.partition('.')
@@ -97,11 +139,11 @@ def _refuse_without_effect(cfg: Config, option: str) -> None:
         near = difflib.get_close_matches(name, [*known, *_READ], n=1, cutoff=0.5)
         hint = f'did you mean {near[0]!r}?' if near else f'expected one of {known}'
         raise ValueError(f'{_name(cfg)} has no entry {name!r} to override: {hint}')
-    places = [*itertools.islice(_places_of(cfg, cfg[name]), _MAX_PLACES)]
+    places = _few_places(cfg, [cfg[name]])
     where = ', '.join(f'{place}.{rest}' if rest else place for place in places)
     raise ValueError(
         f'an override of {option} has no effect: {_name(cfg)} has computed other entries from it '
-        f'already. Override these entries: {where or "see tools/misc/print_config.py"}'
+        f'already. Override these entries: {where or _HOW_TO_SEE}'
     )
 
 
@@ -109,13 +151,16 @@ def _name(cfg: Config) -> str:
     return cfg.filename or 'the config'
 
 
-def _places_of(cfg: Config, value: Any) -> Iterator[str]:
-    """Yield the dotted names of the entries that are read and equal a value."""
-    if value is None or isinstance(value, bool):
-        return
-    for name in cfg:
-        if name in _READ:
-            yield from _equal_entries(cfg[name], value, name)
+def _few_places(cfg: Config, values: Collection[Any]) -> list[str]:
+    """List some dotted names of entries that are read and equal one of several values."""
+    found = (
+        place
+        for value in values
+        for name in cfg
+        if name in _READ and value is not None and not isinstance(value, bool)
+        for place in _equal_entries(cfg[name], value, name)
+    )
+    return [*itertools.islice(dict.fromkeys(found), _MAX_PLACES)]
 
 
 def _equal_entries(entry: Any, value: Any, name: str) -> Iterator[str]:
@@ -130,11 +175,11 @@ def _equal_entries(entry: Any, value: Any, name: str) -> Iterator[str]:
         yield from _equal_entries(item, value, f'{name}.{key}')
 
 
-def _move_data(cfg: Config, old: str | None, new: str) -> None:
-    """Let every data set that lies at ``old`` lie at ``new``."""
+def _move_data(cfg: Config, olds: Collection[Any], new: Any) -> None:
+    """Let every data set that lies at one of ``olds`` lie at ``new``."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for dataset in plain_datasets((cfg.get(name) or {}).get('dataset') or {}):
-            if dataset.get('data_root') == old:
+            if dataset.get('data_root') in olds:
                 dataset.data_root = new
 
 
@@ -147,12 +192,11 @@ def plain_datasets(dataset: Any) -> Iterator[Any]:
         yield dataset
 
 
-def _change_length(cfg: Config, name: str, iterations: int) -> None:
-    """Let the training loop, and the schedulers that ended with it, end after ``iterations``."""
-    old = cfg.train_cfg.get(name)
+def _change_length(cfg: Config, name: str, olds: Collection[Any], iterations: int) -> None:
+    """Let the training loop, and the schedulers that end at ``olds``, end after ``iterations``."""
     cfg.train_cfg[name] = iterations
     schedulers: Any = cfg.get('param_scheduler') or []
     named = isinstance(schedulers, dict)
     for scheduler in itertools.chain(*schedulers.values()) if named else schedulers:
-        if scheduler.get('end') == old:
+        if scheduler.get('end') in olds:
             scheduler.end = iterations
