@@ -72,6 +72,12 @@ def toys():
 
 
 @pytest.fixture(scope='session')
+def pretence():
+    """The module that pretends a GPU."""
+    return _load('pretend_gpu')
+
+
+@pytest.fixture(scope='session')
 def scenes_roots(tmp_path_factory):
     """Folders of small synthetic scenes by layout, ``pascal`` and ``nyud``; not to be changed."""
     from mmbmtas.datasets.scenes import write_scenes

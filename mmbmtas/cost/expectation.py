@@ -191,8 +191,10 @@ def check_probs(probs: Tensor, max_tasks: int | None = None) -> None:
     _, num_tasks, num_candidates = probs.shape
     if max_tasks is not None and num_tasks > max_tasks:
         raise ValueError(f'probabilities are of {num_tasks} tasks, expected at most {max_tasks}')
-    _check_amounts('probabilities', probs)
-    error = (probs.detach().double().sum(dim=2) - 1).abs().max().item()
+    exact = probs.detach().double()
+    found = torch.stack([*exact.aminmax(), (exact.sum(dim=2) - 1).abs().max()])
+    lowest, highest, error = found.tolist()  # together: a GPU is waited for
+    _check_amounts('probabilities', lowest, highest)
     if error > max(1e-6, 4 * num_candidates * torch.finfo(probs.dtype).eps):
         raise ValueError(
             f'probabilities of the candidates differ from a sum of 1 by up to {error:.3g}: give '
@@ -204,16 +206,15 @@ def check_costs(
     costs: Tensor | Sequence, shapes: Sequence[tuple[int, ...]], device: torch.device
 ) -> Tensor:
     """Refuse costs of other shapes, negative and infinite ones; return them in float64."""
-    amounts = torch.as_tensor(costs, dtype=torch.float64, device=device)
+    amounts = torch.as_tensor(costs, dtype=torch.float64)
     if amounts.shape not in shapes:
         raise ValueError(
             f'costs have shape {tuple(amounts.shape)}, expected {" or ".join(map(str, shapes))}'
         )
-    _check_amounts('costs', amounts)
-    return amounts
+    _check_amounts('costs', *torch.stack(amounts.detach().aminmax()).tolist())
+    return amounts.to(device)
 
 
-def _check_amounts(name: str, values: Tensor) -> None:
-    lowest, highest = torch.stack(values.detach().aminmax()).tolist()
+def _check_amounts(name: str, lowest: float, highest: float) -> None:
     if not 0 <= lowest <= highest < inf:  # of what is not a number, both are not
         raise ValueError(f'{name} hold negative numbers or numbers that are not finite')

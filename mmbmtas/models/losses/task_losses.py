@@ -84,7 +84,7 @@ class BalancedBCELoss(TaskLoss):
             negatives = ((target == 0) & valid).sum()
             w = negatives / valid.sum().clamp(min=1)
         else:
-            w = torch.as_tensor(self.positive_weight).to(logits)
+            w = logits.new_full((), self.positive_weight)
         entropy = F.binary_cross_entropy_with_logits(logits, positive, reduction='none')
         balance = torch.where(positive > 0, w, 1 - w)
         return self.loss_weight * _mean_over(balance * entropy, valid, weight)

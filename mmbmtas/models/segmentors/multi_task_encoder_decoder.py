@@ -127,12 +127,12 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         All ranks of a distributed run must call it together: they decide as one, so that none waits
         for gradients that another never computes.
         """
-        present = torch.tensor(
-            [float(head.is_labelled(data_samples)) for head in self.decode_heads.values()],
-            device=next(self.parameters()).device,
-        )
-        dist.all_reduce(present, 'max')
-        return [task for task, flag in zip(self.tasks, present.tolist(), strict=True) if flag]
+        present = [float(head.is_labelled(data_samples)) for head in self.decode_heads.values()]
+        if dist.get_world_size() > 1:
+            flags = torch.tensor(present, device=next(self.parameters()).device)
+            dist.all_reduce(flags, 'max')
+            present = flags.tolist()
+        return [task for task, flag in zip(self.tasks, present, strict=True) if flag]
 
     def loss(
         self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]
@@ -157,7 +157,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         for task in tasks:
             head = self.decode_heads[task]
             maps = head(features[task])
-            if head.is_labelled(data_samples):
+            # To look costs a wait for the GPU; a single process has the labels that there are.
+            if dist.get_world_size() == 1 or head.is_labelled(data_samples):
                 task_losses = head.loss_by_feat(maps, data_samples)
             else:  # another rank has labels
                 task_losses = {'loss_unlabelled': maps.sum() * 0}

@@ -1,0 +1,131 @@
+"""Networks on a pretended GPU: the numbers of the CPU, no mixture of devices, few waits.
+
+``tests/pretend_gpu.py`` is what pretends. Numbers are compared in double precision, where the order
+of sums, which the devices choose, does not tell.
+"""
+
+import copy
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+from mmbmtas.models.backbones.branched_supernet import _run_layer
+
+TASKS = ('semseg', 'edge')
+
+
+def step(model, images, samples, **options):
+    """A forward and a backward pass; its losses and gradients."""
+    torch.manual_seed(0)
+    total, log = model.parse_losses(model(images, samples, mode='loss', **options))
+    total.backward()
+    found = {f'{name} in the log': value.detach() for name, value in log.items()}
+    grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return found | {f'gradient of {name}': gradient for name, gradient in grads.items()}
+
+
+def compare(pretence, run, module, images, samples=()):
+    """Run on both devices; say where the CPU waited for the GPU."""
+    twin = copy.deepcopy(module)
+    expected = run(module, images, samples)
+    with pretence.pretend_gpu() as waits:
+        twin.to('cuda')
+        there = images.to('cuda'), [sample.to('cuda') for sample in samples]
+        waits.clear()
+        found = run(twin, *there)
+        waits = Counter(waits)
+    assert {type(value) for value in found.values()} == {pretence.GpuTensor}
+    found = {name: value.held for name, value in found.items()}
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    return waits
+
+
+def doubled(toys, config, tasks=TASKS):
+    """A network in double precision that trains, and a batch."""
+    model = toys.build(config)
+    _ = model.measure_cost() if not hasattr(model, 'network_cost') else model.network_cost
+    images, samples = toys.batch(tasks, (32, 32))
+    return model.double().train(), images.double(), samples
+
+
+def searched(toys, mode='relaxed', routing=None, with_cp=False, balancing=None, **resource):
+    if resource.pop('latency', False):
+        resource['latency'] = toys.latency_table(TASKS, toys.TINY)
+    config = toys.search_config(TASKS, toys.TINY, **resource)
+    config['backbone'] |= {'routing': routing, 'with_cp': with_cp}
+    model, *batch = doubled(toys, {**config, 'loss_balancing': balancing})
+    model.backbone.set_routing_mode(mode)
+    nn.init.normal_(model.backbone.arch_params)
+    return model, *batch
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'mode': 'warmup', 'balancing': {'type': 'UncertaintyWeighting'}},
+        {'mode': 'argmax', 'weight': 0, 'balancing': {'type': 'GradNorm'}},
+        {'balancing': {'type': 'DynamicWeightAverage', 'window': 1}},
+        {'routing': {'type': 'HardRouting'}, 'expectation': 'recursive'},
+        {'routing': {'type': 'TopKRouting'}, 'with_cp': True, 'budgeted': 'argmax'},
+        {'routing': {'type': 'ThresholdRouting', 'threshold': 0.2}, 'expectation': 'sampled'},
+        {'latency': True},
+        {'latency': True, 'expectation': 'sampled', 'target_latency_ms': 10, 'budgeted': 'argmax'},
+    ],
+    ids=str,
+)
+def test_search(toys, pretence, options):
+    compare(pretence, step, *searched(toys, **options))
+
+
+def test_what_an_iteration_of_the_search_waits_for(toys, pretence):
+    """Labels are looked at before; of what is left torch copies the tables, on which sums rest."""
+    model, images, samples = searched(toys)
+
+    def look(*batch):
+        return step(*batch, tasks=['edge'], with_resource_loss=True)
+
+    assert compare(pretence, look, model, images, samples) == {
+        'tolist in check_probs': 1,
+        'upload in check_costs': 1,
+        'upload in expected_madds': 1,
+        '_local_scalar_dense in parse_losses': 1,
+    }
+
+
+@pytest.mark.parametrize('layer', [0, 2, 17])
+def test_candidates_as_one(toys, pretence, layer):
+    """The first layer, one with a residual, and the context module."""
+    candidates = toys.supernet(['a', 'b', 'c'], toys.MOBILENET).layers[layer].double()
+    channels = next(m for m in candidates.modules() if isinstance(m, nn.Conv2d)).in_channels
+    x = torch.randn(2, channels, 8, 8, dtype=torch.float64)
+
+    def run(candidates, x, _):
+        z = x.flatten()[:3].softmax(dim=0).requires_grad_()
+        y = _run_layer(candidates, dict(enumerate(z)), x)
+        y.square().mean().backward()
+        state = dict(candidates.state_dict())
+        return {'y': y.detach(), 'z': z.grad, **state} | {
+            f'gradient of {name}': p.grad for name, p in candidates.named_parameters()
+        }
+
+    assert not compare(pretence, run, candidates, x)
+
+
+@pytest.mark.parametrize('method', ['tree', 'CrossStitchNetwork', 'NDDRCNN', 'MTAN'])
+def test_other_networks(toys, pretence, method):
+    tasks = ('saliency', 'normals') if method == 'MTAN' else ('human_parts', 'saliency', 'depth')
+    if method == 'tree':
+        config = toys.branched_config(tasks, toys.TINY)
+    else:
+        encoder = toys.MOBILENET if method == 'MTAN' else toys.TINY
+        config = toys.exchange_config(method, tasks, encoder)
+
+    def run(model, images, samples):
+        found = step(model, images, samples)
+        for sample in model.eval().predict(images, samples):
+            found |= {f'pred_{t}': sample.get(f'pred_{t}').data.detach() for t in tasks}
+        return found
+
+    compare(pretence, run, *doubled(toys, config, tasks))
