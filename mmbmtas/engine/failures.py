@@ -1,6 +1,7 @@
 """What a training says when it goes wrong: where it stood, what broke first, what may help."""
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from mmbmtas.engine.randomness import Stream, seed_all
+
+_SECONDS_TO_DIE = 2.0
 
 
 class NonFiniteGradientError(FloatingPointError):
@@ -50,7 +53,13 @@ def worker_death_explained(loop: Any) -> Iterator[None]:
         ChildProcessError: A worker has died; it has torch's message, which names the worker.
     """
     try:
-        yield
+        try:
+            yield
+        except (EOFError, ConnectionError):
+            # A dying process closes its connections before others are told of its death, which
+            # interrupts the sleep.
+            time.sleep(_SECONDS_TO_DIE)
+            raise
     except RuntimeError as error:
         if 'DataLoader worker (pid' not in str(error):
             raise

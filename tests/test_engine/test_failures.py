@@ -5,15 +5,19 @@ import math
 import os
 import re
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from torch import nn
 
+from mmbmtas.engine import failures
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.failures import NonFiniteGradientError
-from mmbmtas.engine.hooks import CollapseHook
+from mmbmtas.engine.hooks import CollapseHook, failure_hooks
+from mmbmtas.models.losses import ResourceLoss
 
 TASKS = ('semseg', 'normals', 'edge')
 SGD = {'type': 'OptimWrapper', 'optimizer': {'type': 'SGD', 'lr': 0.005}}
@@ -213,6 +217,30 @@ class TestWorkers:
             assert hint in message
         assert isinstance(caught.value.__cause__, RuntimeError)
 
+    @pytest.mark.parametrize('error', [ConnectionResetError(), EOFError()])
+    @pytest.mark.parametrize('dies', [True, False])
+    def test_connections_end_before_a_death_is_known(self, error, dies, monkeypatch):
+        """A signal tells of it, as torch's handler does."""
+        loop = SimpleNamespace(where=lambda: 'iteration 1 of 3')
+
+        def tell(*_):
+            raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.')
+
+        def lose_connection():
+            with failures.worker_death_explained(loop):
+                signal.setitimer(signal.ITIMER_REAL, 0.05 if dies else 0)
+                raise error
+
+        monkeypatch.setattr(failures, '_SECONDS_TO_DIE', 5.0 if dies else 0.0)
+        before = signal.signal(signal.SIGALRM, tell)
+        try:
+            with pytest.raises(ChildProcessError if dies else type(error)) as caught:
+                lose_connection()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        told = str(caught.value).startswith('iteration 1 of 3: DataLoader worker (pid 7)')
+        assert told if dies else caught.value is error
+
     def test_what_a_worker_raises_comes_through(self, train, images):
         loader = {'dataset': Deadly(images, 4, KeyError('lost')), 'num_workers': 1}
         with pytest.raises(KeyError, match=r'Caught KeyError in DataLoader worker process 0'):
@@ -271,6 +299,29 @@ class TestCollapse:
     def test_other_trees_are_no_news(self, search_runner, toys, tmp_path, warnings):
         routing = [[0, 0, 0], [0, 1, 1], [0, 1, 2]]
         assert not self.run(search_runner, toys, tmp_path, warnings, routing)
+
+    def test_the_other_trivial_tree_is_not_told_of_again(self, monkeypatch):
+        told, info = [], {}
+        monkeypatch.setattr(failure_hooks, 'print_log', lambda text, **_: told.append(text))
+        backbone = SimpleNamespace()
+        loop = SimpleNamespace(
+            plan=SimpleNamespace(warmup_iters=0, max_iters=20),
+            model=SimpleNamespace(backbone=backbone, resource_loss=ResourceLoss(1.0)),
+        )
+        hub = SimpleNamespace(runtime_info=info, update_info=info.__setitem__)
+        hook = CollapseHook(interval=1, patience=0.2)
+        for index in range(20):
+            choices = torch.zeros(3, 2, dtype=torch.long)
+            choices[:, 1] = index >= 10
+            backbone.arch_params = nn.functional.one_hot(choices, 2).float()
+            hook.after_train_iter(SimpleNamespace(iter=index, train_loop=loop, message_hub=hub), 0)
+        assert info['trivial_tree'] == {
+            'kind': 'no two tasks share a layer',
+            'since': 11,
+            'warned': True,
+        }
+        (message,) = told
+        assert 'all tasks share all layers since iteration 1,' in message
 
     @pytest.mark.parametrize('options', [{'interval': 0}, {'patience': 0}, {'patience': 1.1}])
     def test_arguments_are_checked(self, options):

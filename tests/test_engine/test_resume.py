@@ -336,6 +336,14 @@ class TestCheckpointHook:
         runner = trainings.piece(Killer(), {})
         assert_same(everything(runner), trainings.whole())
 
+    def test_leftovers_go_where_files_are_written(self, trainings):
+        """Checkpoints may lie elsewhere than the record of the last one."""
+        hook = {**checkpoints(6)['checkpoint'], 'out_dir': str(trainings.folder / 'out')}
+        for folder in (trainings.pieces, trainings.folder / 'out' / trainings.pieces.name):
+            (folder / '.last_checkpoint.x.part').mkdir(parents=True)
+        trainings.piece(Killer(), {'default_hooks': {'checkpoint': hook}})
+        assert not [*trainings.folder.rglob('*.part')]
+
     def test_other_storages_write_as_they_do(self, trainings):
         hook = {**checkpoints(6)['checkpoint'], 'backend_args': {'backend': 'local'}}
         runner = trainings.piece(Killer(), {'default_hooks': {'checkpoint': hook}})

@@ -17,6 +17,7 @@ from mmbmtas.cost import expected_madds
 from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.hooks import TemperatureHook
 from mmbmtas.engine.hooks.architecture_hooks import routing_entropy
+from mmbmtas.engine.randomness import Stream
 from mmbmtas.engine.runner import split_dataset
 from mmbmtas.structures import BranchedArchitecture
 
@@ -203,6 +204,12 @@ def test_each_phase_sees_its_split_once_a_pass(entries):
     assert sorted(passes[0] + others[0]) == [*range(10)]
     warmup = [i for e in of(entries, 'warmup') for i in e['ids']]
     assert set(warmup) < set(others[0])
+
+
+def test_splits_draw_different_numbers(search):
+    loop = search[0].train_loop
+    streams = [loader.dataset.stream for loader in (loop.dataloader, loop.arch_dataloader)]
+    assert streams == [Stream.SAMPLES, Stream.ARCH_SAMPLES]
 
 
 def test_losses_of_all_tasks_are_logged(entries):

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmbmtas.cost import LatencyTable, recursive_expected_madds
 from mmbmtas.datasets import PascalContextMT
 from mmbmtas.datasets.cache_writer import write_cache
+from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 
 ROOT = Path(__file__).parents[2]
@@ -215,6 +216,23 @@ class TestSearch:
         less = benchmark('search', search_config, *words, '--memory', *with_cp)
         assert less['peak_bytes']['weights'] < 0.7 * result['peak_bytes']['weights']
         assert less['kept_bytes'] == result['kept_bytes'] > 0
+
+    def test_plain_resource_loss(self, search_config):
+        """Where the paper has one; elsewhere both sides have the same."""
+        search = importlib.import_module('benchmarking.search')
+
+        def plain_loss(**options):
+            cfg = Config.fromfile(search_config)
+            cfg.model.resource_loss.update(options)
+            search.make_plain(cfg)
+            return cfg.model.resource_loss
+
+        loss = MODELS.build(plain_loss(expectation='exact', weight=2.0))
+        probs = torch.randn(3, 4, 4).softmax(-1)
+        expected = 2 * recursive_expected_madds(probs, [1.0, 2.0, 3.0])
+        torch.testing.assert_close(loss(probs, [1e9, 2e9, 3e9]), expected)
+        for options in ({'expectation': 'sampled'}, {'latency': 'latency.json'}):
+            assert plain_loss(**options).type == 'ResourceLoss'
 
     def test_another_config_is_refused(self, benchmark, capsys):
         with pytest.raises(SystemExit):

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmbmtas.models.backbones import BranchedSupernet, Features
+from mmbmtas.models.losses import ResourceLoss
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import TaskGrouping, all_groupings
 
@@ -86,3 +88,23 @@ class PlainRecursion:
                 grouping = torch.stack([*kept, 1 - sum(kept, start=probs.new_zeros(()))])
             total = total + cost * (grouping @ self.num_groups.to(probs))
         return total
+
+
+@MODELS.register_module()
+class PlainResourceLoss(ResourceLoss):
+    """A resource loss by :class:`PlainRecursion`, for up to 7 tasks.
+
+    Args:
+        options: As those of ``ResourceLoss``, but for ``expectation`` and ``latency``.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(expectation='recursive', **options)
+        self.expected = self._recurse
+        self._recursion: PlainRecursion | None = None
+
+    def _recurse(self, probs: Tensor, madds: Tensor) -> Tensor:
+        """Compute the expected cost; the first call lists the samples."""
+        if self._recursion is None:
+            self._recursion = PlainRecursion(probs.shape[1], probs.device)
+        return self._recursion(probs, madds.tolist())

@@ -96,8 +96,10 @@ def make_plain(cfg: Config) -> None:
     cfg.model.backbone.type = plain.PlainSupernet.__name__
     cfg.model.backbone.pop('routing', None)
     loss = cfg.model.resource_loss
-    if len(cfg.model.decode_heads) <= MAX_TASKS_RECURSIVE and loss.get('expectation') != 'sampled':
-        loss.expectation = 'recursive'
+    is_small = len(cfg.model.decode_heads) <= MAX_TASKS_RECURSIVE
+    if is_small and loss.get('expectation') != 'sampled' and loss.get('latency') is None:
+        loss.pop('expectation', None)
+        loss.type = plain.PlainResourceLoss.__name__
 
 
 def step(runner: Runner, phase: Any, batch: Any) -> None:
