@@ -32,7 +32,7 @@ CASES = {
     'partial training': (False, TASKS[:2], {}),
 }
 LIKE_ONE_PROCESS = ('search', 'hard search', 'training')
-FAST = ('search',)
+FAST = ('search', 'partial search', 'training')
 
 
 class AugmentedImages(torch.utils.data.Dataset):
