@@ -32,6 +32,15 @@ def conv2d(
 
     oneDNN has no fast kernel for the gradient of their input: at 960 channels it takes 25 times the
     forward pass. With stride 1 it is itself a depthwise convolution, by the turned kernel.
+
+    Args:
+        x: Maps, ``(N, C_in, H, W)``.
+        weight: Kernels, ``(C_out, C_in / groups, height, width)``.
+        bias: ``(C_out,)``, or none.
+        stride: By rows and columns, as the others.
+        padding: Zeros at each side, or ``same`` or ``valid``.
+        dilation: Distance of a kernel's rows and columns.
+        groups: Parts of the channels that do not see one another.
     """
     depthwise = weight.shape[1] == 1 and groups == weight.shape[0]
     slow = depthwise and stride == (1, 1) and max(dilation) > 1 and bias is None
