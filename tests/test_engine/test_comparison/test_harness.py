@@ -317,3 +317,13 @@ def test_the_comparison_of_routings(pytestconfig, monkeypatch, tmp_path, quick):
     for model in searches.values():
         assert (model.options, model['search_options']) == (soft.options, soft['search_options'])
         assert model.options['optim_wrapper.constructor'] == 'DefaultOptimWrapperConstructor'
+
+
+@pytest.mark.parametrize('name', ['scenes_retraining', 'scenes_routing'])
+def test_what_is_in_the_docs_is_what_the_files_ask_for(pytestconfig, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(pytestconfig.rootpath)
+    comparison = read_comparison(f'configs/compare/{name}.py')
+    stored = pytestconfig.rootpath / 'docs' / 'results' / name
+    harness = Harness(comparison, stored, tmp_path / 'work', pytestconfig.rootpath)
+    harness.check_settings(rerun=False)
+    assert harness.missing() == []
