@@ -77,6 +77,14 @@ def pretence():
     return _load('pretend_gpu')
 
 
+@pytest.fixture(params=['pretended', pytest.param('real', marks=pytest.mark.gpu)])
+def gpu(request, pretence):
+    """A GPU, to be entered: ``with gpu():``. ``pytest -m gpu`` is for machines that have one."""
+    if request.param == 'real' and not torch.cuda.is_available():
+        pytest.skip('needs a GPU')
+    return pretence.pretend_gpu if request.param == 'pretended' else pretence.real_gpu
+
+
 @pytest.fixture(scope='session')
 def scenes_roots(tmp_path_factory):
     """Folders of small synthetic scenes by layout, ``pascal`` and ``nyud``; not to be changed."""

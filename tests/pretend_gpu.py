@@ -141,6 +141,8 @@ class _Calls(TorchFunctionMode):
         if func is torch.Tensor.tolist and isinstance(args[0], GpuTensor):
             note_wait('tolist')
             return args[0].held.tolist()
+        if func is torch.Tensor.new_tensor and isinstance(args[0], GpuTensor):
+            return to_gpu(torch.tensor(*args[1:], **{'dtype': args[0].dtype, **kwargs}))
         if func in _SUBSCRIPTS and isinstance(args[0], GpuTensor):
             return _subscribe(func, *args)
         if _is('cuda', device):
@@ -278,3 +280,11 @@ def pretend_gpu():
         stack.enter_context(_Factories())
         _waits.clear()
         yield _waits
+
+
+@contextlib.contextmanager
+def real_gpu():
+    """Take the GPU of this machine in :func:`pretend_gpu`'s place; in whole single precision."""
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(cudnn.enabled, cudnn.benchmark, cudnn.deterministic, allow_tf32=False):
+        yield []

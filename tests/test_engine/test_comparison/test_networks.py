@@ -13,8 +13,6 @@ from mmbmtas.engine.comparison.networks import (
 )
 from mmbmtas.structures import BranchedArchitecture
 
-NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-
 
 class Slow(nn.Module):
     """Takes some ticks of the clock."""
@@ -83,8 +81,8 @@ def test_equal_networks_are_built_once(pytestconfig, tmp_path):
     assert groups['small'][0] is not first
 
 
-@pytest.mark.parametrize('kind', ['cpu', pytest.param('cuda', marks=NEEDS_CUDA)])
-def test_a_gpu_holds_one_group_at_a_time(kind):
+def measure_and_look(kind):
+    """Tell before each run which of two networks are on a GPU."""
     on_gpu = []
 
     class Network(nn.Linear):
@@ -94,11 +92,14 @@ def test_a_gpu_holds_one_group_at_a_time(kind):
     networks = [Network(1, 1), Network(1, 1)]
     groups = {'a': networks[:1], 'b': networks[1:]}
     measure_latencies(groups, (4, 6), torch.device(kind), warmup=0, repeats=1)
-    if kind == 'cpu':
-        assert on_gpu == [[False, False]] * 2  # each runs once
-    else:
-        assert on_gpu == [[True, False]] * 2 + [[False, True]] * 2
-        assert not any(network.weight.is_cuda for network in networks)
+    assert not any(network.weight.is_cuda for network in networks)
+    return on_gpu
+
+
+def test_a_gpu_holds_one_group_at_a_time(gpu):
+    assert measure_and_look('cpu') == [[False, False]] * 2  # each runs once
+    with gpu():
+        assert measure_and_look('cuda') == [[True, False]] * 2 + [[False, True]] * 2
 
 
 def test_options_and_trees_reach_the_network(pytestconfig, config, tmp_path):
