@@ -6,6 +6,7 @@ from mmengine.dist import is_main_process
 
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.failures import worker_death_explained
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,7 +40,9 @@ def main() -> None:
     launch.prepare_config(cfg)
     if args.tta:
         launch.use_tta(cfg)
-    metrics = launch.build_runner(cfg, strict=True).test()
+    runner = launch.build_runner(cfg, strict=True)
+    with worker_death_explained('test_dataloader'):
+        metrics = runner.test()
     if args.out and is_main_process():
         launch.write_metrics(metrics, args.out)
 

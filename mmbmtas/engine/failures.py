@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,12 @@ def divergence_located(loop: Any, data_batch: Any) -> Iterator[None]:
 
 
 @contextmanager
-def worker_death_explained(loop: Any) -> Iterator[None]:
-    """Say what may have ended a worker of the data loader, which can surface anywhere.
+def worker_death_explained(loader: str, where: Callable[[], str] | None = None) -> Iterator[None]:
+    """Say what may have ended a worker of a data loader, which can surface anywhere.
+
+    Args:
+        loader: Its key in the config.
+        where: Says where a training stands, which can be resumed.
 
     Raises:
         ChildProcessError: A worker has died; it has torch's message, which names the worker.
@@ -65,13 +69,15 @@ def worker_death_explained(loop: Any) -> Iterator[None]:
             raise
         shared = Path('/dev/shm')
         free = f' ({shutil.disk_usage(shared).free / 1e9:.1f} GB are free)' * shared.is_dir()
-        raise ChildProcessError(
-            f'{loop.where()}: {str(error).strip()} A worker that is killed has mostly met a limit: '
-            'of memory (fewer train_dataloader.num_workers, or more memory) or, with a bus error, '
-            f'of shared memory{free}: docker run --shm-size=8g, or fewer workers. With '
-            'train_dataloader.num_workers=0 and persistent_workers=False errors show where they '
-            'arise. Go on with --resume'
-        ) from error
+        message = (
+            f'{str(error).strip()} A worker that is killed has mostly met a limit: of memory '
+            f'(fewer {loader}.num_workers, or more memory) or, with a bus error, of shared '
+            f'memory{free}: docker run --shm-size=8g, or fewer workers. With '
+            f'{loader}.num_workers=0 and persistent_workers=False errors show where they arise'
+        )
+        if where is not None:
+            message = f'{where()}: {message}. Go on with --resume'
+        raise ChildProcessError(message) from error
 
 
 @torch.no_grad()

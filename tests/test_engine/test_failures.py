@@ -9,11 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from torch import nn
+from torch.utils.data import DataLoader
 
 from mmbmtas.engine import failures
+from mmbmtas.engine.affinity import measure_dissimilarities, measure_errors
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.failures import NonFiniteGradientError
 from mmbmtas.engine.hooks import CollapseHook, failure_hooks
@@ -217,17 +220,27 @@ class TestWorkers:
             assert hint in message
         assert isinstance(caught.value.__cause__, RuntimeError)
 
+    @pytest.mark.parametrize('measure', [measure_errors, measure_dissimilarities])
+    def test_a_dead_worker_is_named_outside_of_training(self, measure, images):
+        loader = DataLoader(Deadly(images, 0), num_workers=1, collate_fn=pseudo_collate)
+        network = nn.Conv2d(3, 3, 1)
+        arguments = (network, loader) if measure is measure_errors else (network, None, loader)
+        network.layers = []
+        with pytest.raises(ChildProcessError, match=r'^DataLoader worker \(pid') as caught:
+            measure(*arguments)
+        assert 'test_dataloader.num_workers=0' in str(caught.value)
+        assert '--resume' not in str(caught.value)
+
     @pytest.mark.parametrize('error', [ConnectionResetError(), EOFError()])
     @pytest.mark.parametrize('dies', [True, False])
     def test_connections_end_before_a_death_is_known(self, error, dies, monkeypatch):
         """A signal tells of it, as torch's handler does."""
-        loop = SimpleNamespace(where=lambda: 'iteration 1 of 3')
 
         def tell(*_):
             raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.')
 
         def lose_connection():
-            with failures.worker_death_explained(loop):
+            with failures.worker_death_explained('train_dataloader', lambda: 'iteration 1 of 3'):
                 signal.setitimer(signal.ITIMER_REAL, 0.05 if dies else 0)
                 raise error
 

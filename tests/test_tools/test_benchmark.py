@@ -120,6 +120,16 @@ class TestTiming:
         share = runners.waiting_share(loader(), lambda _: time.sleep(0.01), CPU, 5)
         assert share == pytest.approx(0.75, abs=0.1)
 
+    def test_a_dead_worker_is_named(self):
+        runners = importlib.import_module('benchmarking.runners')
+
+        def loader():
+            yield None
+            raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.')
+
+        with pytest.raises(ChildProcessError, match=r'fewer train_dataloader\.num_workers'):
+            runners.waiting_share(loader(), lambda _: None, CPU, 5)
+
 
 SIZE = ['--shape', 64, 64, '--batch-size', 2]
 ROUNDS = ['--warmup', 0, '--repeats', 2]

@@ -110,6 +110,17 @@ def test_a_checkpoint_of_another_model_is_refused(tool, capsys):
     assert 'error: run/iter_4.pth does not fit the model' in capsys.readouterr().err
 
 
+def test_a_dead_worker_is_told_in_one_line(tool, capsys):
+    tool('train.py', CONFIG, '--work-dir', 'run')
+    options = ('test_dataloader.num_workers=1', 'test_dataloader.dataset.deadly=True')
+    with pytest.raises(SystemExit):
+        tool('test.py', CONFIG, 'run/iter_4.pth', '--cfg-options', *options)
+    (line,) = (x for x in capsys.readouterr().err.splitlines() if x.startswith('error: '))
+    assert line.startswith('error: DataLoader worker (pid')
+    assert 'fewer test_dataloader.num_workers' in line
+    assert '--resume' not in line
+
+
 def test_print_config_shows_overrides_and_saves(tool, capsys):
     words = ('--cfg-options', 'model.scale=2.5', '--save-path', 'whole.py')
     tool('misc/print_config.py', CONFIG, *words)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.evaluation import functional as metrics
 from mmbmtas.models.decode_heads.deeplabv3plus_head import DeepLabV3PlusHead
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -63,6 +64,7 @@ def _loss(head: DeepLabV3PlusHead, predicted: torch.Tensor, sample: MultiTaskDat
     return float(sum(head.loss_by_feat(maps[None], [sample.cpu()]).values()))
 
 
+@worker_death_explained('test_dataloader')
 @torch.no_grad()
 def measure_errors(model: Any, loader: DataLoader) -> NDArray[np.float64]:
     """Measure the error of every task on every image.
@@ -73,6 +75,9 @@ def measure_errors(model: Any, loader: DataLoader) -> NDArray[np.float64]:
 
     Returns:
         ``(T, N)``, nan where an image has no label of a task.
+
+    Raises:
+        ChildProcessError: A worker of the loader has died.
     """
     model.eval()
     columns = []

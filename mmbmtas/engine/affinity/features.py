@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.data import DataLoader
 
 from mmbmtas.engine.export import architecture_of_checkpoint
+from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.grouping import dissimilarity
 from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.models.backbones.branched_network import check_fits
@@ -51,6 +52,7 @@ def load_single_network(
     return network
 
 
+@worker_death_explained('test_dataloader')
 @torch.no_grad()
 def measure_dissimilarities(
     network: BranchedNetwork, preprocessor: Any, loader: DataLoader, grid: int = 8
@@ -70,6 +72,7 @@ def measure_dissimilarities(
 
     Raises:
         ValueError: The images differ in size and ``grid`` is 0.
+        ChildProcessError: A worker of the loader has died.
     """
     network.eval()
     device = next(network.parameters()).device

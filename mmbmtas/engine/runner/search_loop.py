@@ -138,7 +138,7 @@ class BranchedSearchLoop(BaseLoop):
         self.runner.model.train()
         self._check_plan()
         data_batches = self._batches()
-        with worker_death_explained(self):
+        with worker_death_explained('train_dataloader', self.where):
             while self._iter < self.max_iters and not self.stop_training:
                 self.position = plan.position(self._iter)
                 self.enter(self.position.phase)

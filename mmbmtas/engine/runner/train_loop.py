@@ -50,7 +50,7 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
     def run(self) -> nn.Module:
         """Train, from the iteration that the runner was resumed at."""
         self.dataloader_iterator = self._batches()
-        with worker_death_explained(self):
+        with worker_death_explained('train_dataloader', self.where):
             return super().run()
 
     def _batches(self) -> Iterator[Any]:

@@ -1,12 +1,13 @@
 """A model, a data set and a metric of a few lines, for the command lines' tests."""
 
 import os
+import signal
 
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from mmbmtas.registry import DATASETS, METRICS, MODELS
 
@@ -44,9 +45,10 @@ class ToyModel(BaseModel):
 
 @DATASETS.register_module()
 class ToyDataset(Dataset):
-    """Eight pairs of numbers; wants its folder to be there."""
+    """Eight pairs of numbers; wants its folder to be there. May kill the workers that load it."""
 
-    def __init__(self, data_root=None):
+    def __init__(self, data_root=None, deadly=False):
+        self.deadly = deadly
         if data_root is not None and not os.path.isdir(data_root):
             raise FileNotFoundError(f'{data_root} is no folder: unpack the toys there')
 
@@ -54,6 +56,8 @@ class ToyDataset(Dataset):
         return 8
 
     def __getitem__(self, index):
+        if self.deadly and get_worker_info():
+            os.kill(os.getpid(), signal.SIGKILL)
         return {'inputs': torch.tensor([1.0, float(index)])}
 
 

@@ -23,6 +23,7 @@ from mmbmtas.datasets.base import MultiTaskDataset
 from mmbmtas.datasets.cache.steps import LoadCachedSample
 from mmbmtas.datasets.files import read_image
 from mmbmtas.engine import launch
+from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.engine.overrides import plain_datasets
 from mmbmtas.registry import DATASETS, SCOPE
 
@@ -67,7 +68,8 @@ def run(args: Namespace) -> dict[str, Any]:
         **time_samples(entry, args.number, args.repeats),
     }
     if args.batches:
-        result['loader'] = time_loader(cfg, args)
+        with worker_death_explained(f'{args.split}_dataloader'):
+            result['loader'] = time_loader(cfg, args)
     return result
 
 

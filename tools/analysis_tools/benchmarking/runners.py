@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from mmbmtas.engine import launch
+from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.engine.overrides import plain_datasets
 from mmbmtas.registry import DATASETS, SCOPE
 from mmbmtas.structures import BranchedArchitecture
@@ -197,6 +198,7 @@ def has_data(args: Namespace) -> bool:
     return not args.shape and all(Path(entry.get('data_root', '')).is_dir() for entry in datasets)
 
 
+@worker_death_explained('train_dataloader')
 def waiting_share(
     loader: Iterable[Any], step: Callable[[Any], object], device: torch.device, iters: int
 ) -> float:
