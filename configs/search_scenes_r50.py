@@ -3,7 +3,9 @@
 #   python tools/train.py configs/search_scenes_r50.py
 #
 # Writes work_dirs/search_scenes_r50/architecture.json, which branched_scenes_r50.py retrains. A
-# full ResNet-50 supernet is made for a GPU; search_scenes.py is the one for two CPU cores.
+# full ResNet-50 supernet is made for a GPU; search_scenes.py is the one for two CPU cores. lambda
+# weighs the 12 (shared) to 27 billion multiply-adds (all apart) of these networks as much as
+# search_scenes.py does those of its own; model.resource_loss.target_madds names a budget.
 _base_ = [
     './_base_/models/resnet50_pascal_context.py',
     './_base_/datasets/scenes_search.py',
@@ -20,7 +22,7 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='BranchedSupernet', tasks=_base_.tasks, encoder=_base_.encoder),
     decode_heads=_base_.decode_heads,
-    resource_loss=dict(type='ResourceLoss', weight=1e4),
+    resource_loss=dict(type='ResourceLoss', weight=5.0),
     cost_shape=cost_shape,
 )
 optim_wrapper = dict(

@@ -31,13 +31,13 @@ if Path.cwd() == ROOT:
 SEARCH = ROOT / 'configs/search_scenes.py'
 BRANCHED = ROOT / 'configs/branched_scenes.py'
 
-_BUDGET = ['model.resource_loss.weight=1e3', 'model.resource_loss.target_madds=80e6']
+_BUDGET = 'model.resource_loss.target_madds=80e6'
 
 FULL: dict[str, Any] = {
     'train': 400,
     'val': 100,
     'sheets': 6,
-    'search': ['weight_iters=44', 'train_cfg.warmup_iters=14', *_BUDGET],
+    'search': ['weight_iters=44', 'train_cfg.warmup_iters=14', _BUDGET],
     'retrain': ['max_iters=340'],
 }
 """Numbers of images and of sheets drawn; overrides of the two configs."""
@@ -46,7 +46,7 @@ SHORT: dict[str, Any] = {
     'train': 100,
     'val': 24,
     'sheets': 3,
-    'search': ['weight_iters=20', 'train_cfg.warmup_iters=8', *_BUDGET],
+    'search': ['weight_iters=20', 'train_cfg.warmup_iters=8', _BUDGET],
     'retrain': ['max_iters=50'],
 }
 

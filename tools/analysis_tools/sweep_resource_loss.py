@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import written_beside
@@ -32,7 +33,10 @@ def parse_args() -> argparse.Namespace:
         '--targets', type=float, nargs='*', default=[], metavar='MADDS', help='budgets'
     )
     parser.add_argument(
-        '--target-weight', type=float, default=1e4, help='lambda of the searches with a budget'
+        '--target-weight',
+        type=float,
+        metavar='LAMBDA',
+        help="lambda of the searches with a budget (default: the config's)",
     )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument(
@@ -44,7 +48,10 @@ def parse_args() -> argparse.Namespace:
 def list_runs(args: argparse.Namespace) -> list[dict[str, Any]]:
     """List the searches: lambda, budget and seed of each."""
     runs = [{'weight': weight, 'target': None} for weight in args.weights]
-    runs += [{'weight': args.target_weight, 'target': target} for target in args.targets]
+    weight = args.target_weight
+    if weight is None and args.targets:
+        weight = launch.read_config(args.config).model.resource_loss.weight
+    runs += [{'weight': weight, 'target': target} for target in args.targets]
     if not runs:
         raise ValueError('nothing to do: name --weights, --targets or both')
     return [{**run, 'seed': seed} for run in runs for seed in args.seeds]
@@ -90,9 +97,8 @@ def main() -> None:
     out = Path(args.out)
     rows = []
     for run in list_runs(args):
-        kind = 'lambda' if run['target'] is None else 'target'
-        value = run['weight'] if run['target'] is None else run['target']
-        work_dir = out / f'{kind}_{value:g}_seed{run["seed"]}'
+        budget = '' if run['target'] is None else f'_budget_{run["target"]:g}'
+        work_dir = out / f'lambda_{run["weight"]:g}{budget}_seed{run["seed"]}'
         search(args.config, work_dir, run, args.cfg_options)
         tree = BranchedArchitecture.load(work_dir / 'architecture.json')
         madds = (tree.madds or {})['network']
