@@ -23,6 +23,9 @@ _INDEXED = {_aten.index, _aten.index_put, _aten.index_put_, _aten._index_put_imp
 _ANSWERED = {_aten._local_scalar_dense, _aten.equal}  # with a number, not a tensor
 _SHAPED = {_aten.nonzero, _aten.masked_select, _aten._unique2}  # by what they find
 _SUBSCRIPTS = {torch.Tensor.__getitem__, torch.Tensor.__setitem__}
+_IN_LOW_PRECISION = {'conv2d', 'linear', 'matmul', '__matmul__', 'mm', 'bmm', 'einsum'}
+_IN_SINGLE_PRECISION = {'softmax', 'log_softmax', 'sum', 'prod', 'cumprod', 'log', 'exp', 'norm'}
+_IN_THE_WIDEST = {'addcdiv', 'addcmul', 'cat', 'dot', 'stack', 'tensordot'}
 _LIBRARIES = {'mmbmtas', 'mmseg', 'mmengine', 'torchjd', 'optim', 'amp'}
 _waits: list[str] = []
 
@@ -30,8 +33,7 @@ _waits: list[str] = []
 class GpuTensor(torch.Tensor):
     """A tensor on the pretended GPU; its numbers are in ``held``.
 
-    To autograd it is one of the ``meta`` device, which needs no driver, with the dispatch keys of
-    CUDA, by which mixed precision goes.
+    To autograd it is one of the ``meta`` device, which needs no driver.
     """
 
     device = property(lambda self: GPU)
@@ -43,7 +45,7 @@ class GpuTensor(torch.Tensor):
     def __new__(cls, held):
         assert type(held) is torch.Tensor
         shape = torch.empty_strided(held.shape, held.stride(), dtype=held.dtype, device='meta')
-        tensor = torch.Tensor._make_subclass(cls, shape, False, device_for_backend_keys=GPU)
+        tensor = torch.Tensor._make_subclass(cls, shape)
         tensor.held = held
         return tensor
 
@@ -148,6 +150,8 @@ class _Calls(TorchFunctionMode):
         if _is('cuda', device):
             del kwargs['device']
             return self._make(func, args, kwargs)
+        if torch.is_autocast_enabled('cuda'):
+            args, kwargs = _autocast(func, (args, kwargs))
         if _is('meta', device):
             with _Factories.meant():
                 return func(*args, **kwargs)
@@ -171,6 +175,26 @@ def _subscribe(func, tensor, index, *value):
     if value and not isinstance(value[0], torch.Tensor):
         return tensor[index].fill_(value[0])
     return func(tensor, index, *value)
+
+
+def _autocast(func, arguments):
+    """Change the precision of what goes into a function as torch does on GPUs, where it matters."""
+    name = getattr(func, '__name__', '')
+    if name in _IN_LOW_PRECISION:
+        dtype = torch.get_autocast_dtype('cuda')
+    elif name in _IN_SINGLE_PRECISION:
+        dtype = torch.float32
+    elif name in _IN_THE_WIDEST:
+        low = all(x.dtype != torch.float32 for x in _tensors(arguments))
+        dtype = torch.get_autocast_dtype('cuda') if low else torch.float32
+    else:
+        return arguments
+
+    def cast(x):
+        changes = x.is_floating_point() and x.dtype not in (dtype, torch.float64)
+        return x.to(dtype) if changes and isinstance(x, GpuTensor) else x
+
+    return _map(cast, arguments)
 
 
 class _Factories(TorchDispatchMode):

@@ -70,6 +70,9 @@ def adapt_to_ranks(cfg: Config) -> None:
     A task that is missing from a batch leaves parameters without a gradient, hence
     ``find_unused_parameters``. Synchronised batch normalisation exists on GPUs only; on CPUs each
     rank normalises its own share of the batch.
+
+    Raises:
+        ValueError: when ranks with noise of their own would normalise other candidates together.
     """
     if cfg.launcher == 'none':
         return
@@ -81,11 +84,24 @@ def adapt_to_ranks(cfg: Config) -> None:
     }
     if torch.cuda.is_available():
         cfg.setdefault('sync_bn', 'torch')
+        _check_noise(cfg)
     else:
         cfg.sync_bn = None
         wrapper['device_ids'] = None
         _replace_sync_bn(cfg.model)
     cfg.model_wrapper_cfg = wrapper
+
+
+def _check_noise(cfg: Config) -> None:
+    """Refuse a search in which the statistics of one candidate would meet those of another."""
+    routing = (cfg.model.get('backbone', {}).get('routing') or {}).get('type', 'SoftRouting')
+    own_noise = (cfg.get('randomness') or {}).get('diff_rank_seed', False)
+    if own_noise and cfg.sync_bn and 'SoftRouting' not in str(routing):
+        raise ValueError(
+            f'randomness.diff_rank_seed with routing {routing}: each rank would run other '
+            'candidates, and synchronised normalisation needs the same. Leave diff_rank_seed out, '
+            'or set sync_bn=None'
+        )
 
 
 def _replace_sync_bn(node: Any) -> None:

@@ -32,6 +32,7 @@ def numbers(runner):
 def test_a_search(toys, gpu, pretence, search_runner, tmp_path, kind):
     """Of all phases; resumed in one that trains weights; and on a CPU."""
     model = toys.search_config(TASKS, toys.TINY, weight=1.0)
+    computed = set()
     optimisers = {'weights': SGD, 'arch_params': {'type': 'Adam', 'lr': 0.01}}
 
     def search(name, **options):
@@ -47,6 +48,9 @@ def test_a_search(toys, gpu, pretence, search_runner, tmp_path, kind):
             },
             **options,
         )
+        runner.model.backbone.stem.conv.register_forward_hook(
+            lambda *call: computed.add(call[-1].dtype)
+        )
         runner.train()
         return numbers(runner)
 
@@ -55,6 +59,7 @@ def test_a_search(toys, gpu, pretence, search_runner, tmp_path, kind):
         whole, on_gpu = search('whole')
         resumed, _ = search('resumed', **resume)
     assert on_gpu == {True}
+    assert computed == {torch.float16 if kind == 'AmpOptimWrapper' else torch.float32}
     exact = {'rtol': 0, 'atol': 0} if gpu is pretence.pretend_gpu else {'rtol': 1e-2, 'atol': 1e-3}
     torch.testing.assert_close(resumed, whole, **exact)
     if kind == 'OptimWrapper' and gpu is pretence.pretend_gpu:  # real ones draw other numbers

@@ -404,6 +404,23 @@ class TestDistributed:
         assert cfg.model.norm_cfg.type == kind
         assert cfg.model.heads[0].norm_cfg == {'type': kind, 'eps': 0.1}
 
+    @pytest.mark.parametrize('allowed', [{}, {'sync_bn': None}, {'routing': None}, {'own': False}])
+    def test_ranks_with_noise_of_their_own(self, allowed, monkeypatch):
+        """Statistics of different candidates must not be joined, as they would on GPUs."""
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+        options = {'sync_bn': 'torch', 'routing': {'type': 'HardRouting'}, 'own': True, **allowed}
+        cfg = _config(
+            model={'backbone': {'routing': options['routing']}},
+            randomness={'diff_rank_seed': options['own']},
+            sync_bn=options['sync_bn'],
+        )
+        cfg.launcher = 'pytorch'
+        if allowed:
+            distributed.adapt_to_ranks(cfg)
+        else:
+            with pytest.raises(ValueError, match='diff_rank_seed with routing HardRouting'):
+                distributed.adapt_to_ranks(cfg)
+
     def test_launcher_without_its_environment_is_refused(self, monkeypatch):
         for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
             monkeypatch.delenv(name, raising=False)

@@ -134,6 +134,36 @@ def test_candidates_as_one(toys, gpu, layer):
     assert not compare(gpu, run, candidates, x)
 
 
+@pytest.mark.parametrize('layer', [0, 2, 17])
+def test_candidates_as_one_in_half_precision(toys, gpu, layer):
+    """Normalisations keep weights and statistics in single precision."""
+    candidates = toys.supernet(['a', 'b', 'c'], toys.MOBILENET).layers[layer]
+    channels = next(m for m in candidates.modules() if isinstance(m, nn.Conv2d)).in_channels
+    x = torch.randn(2, channels, 8, 8)
+
+    def run(candidates, x):
+        z = x.flatten()[:3].float().softmax(dim=0).requires_grad_()
+        y = _run_layer(candidates, dict(enumerate(z)), x)
+        slopes = torch.arange(y.numel(), device=y.device).sin().view(y.shape)
+        (y.float() * slopes).sum().backward()
+        return y, [z.grad.cpu(), *(p.grad.cpu() for p in candidates.parameters())]
+
+    twin = copy.deepcopy(candidates)
+    expected, gradients = run(candidates, x)
+    with gpu(), torch.autocast('cuda', dtype=torch.float16):
+        found, others = run(twin.to('cuda'), x.to('cuda').half())
+        assert found.dtype == torch.float16
+        found = found.detach().float().cpu()
+    torch.testing.assert_close(found, expected.detach(), rtol=0.02, atol=0.02)
+    largest = max(float(gradient.abs().max()) for gradient in gradients)
+    torch.testing.assert_close(others, gradients, rtol=0, atol=0.05 * largest)
+    torch.testing.assert_close(
+        *({n: b.float().cpu() for n, b in m.named_buffers()} for m in (twin, candidates)),
+        rtol=0.01,
+        atol=0.01,
+    )
+
+
 @pytest.mark.parametrize('method', ['tree', 'CrossStitchNetwork', 'NDDRCNN', 'MTAN'])
 def test_other_networks(toys, gpu, method):
     tasks = ('normals',) if method == 'MTAN' else ('human_parts', 'saliency', 'depth')
