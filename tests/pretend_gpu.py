@@ -1,13 +1,15 @@
 """A pretended GPU: tensors that compute on the CPU and say that they are on ``cuda:0``.
 
 With it, machines without a GPU can tell what CUDA would refuse: operations that mix tensors of both
-devices, numpy arrays of tensors on the GPU. It also notes where the CPU waits for the GPU. What it
-cannot tell is how fast a GPU is, how its libraries round, and what they draw at random.
+devices, numpy arrays of tensors on the GPU. It also notes where the CPU waits for the GPU, and
+counts what it launches there (``launched``). What it cannot tell is how fast a GPU is, how its
+libraries round, and what they draw at random.
 """
 
 import contextlib
 import sys
 import time
+from collections import Counter
 from unittest import mock
 
 import torch
@@ -28,6 +30,7 @@ _IN_SINGLE_PRECISION = {'softmax', 'log_softmax', 'sum', 'prod', 'cumprod', 'log
 _IN_THE_WIDEST = {'addcdiv', 'addcmul', 'cat', 'dot', 'stack', 'tensordot'}
 _LIBRARIES = {'mmbmtas', 'mmseg', 'mmengine', 'torchjd', 'optim', 'amp'}
 _waits: list[str] = []
+launched = Counter()
 
 
 class GpuTensor(torch.Tensor):
@@ -65,6 +68,8 @@ class GpuTensor(torch.Tensor):
         _refuse_mixtures(func, args, others)
         downwards = _is('cpu', kwargs.pop('device', None))
         _note_waiting(func.overloadpacket, args, downwards or bool(others))
+        if not _is_free(func):
+            launched[func.overloadpacket.__name__] += 1
         args, kwargs = _map(lambda x: x.held if type(x) is cls else x, (args, kwargs))
         result = func(*args, **kwargs)
         if downwards:
@@ -103,6 +108,13 @@ def _refuse_mixtures(func, args, others):
     scalars = elementwise and all(x.is_cpu and x.dim() == 0 for x in others)
     if not scalars or (func._schema.is_mutable and not onto_gpu):
         raise RuntimeError(f'{func} of tensors on {GPU} and on {others[0].device}')
+
+
+def _is_free(func):
+    """Tell whether an operation computes nothing: views, and memory without content."""
+    aliases = [given.alias_info for given in func._schema.returns]
+    is_view = any(alias is not None and not alias.is_write for alias in aliases)
+    return is_view or 'empty' in func.name() or func.overloadpacket is _aten._unsafe_view
 
 
 def _note_waiting(op, args, across):

@@ -5,7 +5,9 @@ of sums, which devices choose, does not tell.
 """
 
 import copy
+import importlib
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -113,6 +115,32 @@ def test_what_an_iteration_of_the_search_waits_for(toys, pretence):
         'upload in expected_madds': 1,
         '_local_scalar_dense in parse_losses': 1,
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('phase', 'least'), [('warmup', 4.5), ('arch', 2.5), ('weights', 2.2)])
+def test_how_much_a_task_launches(toys, pretence, monkeypatch, phase, least):
+    """Small networks keep a GPU waiting for launches: candidates as one need far fewer."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / 'tools' / 'analysis_tools'))
+    importlib.import_module('benchmarking.plain')
+    counts = {}
+    for kind in ('BranchedSupernet', 'PlainSupernet'):
+        config = toys.search_config(toys.SIX[:5], toys.MOBILENET)
+        config['backbone']['type'] = kind
+        model = toys.build(config)
+        model.backbone.set_routing_mode('warmup' if phase == 'warmup' else 'relaxed')
+        model.requires_grad_(phase != 'arch').backbone.arch_params.requires_grad_(phase == 'arch')
+        for norm in model.backbone.layers.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.track_running_stats = phase != 'arch'
+        images, samples = toys.batch(['saliency'], (32, 32))
+        with pretence.pretend_gpu():
+            model.to('cuda').train()
+            there = images.to('cuda'), [sample.to('cuda') for sample in samples]
+            pretence.launched.clear()
+            step(model, *there, tasks=['saliency'])
+            counts[kind] = pretence.launched.total()
+    assert counts['PlainSupernet'] / counts['BranchedSupernet'] > least, counts
 
 
 @pytest.mark.parametrize('layer', [0, 2, 17])

@@ -186,8 +186,9 @@ def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
         joint._buffers = first._buffers | _joined(norms, 'running_mean', 'running_var')
     y = joint(x)
     if learns:
-        for name in ('running_mean', 'running_var'):
-            torch._foreach_copy_(_parts(norms, name), [*getattr(joint, name).chunk(len(norms))])
+        own = _parts(norms, 'running_mean') + _parts(norms, 'running_var')
+        found = joint.running_mean.chunk(len(norms)) + joint.running_var.chunk(len(norms))
+        torch._foreach_copy_(own, [*found])  # at once: on GPUs each call is a kernel
         torch._foreach_add_(_parts(norms[1:], 'num_batches_tracked'), 1)
     return y
 
