@@ -13,7 +13,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 REQUIREMENTS := $(wildcard requirements/*.txt)
 
-.PHONY: demo test test-fast test-slow check lint clean
+.PHONY: demo test test-fast test-slow test-gpu check lint clean
 
 demo: $(READY)
 	$(PY) tools/demo.py --out out/demo $(DEMO_ARGS)
@@ -27,12 +27,17 @@ check: test
 
 # Many test processes on few cores: one thread each.
 test-fast test-slow: export OMP_NUM_THREADS ?= 1
+# They are of the CPU, also where there is a GPU.
+test-fast test-slow: export CUDA_VISIBLE_DEVICES =
 
 test-fast: $(READY)
 	$(PY) -m pytest -n $(JOBS) -m 'not slow and not gpu' $(PYTEST_ARGS)
 
 test-slow: $(READY)
 	$(PY) -m pytest -m 'slow and not gpu' $(PYTEST_ARGS)
+
+test-gpu: $(READY)
+	$(PY) -m pytest -m gpu $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .

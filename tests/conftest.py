@@ -79,7 +79,7 @@ def pretence():
 
 @pytest.fixture(params=['pretended', pytest.param('real', marks=pytest.mark.gpu)])
 def gpu(request, pretence):
-    """A GPU, to be entered: ``with gpu():``. ``pytest -m gpu`` is for machines that have one."""
+    """A GPU, to be entered: ``with gpu():``. ``make test-gpu`` is for machines that have one."""
     if request.param == 'real' and not torch.cuda.is_available():
         pytest.skip('needs a GPU')
     return pretence.pretend_gpu if request.param == 'pretended' else pretence.real_gpu

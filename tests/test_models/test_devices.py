@@ -200,6 +200,7 @@ def test_other_networks(toys, gpu, method):
     else:
         encoder = toys.MOBILENET if method == 'MTAN' else toys.TINY
         config = toys.exchange_config(method, tasks, encoder)
+    config['backbone']['dropout'] = 0.0  # GPUs draw other numbers
 
     def run(model, images, samples):
         found = step(model, images, samples)
