@@ -182,13 +182,15 @@ def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
         affine = {name: p * scale for name, p in joint._parameters.items() if p is not None}
         joint._parameters |= {'weight': scale} | affine
     learns = first.training and first.track_running_stats
-    if learns or not first.training:
-        joint._buffers = first._buffers | _joined(norms, 'running_mean', 'running_var')
+    if first.running_mean is not None and (learns or not first.training):
+        # Of all together, since on GPUs each call is a kernel.
+        own = _parts(norms, 'running_mean') + _parts(norms, 'running_var')
+        statistics = torch.cat(own)
+        mean, var = statistics.chunk(2)
+        joint._buffers = first._buffers | {'running_mean': mean, 'running_var': var}
     y = joint(x)
     if learns:
-        own = _parts(norms, 'running_mean') + _parts(norms, 'running_var')
-        found = joint.running_mean.chunk(len(norms)) + joint.running_var.chunk(len(norms))
-        torch._foreach_copy_(own, [*found])  # at once: on GPUs each call is a kernel
+        torch._foreach_copy_(own, [*statistics.chunk(len(own))])
         torch._foreach_add_(_parts(norms[1:], 'num_batches_tracked'), 1)
     return y
 
