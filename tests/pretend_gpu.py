@@ -28,7 +28,7 @@ _SUBSCRIPTS = {torch.Tensor.__getitem__, torch.Tensor.__setitem__}
 _IN_LOW_PRECISION = {'conv2d', 'linear', 'matmul', '__matmul__', 'mm', 'bmm', 'einsum'}
 _IN_SINGLE_PRECISION = {'softmax', 'log_softmax', 'sum', 'prod', 'cumprod', 'log', 'exp', 'norm'}
 _IN_THE_WIDEST = {'addcdiv', 'addcmul', 'cat', 'dot', 'stack', 'tensordot'}
-_LIBRARIES = {'mmbmtas', 'mmseg', 'mmengine', 'torchjd', 'optim', 'amp'}
+_LIBRARIES = ('mmbmtas.', 'mmseg.', 'mmengine.', 'torchjd.', 'torch.optim.', 'torch.amp.')
 _waits: list[str] = []
 launched = Counter()
 
@@ -129,7 +129,7 @@ def _note_waiting(op, args, across):
 def note_wait(why):
     """Note that the CPU waits for the GPU, and which function lets it: ours, or a library's."""
     frame = sys._getframe(1)
-    while frame.f_back and not _LIBRARIES & {*frame.f_code.co_filename.split('/')}:
+    while frame.f_back and not frame.f_globals.get('__name__', '').startswith(_LIBRARIES):
         frame = frame.f_back
     _waits.append(f'{why} in {frame.f_code.co_name}')
 
@@ -210,7 +210,7 @@ def _autocast(func, arguments):
 
 
 class _Factories(TorchDispatchMode):
-    """Tensors that torch makes of its own accord on the device of others, by its own account."""
+    """Tensors that torch makes of its own accord, on what it takes for the device of others."""
 
     depth = 0
 
@@ -321,6 +321,5 @@ def pretend_gpu():
 @contextlib.contextmanager
 def real_gpu():
     """Take the GPU of this machine in :func:`pretend_gpu`'s place; in whole single precision."""
-    cudnn = torch.backends.cudnn
-    with cudnn.flags(cudnn.enabled, cudnn.benchmark, cudnn.deterministic, allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield []
