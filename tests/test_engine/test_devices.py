@@ -175,6 +175,17 @@ def test_benchmarks(gpu, analysis, words):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('words', [['memory'], ['layers', '--layers', '0', '3']], ids=' '.join)
+def test_benchmarks_of_searches_alone(gpu, analysis, words):
+    part, *options = words
+    config = ROOT / 'configs' / 'search_scenes.py'
+    options += ['--shape', '64', '64', '--batch-size', '2', '--json']
+    with gpu():
+        printed = analysis('benchmark', part, config, *options)
+        assert json.loads(printed)['device'] == torch.cuda.get_device_name(0)
+
+
+@pytest.mark.slow
 def test_a_latency_table(gpu, analysis):
     config, size = ROOT / 'configs' / 'search_scenes.py', 'model.cost_shape=[64,80]'
     with gpu():

@@ -3,6 +3,7 @@
 import importlib
 import json
 import runpy
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from mmbmtas.cost import LatencyTable, recursive_expected_madds
 from mmbmtas.datasets import PascalContextMT
 from mmbmtas.datasets.cache_writer import write_cache
+from mmbmtas.models.backbones.operations import relu6_
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 
@@ -207,8 +210,8 @@ class TestSearch:
         assert 'Architecture and weights together' not in text
 
     def test_table_of_memory(self, benchmark, search_config):
-        words = ['--batch-size', 3, '--phases', 'arch', '--shape', 32, 32, '--memory']
-        text = benchmark('search', search_config, *words, as_json=False)
+        words = ['--batch-size', 3, '--phases', 'arch', '--shape', 32, 32]
+        text = benchmark('memory', search_config, *words, as_json=False)
         assert '2 tasks, of them semseg in turn, batch 3, 32 x 32; MB' in text
         kept, beyond = (float(line.split()[-1]) for line in text.splitlines()[-2:])
         assert kept > 0
@@ -217,13 +220,13 @@ class TestSearch:
     @pytest.mark.slow
     def test_memory_of_one_task_is_that_of_all(self, benchmark, search_config):
         words = ['--batch-size', 4, '--phases', 'weights', '--shape', 64, 64]
-        result = benchmark('search', search_config, *words, '--memory')
+        result = benchmark('memory', search_config, *words)
         check_machine(result)
         full = benchmark('search', search_config, *words, *ROUNDS)
         peak = full['phases']['weights']['ours']['peak_bytes']
         assert result['peak_bytes']['weights'] == pytest.approx(peak, rel=0.05)
         with_cp = ['--cfg-options', 'model.backbone.with_cp=True']
-        less = benchmark('search', search_config, *words, '--memory', *with_cp)
+        less = benchmark('memory', search_config, *words, *with_cp)
         assert less['peak_bytes']['weights'] < 0.7 * result['peak_bytes']['weights']
         assert less['kept_bytes'] == result['kept_bytes'] > 0
 
@@ -244,10 +247,117 @@ class TestSearch:
         for options in ({'expectation': 'sampled'}, {'latency': 'latency.json'}):
             assert plain_loss(**options).type == 'ResourceLoss'
 
+    @pytest.mark.parametrize('part', ['search', 'train'])
+    def test_data_is_looked_at_first(
+        self, benchmark, search_config, scenes_roots, tmp_path, capsys, monkeypatch, timing, part
+    ):
+        root = Path(shutil.copytree(scenes_roots['pascal'], tmp_path / 'scenes'))
+        for label in (root / 'semseg').rglob('train_*'):
+            label.unlink()
+        monkeypatch.setattr(timing, 'interleave', None)
+        config = search_config if part == 'search' else 'configs/branched_scenes.py'
+        with pytest.raises(SystemExit):
+            benchmark(part, config, '--batch-size', 2, '--cfg-options', f'data_root={root}')
+        (line,) = (x for x in capsys.readouterr().err.splitlines() if x.startswith('error: '))
+        assert 'semseg' in line
+
     def test_another_config_is_refused(self, benchmark, capsys):
         with pytest.raises(SystemExit):
             benchmark('search', 'configs/branched_scenes.py')
         assert 'name the config of a search' in capsys.readouterr().err
+
+
+class TestProfile:
+    @pytest.fixture
+    def shares(self):
+        operators = importlib.import_module('benchmarking.operators')
+        return lambda call: operators.shares(call, CPU, warmup=1, repeats=2)
+
+    def test_shares_of_known_operators(self, shares):
+        def assert_all(found, kind, way):
+            """Up to what else takes time on a busy machine."""
+            assert found[kind][way] > 0.6
+            assert all(sum(found[k].values()) == 0 for k in {*found} - {kind, 'others'})
+
+        conv = nn.Conv2d(32, 32, 3)
+        x = torch.randn(8, 32, 64, 64, requires_grad=True)
+        with torch.no_grad():
+            assert_all(shares(lambda: conv(x)), 'convolutions', 'forward')
+            assert_all(shares(lambda: torch.cat([x, x])), 'joining', 'forward')
+            y = x.clone()
+            assert_all(shares(lambda: relu6_(y)), 'activations', 'forward')
+        # Backwards alone, through what ran forwards before.
+        y, grad = conv(x), torch.ones(8, 32, 62, 62)
+        found = shares(lambda: torch.autograd.grad(y, x, grad, retain_graph=True))
+        assert_all(found, 'convolutions', 'backward')
+        y, grad = nn.functional.relu(x), torch.ones_like(x)
+        found = shares(lambda: torch.autograd.grad(y, x, grad, retain_graph=True))
+        assert_all(found, 'activations', 'backward')
+
+    def test_figures(self, benchmark, search_config):
+        words = ['--phases', 'arch', '--warmup', 0, '--repeats', 1, '--amp']
+        result = benchmark('profile', search_config, *words, *SIZE)
+        check_machine(result)
+        (found,) = result['phases'].values()
+        assert sum(sum(ways.values()) for ways in found.values()) == pytest.approx(1)
+        for kind in ('convolutions', 'normalisations', 'activations', 'joining'):
+            assert min(found[kind].values()) > 0
+        assert found['optimisers']['forward'] > found['optimisers']['backward'] == 0
+        text = importlib.import_module('benchmarking.operators').format_table(result)
+        assert '2 tasks, batch 2, 64 x 64, mixed precision; shares' in text
+        rows = [line.split()[1:] for line in text.splitlines()[3:]]
+        total = sum(float(cell.rstrip('%')) for cells in rows for cell in cells)
+        assert total == pytest.approx(100, abs=0.6)  # rounded
+
+
+class TestLayers:
+    def test_figures(self, benchmark, search_config):
+        words = [*SIZE, *ROUNDS, '--layers', 0, 5, '--clock', 'cpu']
+        result = benchmark('layers', search_config, *words)
+        check_machine(result)
+        assert [*result['layers']] == ['0', '5']
+        sizes = {index: layer['input'] for index, layer in result['layers'].items()}
+        assert sizes == {'0': [2, 8, 32, 32], '5': [2, 8, 8, 8]}  # strides 2 and 8
+        for layer in result['layers'].values():
+            for phase in ('arch', 'weights'):
+                assert [*layer[phase]] == ['plain', 'channels_last', 'wide', 'operations']
+                assert layer[phase]['plain']['ratio'] == 1
+                assert all(found['seconds'] > 0 < found['ratio'] for found in layer[phase].values())
+
+    def test_table(self, benchmark, search_config):
+        words = [*SIZE, *ROUNDS, '--layers', 17, '--phases', 'arch', '--amp']
+        text = benchmark('layers', search_config, *words, as_json=False)
+        assert '2 tasks, wall clock, mixed precision' in text
+        assert text.splitlines()[-1].startswith('17 context')
+        assert '2 x 80 x 4 x 4     arch' in text
+
+    def test_a_layer_too_many_is_refused(self, benchmark, search_config, capsys):
+        with pytest.raises(SystemExit):
+            benchmark('layers', search_config, '--layers', 3, 18, *SIZE)
+        assert '--layers [3, 18]: expected some of 0 to 17' in capsys.readouterr().err
+
+    def test_all_ways_compute_the_same(self, toys):
+        layers = importlib.import_module('benchmarking.layers')
+        supernet = toys.supernet(('a', 'b'), NARROW).double()
+        for candidates, x in zip(
+            supernet.layers,
+            layers.layer_inputs(supernet, torch.randn(2, 3, 64, 64, dtype=torch.double)),
+            strict=True,
+        ):
+            weights = torch.tensor([0.3, 0.7], dtype=torch.double, requires_grad=True)
+            ways = layers.ways(candidates)
+            assert len(ways) == 4
+            found = []
+            for mixture, memory_format in ways.values():
+                y = mixture(x.contiguous(memory_format=memory_format), weights)
+                found.append((y, *torch.autograd.grad(y.square().sum(), weights)))
+            for other in found[1:]:
+                torch.testing.assert_close(other, found[0], rtol=1e-7, atol=1e-9)
+
+    def test_blocks_that_do_not_run_as_one(self, toys):
+        layers = importlib.import_module('benchmarking.layers')
+        candidates = nn.ModuleList(nn.Conv2d(2, 2, 3, groups=1) for _ in 'ab')
+        assert [*layers.ways(candidates)] == ['plain', 'channels_last']
 
 
 class TestTrainAndInfer:

@@ -1,12 +1,15 @@
 """Measure time and memory of a config's parts on this machine, beside a plain implementation.
 
     python tools/analysis_tools/benchmark.py search CONFIG     iterations of a search's phases
+    python tools/analysis_tools/benchmark.py memory CONFIG     what they hold at most
+    python tools/analysis_tools/benchmark.py profile CONFIG    the operators that they spend it on
+    python tools/analysis_tools/benchmark.py layers CONFIG     single layers of the supernet
     python tools/analysis_tools/benchmark.py train CONFIG      iterations of a tree's training
     python tools/analysis_tools/benchmark.py infer CONFIG      inference for all tasks
     python tools/analysis_tools/benchmark.py data CONFIG       loading of samples
     python tools/analysis_tools/benchmark.py resource CONFIG   the search's resource loss
 
-Both sides run in turn in one process; ratios say how many times the plain one takes ours. With
+Sides run in turn in one process; ratios say how many times the plain one takes ours. With
 --json standard output is one JSON object.
 """
 
@@ -15,12 +18,21 @@ import contextlib
 import json
 import sys
 
-from benchmarking import data, infer, resource, search, train
+from benchmarking import data, infer, layers, memory, operators, resource, search, train
 
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.writing import written_beside
 
-PARTS = {'search': search, 'train': train, 'infer': infer, 'data': data, 'resource': resource}
+PARTS = {
+    'search': search,
+    'memory': memory,
+    'profile': operators,
+    'layers': layers,
+    'train': train,
+    'infer': infer,
+    'data': data,
+    'resource': resource,
+}
 
 
 def parse_args() -> argparse.Namespace:

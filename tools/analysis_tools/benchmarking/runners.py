@@ -53,6 +53,10 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         '--batch-size', type=int, help="images a batch (default: the config's total_batch_size)"
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+
+
+def add_loader_arguments(parser: ArgumentParser) -> None:
+    """Add the options of what also reads the config's own images."""
     parser.add_argument(
         '--loader-iters',
         type=int,
@@ -68,12 +72,10 @@ def check_training_arguments(args: Namespace) -> None:
     Raises:
         ValueError: One is below 1.
     """
-    batch_size = 1 if args.batch_size is None else args.batch_size
-    if min(batch_size, args.loader_iters, *(args.shape or [1])) < 1:
-        raise ValueError(
-            f'--batch-size {args.batch_size}, --shape {args.shape}, --loader-iters '
-            f'{args.loader_iters}: expected 1 or more'
-        )
+    for name in ('batch_size', 'shape', 'loader_iters'):
+        given = getattr(args, name, None)
+        if given is not None and min(given if isinstance(given, list) else [given]) < 1:
+            raise ValueError(f'--{name.replace("_", "-")} {given}: expected 1 or more')
 
 
 @DATASETS.register_module()

@@ -6,23 +6,19 @@ Both train on the same made-up images, in turn, in one process. With the config'
 
 import functools
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
 from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
-from mmbmtas.engine import launch
 from mmbmtas.engine.runner import BranchedSearchLoop
 from mmbmtas.engine.runner.search_plan import Position
 
 from . import plain, timing
 from .runners import (
-    MadeUpImages,
+    add_loader_arguments,
     add_training_arguments,
     build_runner,
     check_training_arguments,
@@ -37,14 +33,14 @@ PHASES = ('warmup', 'arch', 'weights')
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this part."""
     add_training_arguments(parser)
+    add_loader_arguments(parser)
     timing.add_timing_arguments(parser, repeats=10)
+    add_phases(parser)
+
+
+def add_phases(parser: ArgumentParser) -> None:
+    """Add which phases to look at."""
     parser.add_argument('--phases', nargs='+', choices=PHASES, default=[*PHASES])
-    parser.add_argument(
-        '--memory',
-        action='store_true',
-        help='peak memory of ours alone, of the most expensive task, without clock: for settings '
-        'that take too long here otherwise',
-    )
 
 
 def run(args: Namespace) -> dict[str, Any]:
@@ -54,10 +50,9 @@ def run(args: Namespace) -> dict[str, Any]:
         ValueError: The config is not of a search, or a number is out of range.
     """
     check_training_arguments(args)
-    if args.memory:
-        return measure_memory(args)
     timing.check_rounds(args)
     with scratch() as folder:
+        waiting = measure_waiting(args, Path(folder) / 'data')  # first: files may lack
         runners = {
             'ours': build_runner(args, Path(folder) / 'ours', check_search),
             'plain': build_runner(args, Path(folder) / 'plain', make_plain),
@@ -66,9 +61,8 @@ def run(args: Namespace) -> dict[str, Any]:
         runners['plain'].model.load_state_dict(runners['ours'].model.state_dict())
         batch = next(iter(loop.dataloader))
         phases = {phase: measure_phase(runners, phase, batch, args) for phase in args.phases}
-        if (waiting := measure_waiting(args, Path(folder) / 'data')) is not None:
-            for phase, share in waiting.items():
-                phases[phase]['waiting_share'] = share
+        for phase, share in (waiting or {}).items():
+            phases[phase]['waiting_share'] = share
         model, size = loop.model, batch['inputs'][0].shape[1:]
         cost = model.measure_cost(tuple(size))
         if 'warmup' in phases:
@@ -135,48 +129,6 @@ def measure_phase(
     return figures
 
 
-def measure_memory(args: Namespace) -> dict[str, Any]:
-    """Measure the peak memory of ours in iterations that only the most expensive task has.
-
-    Tasks take turns and leave nothing but gradients behind, so that one of them decides.
-    """
-    with scratch() as folder:
-        runner = build_runner(args, Path(folder) / 'ours', check_search)
-        loop: Any = runner.train_loop
-        model, batch = loop.model, next(iter(loop.dataloader))
-        heads = launch.load_config(args).model.decode_heads
-        task = max(heads, key=lambda name: heads[name].num_classes)
-        for sample in batch['data_samples']:
-            for name in set(sample.keys()) - {heads[task].target_key}:
-                sample.pop(name)
-        few = MadeUpImages(heads, (64, 64), count=2)
-        device = next(model.parameters()).device
-        peaks = {}
-        for phase in args.phases:
-            step(runner, phase, pseudo_collate([few[0], few[1]]))  # optimisers have their state
-            peaks[phase] = timing.peak_memory(functools.partial(step, runner, phase, batch), device)
-        kept = [*model.state_dict().values(), *_optimiser_state(runner.optim_wrapper.state_dict())]
-        return {
-            **timing.machine(device),
-            'tasks': [*model.tasks],
-            'task': task,
-            'batch_size': len(batch['inputs']),
-            'shape': [*batch['inputs'][0].shape[1:]],
-            'amp': args.amp,
-            'kept_bytes': sum(tensor.nbytes for tensor in kept),
-            'peak_bytes': peaks,
-        }
-
-
-def _optimiser_state(state: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors within nested dicts."""
-    for value in state.values():
-        if isinstance(value, dict):
-            yield from _optimiser_state(value)
-        elif isinstance(value, torch.Tensor):
-            yield value
-
-
 def warmup_madds_ratio(cost: NetworkCost) -> float:
     """Return how many times the multiply-adds of ours the plain warm-up takes, forwards.
 
@@ -222,8 +174,6 @@ def measure_waiting(args: Namespace, work_dir: Path) -> dict[str, float] | None:
 
 def format_table(result: dict[str, Any]) -> str:
     """Lay the result out for people."""
-    if 'kept_bytes' in result:
-        return format_memory(result)
     height, width = result['shape']
     lines = [
         timing.describe_machine(result),
@@ -246,19 +196,4 @@ def format_table(result: dict[str, Any]) -> str:
         lines.append(f'Multiply-adds of the plain warm-up: {madds:.2f} times ours.')
     if result['search_ratio'] is not None:
         lines.append(f'Architecture and weights together: {result["search_ratio"]:.2f} times.')
-    return '\n'.join(lines)
-
-
-def format_memory(result: dict[str, Any]) -> str:
-    """Lay out what :func:`measure_memory` returns."""
-    height, width = result['shape']
-    lines = [
-        timing.describe_machine(result),
-        f'{len(result["tasks"])} tasks, of them {result["task"]} in turn, '
-        f'batch {result["batch_size"]}, {height} x {width}'
-        f'{", mixed precision" if result["amp"] else ""}; MB',
-        f'{"weights and optimisers":24}{result["kept_bytes"] / 1e6:10.1f}',
-    ]
-    for phase, peak in result['peak_bytes'].items():
-        lines.append(f'{phase + ", beyond":24}{peak / 1e6:10.1f}')
     return '\n'.join(lines)

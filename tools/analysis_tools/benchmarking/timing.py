@@ -129,8 +129,7 @@ def peak_memory(call: Call, device: torch.device) -> int:
         call()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # it tells each start and stop
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    with record([ProfilerActivity.CPU], profile_memory=True) as recorded:
         call()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'trace.json'
@@ -142,6 +141,12 @@ def peak_memory(call: Call, device: torch.device) -> int:
         held += event['args']['Bytes']
         peak = max(peak, held)
     return peak
+
+
+def record(activities: Sequence[ProfilerActivity], **options: Any) -> profile:
+    """Return torch's profiler, which is silent where it otherwise tells each start and stop."""
+    os.environ.setdefault('KINETO_LOG_LEVEL', '99')
+    return profile(activities=activities, **options)
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mmbmtas.structures import BranchedArchitecture
 
 from . import timing
 from .runners import (
+    add_loader_arguments,
     add_training_arguments,
     build_runner,
     check_training_arguments,
@@ -28,6 +29,7 @@ from .runners import (
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this part."""
     add_training_arguments(parser)
+    add_loader_arguments(parser)
     timing.add_timing_arguments(parser, repeats=10)
 
 
@@ -44,6 +46,7 @@ def run(args: Namespace) -> dict[str, Any]:
         tree = getattr(getattr(network.model, 'backbone', None), 'architecture', None)
         if not isinstance(tree, BranchedArchitecture):
             raise ValueError(f'{args.config} trains no tree: name the config of a branched network')
+        waiting = measure_waiting(args, Path(folder) / 'data')  # first: files may lack
         singles = [
             build_runner(args, Path(folder) / task, tree=tree.for_tasks([task]))
             for task in tree.tasks
@@ -69,11 +72,8 @@ def run(args: Namespace) -> dict[str, Any]:
             }
             for name, call in calls.items()
         }
-        if has_data(args):
-            real = build_runner(args, Path(folder) / 'data', real_data=True)
-            figures['ours']['waiting_share'] = waiting_share(
-                real.train_dataloader, functools.partial(step, [real]), device, args.loader_iters
-            )
+        if waiting is not None:
+            figures['ours']['waiting_share'] = waiting
         return {
             **timing.machine(device),
             'tasks': [*tree.tasks],
@@ -88,6 +88,16 @@ def run(args: Namespace) -> dict[str, Any]:
                 'madds': costs['plain'].madds / costs['ours'].madds,
             },
         }
+
+
+def measure_waiting(args: Namespace, work_dir: Path) -> float | None:
+    """Return the share of time spent waiting for the loader; None where no data is there."""
+    if not has_data(args):
+        return None
+    runner = build_runner(args, work_dir, real_data=True)
+    device = next(runner.model.parameters()).device
+    train = functools.partial(step, [runner])
+    return waiting_share(runner.train_dataloader, train, device, args.loader_iters)
 
 
 def step(runners: list[Runner], batch: Any) -> None:
