@@ -6,7 +6,8 @@
 #       -o out/compare_retraining --jobs 2
 #
 # The trees are those that `soft` of scenes_routing.py found with the seeds 0 and 1; seeds here are
-# those of the trainings. Takes about half an hour on two cores, the single-task networks included.
+# those of the trainings. These took 87 minutes of a core with other work, 46 of them for the
+# single-task networks.
 _base_ = './scenes_routing.py'
 
 _trees = 'docs/results/scenes_routing/trees/soft_seed'

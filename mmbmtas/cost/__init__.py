@@ -7,7 +7,7 @@ from mmbmtas.cost.expectation import (
     recursive_expected_madds,
 )
 from mmbmtas.cost.group_counts import MAX_TASKS_COUNTED, expected_cost, group_count_probs
-from mmbmtas.cost.latency import LatencyTable, is_positive_number
+from mmbmtas.cost.latency import LatencyTable
 from mmbmtas.cost.madds import ModuleCost, count_madds
 from mmbmtas.cost.network import NetworkCost, measure
 from mmbmtas.cost.sampling import (
@@ -30,7 +30,6 @@ __all__ = [
     'expected_cost',
     'expected_madds',
     'group_count_probs',
-    'is_positive_number',
     'measure',
     'recursive_expected_madds',
     'routed_cost',

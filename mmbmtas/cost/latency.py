@@ -20,7 +20,6 @@ key                     value
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -180,12 +179,6 @@ class LatencyTable:
                 )
 
 
-def is_positive_number(value: Any) -> bool:
-    """Tell whether a value is a positive number that floats can hold; ``True`` is not."""
-    usual = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return usual and 0 < value <= sys.float_info.max
-
-
 _CHECKS = {
     'format': (file.is_name, 'text'),
     'version': (file.is_count, 'an integer'),
@@ -195,16 +188,16 @@ _CHECKS = {
         lambda value: file.list_of(file.is_count)(value) and len(value) == 2 and 0 not in value,
         'height and width, two integers from 1',
     ),
-    'stem_ms': (is_positive_number, 'a positive number'),
+    'stem_ms': (file.is_positive_number, 'a positive number'),
     'layers_ms': (
         lambda value: (
-            file.list_of(file.list_of(is_positive_number))(value)
+            file.list_of(file.list_of(file.is_positive_number))(value)
             and 1 <= len(value) <= file.MAX_LAYERS
         ),
         'for each layer a list of positive numbers',
     ),
     'decoders_ms': (
-        lambda value: isinstance(value, dict) and all(map(is_positive_number, value.values())),
+        lambda value: isinstance(value, dict) and all(map(file.is_positive_number, value.values())),
         'for each task a positive number',
     ),
     'measured': (lambda value: value is None or isinstance(value, dict), 'null or an object'),

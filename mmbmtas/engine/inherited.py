@@ -47,23 +47,27 @@ def read_names(path: Path) -> Names:
     return names
 
 
-def inherited_values(path: Path) -> dict[str, list[Any]]:
+def inherited_values(names: Names) -> dict[str, list[Any]]:
     """List what the bases of a config file, and theirs, assign to names.
+
+    Args:
+        names: The file's own.
 
     Returns:
         The literals by name; of an expression that is none, nothing but the name.
     """
     found: dict[str, list[Any]] = defaultdict(list)
-    for names in _ancestors(path):
-        for name, expression in names.values.items():
+    for ancestor in _ancestors(names):
+        for name, expression in ancestor.values.items():
             value = _literal(expression)
             found[name] += [] if value is None else [value]
     return dict(found)
 
 
-def _ancestors(path: Path) -> Iterator[Names]:
-    for base in read_names(path).bases:
-        yield read_names(base)
+def _ancestors(names: Names) -> Iterator[Names]:
+    for path in names.bases:
+        base = read_names(path)
+        yield base
         yield from _ancestors(base)
 
 

@@ -104,8 +104,8 @@ def settle_inherited(cfg: Config) -> None:
     """
     if cfg.filename is None:
         return
-    path = Path(cfg.filename)
-    inherited = inherited_values(path)
+    names = read_names(Path(cfg.filename))
+    inherited = inherited_values(names)
     olds = {
         name: [value for value in inherited.get(name, ()) if value != cfg.get(name)]
         for name in ('data_root', 'max_iters', 'weight_iters', 'tasks')
@@ -116,14 +116,13 @@ def settle_inherited(cfg: Config) -> None:
             _change_length(cfg, name, olds[name], cfg[name])
     if olds['tasks'] and {*cfg.tasks} < {*(cfg.get('model') or {}).get('decode_heads', ())}:
         narrow_to_tasks(cfg, cfg.tasks)
-    names = read_names(path)
     for name in names.values:
         known = name in _READ or name in _SETTLED or name in names.used or name[0] == '_'
         if name in inherited and not known:
             places = ', '.join(_few_places(cfg, inherited[name]))
             print_log(
-                f'{name} = ... has no effect in {path}: its _base_ has computed other entries from '
-                f'it already. Set these entries: {places or _HOW_TO_SEE}',
+                f'{name} = ... has no effect in {_name(cfg)}: its _base_ has computed other entries '
+                f'from it already. Set these entries: {places or _HOW_TO_SEE}',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -24,6 +24,7 @@ key                     value
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -172,6 +173,12 @@ def is_count(value: Any) -> bool:
 def _is_amount(value: Any) -> bool:
     """Tell whether a value is a finite number from 0 upwards; ``True`` is not."""
     return is_count(value) or (isinstance(value, float) and 0 <= value < math.inf)
+
+
+def is_positive_number(value: Any) -> bool:
+    """Tell whether a value is a positive number that floats can hold; ``True`` is not."""
+    usual = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return usual and 0 < value <= sys.float_info.max
 
 
 def are_tasks(value: Any) -> bool:

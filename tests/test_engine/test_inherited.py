@@ -83,8 +83,9 @@ def test_other_files_have_no_names(tmp_path, name):
     path = tmp_path / name
     if name != 'lost.py':
         path.write_text('{"_base_": {{ }')
-    assert read_names(path).values == {}
-    assert inherited_values(path) == {}
+    names = read_names(path)
+    assert names.values == {}
+    assert inherited_values(names) == {}
 
 
 def test_a_config_of_no_file_stays():

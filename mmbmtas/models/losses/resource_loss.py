@@ -14,7 +14,6 @@ from mmbmtas.cost import (
     LatencyTable,
     expected_cost,
     expected_madds,
-    is_positive_number,
     recursive_expected_madds,
     routed_cost,
     routed_madds,
@@ -22,6 +21,7 @@ from mmbmtas.cost import (
     sampled_expected_madds,
 )
 from mmbmtas.registry import MODELS
+from mmbmtas.structures.architecture_file import is_positive_number
 
 _Expectations = dict[str, tuple[Callable[..., Tensor], int | None]]
 _OF_MADDS: _Expectations = {
