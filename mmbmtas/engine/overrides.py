@@ -121,8 +121,8 @@ def settle_inherited(cfg: Config) -> None:
         if name in inherited and not known:
             places = ', '.join(_few_places(cfg, inherited[name]))
             print_log(
-                f'{name} = ... has no effect in {_name(cfg)}: its _base_ has computed other entries '
-                f'from it already. Set these entries: {places or _HOW_TO_SEE}',
+                f'{name} = ... has no effect in {_name(cfg)}: its _base_ has computed other '
+                f'entries from it already. Set these entries: {places or _HOW_TO_SEE}',
                 logger='current',
                 level=logging.WARNING,
             )
