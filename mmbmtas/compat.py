@@ -30,6 +30,8 @@ import numpy
 import torch
 from packaging.version import Version
 
+from mmbmtas.errors import InputError, MissingFileError
+
 _TRUSTED: list[Path] = []  # directories whose checkpoints may unpickle anything
 _LIBRARIES: list[Any] = []  # schemas of torch.library live as long as their Library object
 
@@ -162,13 +164,13 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     """
     path = Path(filename).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'{filename} is not a checkpoint file: there is no such file.')
+        raise MissingFileError(f'{filename} is not a checkpoint file: there is no such file.')
     try:
         return _load_plain(path, map_location)
     except Exception as error:  # a damaged file fails in many ways
         if any(path.resolve().is_relative_to(directory) for directory in _TRUSTED):
             return torch.load(path, map_location=map_location, weights_only=False)
-        raise ValueError(
+        raise InputError(
             f'{filename} is not a checkpoint that can be read safely: it is damaged, or it holds '
             f'more than weights and training state ({_reason(error)}). Other objects are unpickled '
             'only when a run resumes from its own work directory (tools/train.py --resume).'

@@ -29,6 +29,8 @@ from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
+from mmbmtas.errors import InputError
+
 SCOPE = 'mmbmtas'
 
 DATASETS = Registry(
@@ -99,11 +101,11 @@ def build_kind(
     found = registry.get(kind) if isinstance(kind, str) else kind
     if not _derives(found, base):
         known = sorted(key for key, value in registry.module_dict.items() if _derives(value, base))
-        raise ValueError(f'{name} of type {kind!r}: expected one of {known}')
+        raise InputError(f'{name} of type {kind!r}: expected one of {known}')
     try:
         inspect.signature(found).bind(**options)
     except TypeError as error:
-        raise ValueError(f'{name} {dict(cfg)} does not fit {kind}: {error}') from error
+        raise InputError(f'{name} {dict(cfg)} does not fit {kind}: {error}') from error
     return found(**options)
 
 

@@ -14,18 +14,20 @@ PACKAGE = ROOT / 'mmbmtas'
 # Room: the rooms that it may import from, beside itself.
 MAY_IMPORT: dict[str, set[str]] = {
     'version': set(),
-    'compat': set(),
-    'registry': set(),
-    'writing': set(),
+    'compat': {'errors'},
+    'registry': {'errors'},
+    'errors': set(),
+    'writing': {'errors'},
     '__init__': {'compat', 'version'},
-    'structures': {'writing'},
-    'cost': {'structures'},
-    'grouping': {'structures'},
-    'models': {'cost', 'structures', 'registry'},
-    'datasets': {'structures', 'registry', 'writing'},
-    'evaluation': {'structures', 'registry'},
-    'visualization': {'structures', 'registry'},
+    'structures': {'errors', 'writing'},
+    'cost': {'errors', 'structures'},
+    'grouping': {'errors', 'structures'},
+    'models': {'errors', 'cost', 'structures', 'registry'},
+    'datasets': {'errors', 'structures', 'registry', 'writing'},
+    'evaluation': {'errors', 'structures', 'registry'},
+    'visualization': {'errors', 'structures', 'registry'},
     'engine': {
+        'errors',
         'models',
         'datasets',
         'evaluation',
@@ -37,11 +39,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         'writing',
         'compat',
     },
-    'apis': {'engine', 'visualization', 'structures', 'registry'},
+    'apis': {'errors', 'engine', 'visualization', 'structures', 'registry'},
 }
 MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
 # Modules that serve without any mm package, and the exceptions among them.
 PURE = (
+    'mmbmtas.errors',
     'mmbmtas.writing',
     'mmbmtas.structures',
     'mmbmtas.cost',

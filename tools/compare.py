@@ -21,6 +21,7 @@ from mmbmtas.engine.comparison.scheduler import with_needs
 from mmbmtas.engine.comparison.spec import read_comparison
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.overrides import OverrideAction
+from mmbmtas.errors import InputError
 
 TOOLS = Path(__file__).resolve().parent
 if Path.cwd() == TOOLS.parent:
@@ -82,7 +83,7 @@ def main() -> int:
     """Compare as the command line says."""
     args = parse_args()
     if args.jobs < 1:
-        raise ValueError(f'--jobs {args.jobs}: expected at least 1')
+        raise InputError(f'--jobs {args.jobs}: expected at least 1')
     comparison = read_comparison(args.spec, args.cfg_options)
     paper = read_paper(comparison.paper) if comparison.paper else None
     harness = Harness(comparison, args.out, args.work_dir or args.out / 'work', TOOLS)

@@ -16,6 +16,7 @@ from mmengine.runner import load_checkpoint
 from mmbmtas.engine import launch
 from mmbmtas.engine.inference import prepare_for_inference
 from mmbmtas.engine.overrides import apply_overrides, plain_datasets
+from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 
 from .outputs import write_prediction
@@ -76,7 +77,7 @@ class MultiTaskInferencer:
         launch.require_checkpoint(str(checkpoint))
         self.cfg = _prepare(config, str(checkpoint), cfg_options)
         if 'decode_heads' not in self.cfg.model:
-            raise ValueError(
+            raise InputError(
                 f'{self.cfg.filename} is for a {self.cfg.model.type}: expected the config of a '
                 'multi-task network (mmseg.apis.MMSegInferencer takes those of mmseg)'
             )
@@ -123,7 +124,7 @@ class MultiTaskInferencer:
             results['visualization'].append(sheet)
             results['errors'].append(outcome.error)
         if results['errors'] and all(results['errors']):
-            raise ValueError('; '.join(results['errors']))
+            raise InputError('; '.join(results['errors']))
         return results
 
     def run(self, photos: Iterable[Photo], out_dir: str | Path | None = None) -> Iterator[Outcome]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from mmbmtas.errors import InputError, MissingFileError
+
 Photo = str | Path | np.ndarray
 """An image file, or BGR uint8 ``(H, W, 3)`` as OpenCV and mmcv read it; see :func:`as_bgr`."""
 
@@ -29,18 +31,18 @@ def read_photo(path: str | Path) -> np.ndarray:
         ValueError: If it cannot be decoded to the end, or its pixels are neither 8 nor 16 bits.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path} is not an image file: there is no such file')
+        raise MissingFileError(f'{path} is not an image file: there is no such file')
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
             deep = image.mode == 'F' or image.mode.startswith('I')
             pixels = np.asarray(image if deep else _as_colours(image))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path}: expected a readable image, found: {error}') from error
+        raise InputError(f'{path}: expected a readable image, found: {error}') from error
     try:
         return as_bgr(_as_sixteen_bits(pixels) if deep else pixels[..., ::-1])
     except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+        raise InputError(f'{path}: {error}') from error
 
 
 def as_bgr(array: np.ndarray) -> np.ndarray:
@@ -57,10 +59,10 @@ def as_bgr(array: np.ndarray) -> np.ndarray:
         ValueError: If the array is of another type or shape, or has no pixel.
     """
     if array.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f'expected values of uint8 or uint16, found {array.dtype}')
+        raise InputError(f'expected values of uint8 or uint16, found {array.dtype}')
     planes = array[..., None] if array.ndim == 2 else array
     if planes.ndim != 3 or planes.shape[2] not in (1, 3, 4) or planes.size == 0:
-        raise ValueError(
+        raise InputError(
             f'expected an image (H, W), (H, W, 3) BGR or (H, W, 4), found shape {array.shape}'
         )
     if planes.dtype == np.uint16:
@@ -91,7 +93,7 @@ def list_photos(inputs: Photo | Iterable[Photo]) -> list[Photo]:
             continue
         found = sorted(p for p in Path(item).iterdir() if p.suffix.lower() in _ENDINGS)
         if not found:
-            raise ValueError(f'{item}: expected image files ({", ".join(_ENDINGS)}), found none')
+            raise InputError(f'{item}: expected image files ({", ".join(_ENDINGS)}), found none')
         photos.extend(found)
     return photos
 
@@ -129,5 +131,5 @@ def _as_sixteen_bits(pixels: np.ndarray) -> np.ndarray:
     """Grey values that fit 16 bits, which Pillow may hold in 32."""
     whole = pixels.astype(np.uint16)
     if not np.array_equal(whole, pixels):
-        raise ValueError(f'expected 8 or 16 bits a channel, found {pixels.dtype} values beyond')
+        raise InputError(f'expected 8 or 16 bits a channel, found {pixels.dtype} values beyond')
     return whole

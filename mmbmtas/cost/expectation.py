@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmbmtas.errors import InputError
 from mmbmtas.structures import TaskGrouping, all_groupings
 
 MAX_TASKS = 16
@@ -89,7 +90,7 @@ def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
     """
     costs = check_distribution(probs, madds, MAX_TASKS_RECURSIVE)
     if probs.shape[1] != probs.shape[2] or costs.dim() != 1:
-        raise ValueError(
+        raise InputError(
             f'probabilities have shape {tuple(probs.shape)}, costs {tuple(costs.shape)}: the '
             "paper's recursion needs as many candidates as tasks, and one cost a layer"
         )
@@ -184,19 +185,19 @@ def check_distribution(
 def check_probs(probs: Tensor, max_tasks: int | None = None) -> None:
     """Refuse what are no routing probabilities (L, T, C), or those of too many tasks."""
     if probs.dim() != 3 or 0 in probs.shape or not probs.is_floating_point():
-        raise ValueError(
+        raise InputError(
             f'probabilities are {probs.dtype} of shape {tuple(probs.shape)}, expected floating '
             'point of shape (layers, tasks, candidates)'
         )
     _, num_tasks, num_candidates = probs.shape
     if max_tasks is not None and num_tasks > max_tasks:
-        raise ValueError(f'probabilities are of {num_tasks} tasks, expected at most {max_tasks}')
+        raise InputError(f'probabilities are of {num_tasks} tasks, expected at most {max_tasks}')
     exact = probs.detach().double()
     found = torch.stack([*exact.aminmax(), (exact.sum(dim=2) - 1).abs().max()])
     lowest, highest, error = found.tolist()  # together: a GPU is waited for
     _check_amounts('probabilities', lowest, highest)
     if error > max(1e-6, 4 * num_candidates * torch.finfo(probs.dtype).eps):
-        raise ValueError(
+        raise InputError(
             f'probabilities of the candidates differ from a sum of 1 by up to {error:.3g}: give '
             'the softmax of the architecture parameters'
         )
@@ -208,7 +209,7 @@ def check_costs(
     """Refuse costs of other shapes, negative and infinite ones; return them in float64."""
     amounts = torch.as_tensor(costs, dtype=torch.float64)
     if amounts.shape not in shapes:
-        raise ValueError(
+        raise InputError(
             f'costs have shape {tuple(amounts.shape)}, expected {" or ".join(map(str, shapes))}'
         )
     _check_amounts('costs', *torch.stack(amounts.detach().aminmax()).tolist())
@@ -217,4 +218,4 @@ def check_costs(
 
 def _check_amounts(name: str, lowest: float, highest: float) -> None:
     if not 0 <= lowest <= highest < inf:  # of what is not a number, both are not
-        raise ValueError(f'{name} hold negative numbers or numbers that are not finite')
+        raise InputError(f'{name} hold negative numbers or numbers that are not finite')

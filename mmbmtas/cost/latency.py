@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures import architecture_file as file
 
@@ -135,7 +136,7 @@ class LatencyTable:
         if sorted(architecture.tasks) != sorted(self.tasks) or architecture.num_layers != len(
             self.layers_ms
         ):
-            raise ValueError(
+            raise InputError(
                 f'the architecture has the tasks {[*architecture.tasks]} and '
                 f'{architecture.num_layers} layers, the latency table {[*self.tasks]} and '
                 f'{len(self.layers_ms)}'
@@ -173,7 +174,7 @@ class LatencyTable:
         }
         for what, (found, expected) in wanted.items():
             if found != expected:
-                raise ValueError(
+                raise InputError(
                     f'the latency table is for another {what} than the config: {found}, expected '
                     f'{expected}; tools/analysis_tools/measure_latency.py measures the right one'
                 )

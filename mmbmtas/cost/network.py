@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mmbmtas.cost.madds import ModuleCost, forward_cost
+from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 
 
@@ -56,12 +57,12 @@ class NetworkCost:
                 decoder.
         """
         if architecture.num_layers != len(self.layers):
-            raise ValueError(
+            raise InputError(
                 f'the architecture has {architecture.num_layers} layers, the measured encoder '
                 f'has {len(self.layers)}'
             )
         if unknown := [task for task in architecture.tasks if task not in self.decoders]:
-            raise ValueError(f'no decoder was measured for {unknown}, only for {[*self.decoders]}')
+            raise InputError(f'no decoder was measured for {unknown}, only for {[*self.decoders]}')
         groups = [grouping.num_groups for grouping in architecture.groupings]
         return self._sum(1, groups, architecture.tasks)
 
@@ -98,7 +99,7 @@ def measure(
         ValueError: If ``low_level_index`` is not the position of a layer.
     """
     if not 0 <= low_level_index < len(layers):
-        raise ValueError(
+        raise InputError(
             f'low_level_index is {low_level_index}, expected 0 to {len(layers) - 1}: the encoder '
             f'has {len(layers)} layers'
         )

@@ -15,6 +15,7 @@ from mmbmtas.cost.expectation import (
     check_probs,
     expected_madds,
 )
+from mmbmtas.errors import InputError
 
 
 def sampled_expected_madds(
@@ -64,7 +65,7 @@ def sampled_expected_madds(
             than 2.
     """
     if num_samples < 2:
-        raise ValueError(f'num_samples {num_samples}: expected 2 or more')
+        raise InputError(f'num_samples {num_samples}: expected 2 or more')
     costs = check_distribution(probs, madds)
     costs = costs[:, None] if costs.dim() == 1 else costs
     exact = probs.double()
@@ -124,7 +125,7 @@ def sampled_expected_cost(
             than 2.
     """
     if num_samples < 2:
-        raise ValueError(f'num_samples {num_samples}: expected 2 or more')
+        raise InputError(f'num_samples {num_samples}: expected 2 or more')
     check_probs(probs)
     num_layers, num_tasks, num_candidates = probs.shape
     table = check_costs(costs, ((num_layers, num_tasks),), probs.device)

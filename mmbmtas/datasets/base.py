@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import print_log
 
+from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.registry import TRANSFORMS
 
 from .cache import check_holds, default_cache, find_variant
@@ -71,12 +72,12 @@ class MultiTaskDataset(BaseDataset):
         cache: str | None = 'auto',
     ) -> None:
         if split not in ('train', 'val'):
-            raise ValueError(f"split must be 'train' or 'val', got {split!r}")
+            raise InputError(f"split must be 'train' or 'val', got {split!r}")
         self.split = split
         self.tasks = list(self.TASKS if tasks is None else tasks)
         unknown = [task for task in self.tasks if task not in self.TASKS]
         if unknown or not self.tasks or len(set(self.tasks)) != len(self.tasks):
-            raise ValueError(
+            raise InputError(
                 f'tasks of {type(self).__name__} must be distinct names out of '
                 f'{", ".join(self.TASKS)}; got {self.tasks}'
             )
@@ -187,7 +188,7 @@ class MultiTaskDataset(BaseDataset):
         if paths:
             shown = ''.join(f'\n  {path}' for path in paths[:_NUM_SHOWN])
             more = f'\n  and {len(paths) - _NUM_SHOWN} more' * (len(paths) > _NUM_SHOWN)
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f'{type(self).__name__}: {len(paths)} files of the {self.split} split are '
                 f'missing under {self.data_root} (tasks: {", ".join(self.tasks)}). '
                 f'Expected:{shown}{more}'
@@ -204,7 +205,7 @@ class MultiTaskDataset(BaseDataset):
         }
         empty = [task for task, count in counts.items() if count == len(samples)]
         if empty:
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__}: no image of the {self.split} split under '
                 f'{self.data_root} has a label of {", ".join(empty)}: leave it out of '
                 f'tasks={self.tasks}'
@@ -228,13 +229,13 @@ class MultiTaskDataset(BaseDataset):
         """
         path = self.id_file()
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f'{type(self).__name__}: no list of ids at {path}; '
                 f'data_root {self.data_root} must be the folder of the unpacked dataset'
             )
         ids = [line.strip() for line in path.read_text().splitlines() if line.strip()]
         if not ids:
-            raise ValueError(f'{path}: expected one id a line, found none')
+            raise InputError(f'{path}: expected one id a line, found none')
         return ids
 
     def _exists(self, relative: str, folders: dict[str, set[str]]) -> bool:

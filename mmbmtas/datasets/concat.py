@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.dataset import ConcatDataset as _ConcatDataset
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS
 
 _BY_TASK = ('classes', 'palette')
@@ -69,7 +70,7 @@ def merge_metainfo(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             of_task = meta.get(key, {})
             for task in (task for task in meta.get('tasks', ()) if task in of_task):
                 if merged[key].setdefault(task, of_task[task]) != of_task[task]:
-                    raise ValueError(
+                    raise InputError(
                         f'the concatenated data sets have different {key} of {task}: '
                         f'{len(merged[key][task])} and {len(of_task[task])}. A decoder has one '
                         f'list: leave {task} out of the tasks=[...] of all but one kind of them'

@@ -8,6 +8,8 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
+from mmbmtas.errors import InputError
+
 try:
     import h5py
 except ImportError:
@@ -51,9 +53,9 @@ def read_image(path: str) -> np.ndarray:
         content = Path(path).read_bytes()
         image = mmcv.imfrombytes(content, flag='color', backend='pillow')
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path}: expected a readable image, found: {error}') from error
+        raise InputError(f'{path}: expected a readable image, found: {error}') from error
     if image is None or image.size == 0:
-        raise ValueError(f'{path}: expected an image with pixels, found an empty one')
+        raise InputError(f'{path}: expected an image with pixels, found an empty one')
     return image
 
 
@@ -73,9 +75,9 @@ def read_index_image(path: str) -> np.ndarray:
         with Image.open(path) as image:
             mode, array = image.mode, np.array(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path}: expected a readable label image, found: {error}') from error
+        raise InputError(f'{path}: expected a readable label image, found: {error}') from error
     if mode not in ('P', 'L', '1'):
-        raise ValueError(
+        raise InputError(
             f'{path}: expected an 8-bit palette or grey image (mode P or L), found mode {mode}'
         )
     return array.astype(np.uint8, copy=False)
@@ -96,9 +98,9 @@ def read_npy(path: str) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise ValueError(f'{path}: expected a readable npy file, found: {error}') from error
+        raise InputError(f'{path}: expected a readable npy file, found: {error}') from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in 'biuf':
-        raise ValueError(
+        raise InputError(
             f'{path}: expected an array of numbers, '
             f'found {getattr(array, "dtype", type(array).__name__)}'
         )
@@ -127,17 +129,17 @@ def read_mat(path: str, name: str) -> np.ndarray:
     except NotImplementedError:
         return _read_mat73(path, name)
     except _MAT_ERRORS as error:
-        raise ValueError(f'{path}: expected a readable MATLAB file, found: {error}') from error
+        raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
     if name not in content:
         found = ', '.join(sorted(entry[0] for entry in scipy.io.whosmat(path))) or 'none'
-        raise ValueError(f'{path}: expected a variable {name!r}, found variables: {found}')
+        raise InputError(f'{path}: expected a variable {name!r}, found variables: {found}')
     return content[name]
 
 
 def _read_mat73(path: str, name: str) -> np.ndarray:
     """Read one array of an HDF5 MATLAB file; the file holds its axes reversed."""
     if h5py is None:
-        raise ValueError(
+        raise InputError(
             f'{path}: a MATLAB file of version 7.3 (HDF5) needs h5py; run `pip install h5py`, '
             'or save it again in MATLAB with the option -v7'
         )
@@ -147,9 +149,9 @@ def _read_mat73(path: str, name: str) -> np.ndarray:
             entry = file.get(name)
             array = entry[()].T if isinstance(entry, h5py.Dataset) else None
     except _MAT_ERRORS as error:
-        raise ValueError(f'{path}: expected a readable MATLAB file, found: {error}') from error
+        raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
     if array is None or array.dtype.kind not in 'biuf':
-        raise ValueError(
+        raise InputError(
             f'{path}: expected a numeric array {name!r} in this version 7.3 file, found variables: '
             f'{found}; save structures with the option -v7'
         )

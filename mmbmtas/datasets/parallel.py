@@ -12,6 +12,8 @@ from typing import TypeVar
 import cv2
 from mmengine.utils import ProgressBar
 
+from mmbmtas.errors import InputError
+
 T = TypeVar('T')
 R = TypeVar('R')
 
@@ -33,7 +35,7 @@ def run_parallel(work: Callable[[T], R], tasks: Sequence[T], jobs: int = 1) -> I
         ValueError: If there is less than one process.
     """
     if jobs < 1:
-        raise ValueError(f'jobs must be at least 1, got {jobs}')
+        raise InputError(f'jobs must be at least 1, got {jobs}')
     bar = ProgressBar(len(tasks), file=sys.stderr)
     results = map(work, tasks) if min(jobs, len(tasks)) < 2 else _pooled(work, tasks, jobs)
     try:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mmbmtas.errors import InputError
+
 from .files import RangeError, SizeError, read_mat
 
 PERSON = 15
@@ -57,7 +59,7 @@ def read_label_map(path: str) -> np.ndarray:
     """
     label_map = read_mat(path, 'LabelMap')
     if label_map.ndim != 2 or label_map.dtype.kind not in 'iuf' or label_map.size == 0:
-        raise ValueError(
+        raise InputError(
             f'{path}: expected LabelMap as an H x W array of class ids, '
             f'found {label_map.dtype} of shape {label_map.shape}'
         )
@@ -105,7 +107,7 @@ def read_human_parts(path: str, shape: tuple[int, int]) -> np.ndarray:
             raise _structure_error(path) from error
         for name, mask in named_masks:
             if name not in PARTS:
-                raise ValueError(f'{path}: expected parts {", ".join(PARTS)}; found {name!r}')
+                raise InputError(f'{path}: expected parts {", ".join(PARTS)}; found {name!r}')
             if mask.shape != shape:
                 raise SizeError(
                     f'{path}: expected masks of the size of the image, {shape}, '

@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from mmbmtas.errors import InputError, MissingFileError
+
 from .base import MultiTaskDataset
 from .cache import default_cache
 from .cache_writer import write_cache
@@ -58,7 +60,7 @@ def prepare_dataset(
     """
     source, out = Path(source), Path(out)
     if not source.exists():
-        raise FileNotFoundError(f'no archive or folder {source}')
+        raise MissingFileError(f'no archive or folder {source}')
     out.mkdir(parents=True, exist_ok=True)
     root = source if source.is_dir() else _unpacked(source, out, limit)
     # Of "." and "data/.." the name, too.
@@ -85,7 +87,7 @@ def _unpacked(archive: Path, out: Path, limit: int) -> Path:
         found, dataset_type = _find_root(partial, archive)
         root = out / release_name(dataset_type)
         if root.exists():
-            raise ValueError(f'{root} exists: give it as the folder to prepare, or remove it')
+            raise InputError(f'{root} exists: give it as the folder to prepare, or remove it')
         found.rename(root)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -99,4 +101,4 @@ def _find_root(folder: Path, archive: Path) -> tuple[Path, type[MultiTaskDataset
             return candidate, find_dataset_type(candidate)
         except ValueError:
             continue
-    raise ValueError(f'{archive} holds neither PASCAL_MT (ImageSets/Context) nor NYUD_MT (gt_sets)')
+    raise InputError(f'{archive} holds neither PASCAL_MT (ImageSets/Context) nor NYUD_MT (gt_sets)')

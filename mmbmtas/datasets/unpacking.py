@@ -12,6 +12,8 @@ from typing import IO, cast
 
 from mmengine.utils import ProgressBar
 
+from mmbmtas.errors import InputError
+
 GIB = 1 << 30
 DEFAULT_LIMIT = 64 * GIB
 MAX_MEMBERS = 300_000
@@ -50,11 +52,11 @@ def unpack(archive: str | Path, folder: Path, limit: int = DEFAULT_LIMIT) -> Non
             # bz2 and gzip report damage as an OSError that is none of the system's.
             damaged = isinstance(error, OSError) and error.errno is None
             if damaged or isinstance(error, _DAMAGED):
-                raise ValueError(
+                raise InputError(
                     f'{archive}: expected a whole tar archive, found: {error}'
                 ) from error
             if isinstance(error, ValueError):
-                raise ValueError(f'{archive}: {error}') from error
+                raise InputError(f'{archive}: {error}') from error
             raise
         finally:
             sys.stderr.write('\n')  # after the bar
@@ -66,7 +68,7 @@ def _unpack(tar: tarfile.TarFile, file: IO[bytes], folder: Path, limit: int) -> 
     left = limit
     for number, member in enumerate(tar):
         if number >= MAX_MEMBERS:
-            raise ValueError(f'expected {MAX_MEMBERS} files at most')
+            raise InputError(f'expected {MAX_MEMBERS} files at most')
         place = folder / safe_path(member.name)
         if member.isdir():
             place.mkdir(parents=True, exist_ok=True)
@@ -76,14 +78,14 @@ def _unpack(tar: tarfile.TarFile, file: IO[bytes], folder: Path, limit: int) -> 
         elif member.issym() or member.islnk():
             links.append((member.name, place, folder / _link_target(member)))
         else:
-            raise ValueError(f'{member.name!r} is a device or pipe: expected files and folders')
+            raise InputError(f'{member.name!r} is a device or pipe: expected files and folders')
         done = file.tell() // _CHUNK
         if done > bar.completed:
             bar.update(done - bar.completed)
     _read_to_the_end(cast('IO[bytes]', tar.fileobj), limit)
     for name, place, target in links:
         if not target.is_file():
-            raise ValueError(f'{name!r} links to what is no file of the archive')
+            raise InputError(f'{name!r} links to what is no file of the archive')
         left -= target.stat().st_size
         _check_left(left, limit)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,7 @@ def safe_path(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     drive = len(name) > 1 and name[1] == ':'
     if path.is_absolute() or '..' in path.parts or '\\' in name or '\0' in name or drive:
-        raise ValueError(f'{name!r} leads out of the folder: expected paths inside')
+        raise InputError(f'{name!r} leads out of the folder: expected paths inside')
     return path
 
 
@@ -114,7 +116,7 @@ def _link_target(member: tarfile.TarInfo) -> PurePosixPath:
     try:
         return safe_path(target)
     except ValueError as error:
-        raise ValueError(
+        raise InputError(
             f'{member.name!r} links out of the folder, to {member.linkname!r}'
         ) from error
 
@@ -144,6 +146,6 @@ def _read_to_the_end(content: IO[bytes], limit: int) -> None:
 
 def _check_left(left: int, limit: int) -> None:
     if left < 0:
-        raise ValueError(
+        raise InputError(
             f'unpacks to more than {limit / GIB:g} GiB: if you trust it, allow more with --max-gib'
         )

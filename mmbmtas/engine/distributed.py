@@ -15,6 +15,8 @@ from mmengine.dist import get_dist_info, init_dist, is_distributed
 from mmengine.utils.dl_utils import set_multi_processing
 from torch import distributed
 
+from mmbmtas.errors import InputError
+
 # What each launcher calls rank, number of ranks and rank on this machine.
 _VARIABLES = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -45,7 +47,7 @@ def _adopt_environment(launcher: str) -> None:
     """Copy the launcher's variables to the names that torch and mmengine read."""
     missing = [name for name in _VARIABLES[launcher] if name not in os.environ]
     if missing:
-        raise ValueError(
+        raise InputError(
             f'--launcher {launcher} expects {", ".join(missing)} in the environment: start the '
             'run with tools/dist_*.sh or tools/slurm_*.sh, or leave the option out'
         )
@@ -97,7 +99,7 @@ def _check_noise(cfg: Config) -> None:
     routing = (cfg.model.get('backbone', {}).get('routing') or {}).get('type', 'SoftRouting')
     own_noise = (cfg.get('randomness') or {}).get('diff_rank_seed', False)
     if own_noise and cfg.sync_bn and 'SoftRouting' not in str(routing):
-        raise ValueError(
+        raise InputError(
             f'randomness.diff_rank_seed with routing {routing}: each rank would run other '
             'candidates, and synchronised normalisation needs the same. Leave diff_rank_seed out, '
             'or set sync_bn=None'

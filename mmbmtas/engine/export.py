@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.runner import CheckpointLoader
 
+from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import decode_json, decode_tree
 from mmbmtas.structures import BranchedArchitecture
 
@@ -26,11 +27,11 @@ def architecture_of_checkpoint(path: str | PathLike) -> BranchedArchitecture:
         ValueError: The checkpoint is of neither.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: no such checkpoint')
+        raise MissingFileError(f'{path}: no such checkpoint')
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
     weights = checkpoint.get('state_dict', {}) if isinstance(checkpoint, dict) else {}
     if _STATE not in weights:
-        raise ValueError(
+        raise InputError(
             f'{path} holds no tree: {_STATE} is missing among its {len(weights)} entries. '
             'Expected a checkpoint of a BranchedSupernet or a BranchedNetwork'
         )

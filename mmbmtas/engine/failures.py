@@ -14,6 +14,7 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from mmbmtas.engine.randomness import Stream, seed_all
+from mmbmtas.errors import WorkerError
 
 _SECONDS_TO_DIE = 2.0
 
@@ -77,7 +78,7 @@ def worker_death_explained(loader: str, where: Callable[[], str] | None = None) 
         )
         if where is not None:
             message = f'{where()}: {message}. Go on with --resume'
-        raise ChildProcessError(message) from error
+        raise WorkerError(message) from error
 
 
 @torch.no_grad()

@@ -7,6 +7,8 @@ from mmcv.cnn import fuse_conv_bn as fold_norms
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.errors import InputError
+
 Network = TypeVar('Network', bound=nn.Module)
 
 
@@ -34,7 +36,7 @@ def prepare_for_inference(
         if not bare:
             fold_norms(network.eval())
         if left := bare or [name for name, _ in _norms(network)]:
-            raise ValueError(
+            raise InputError(
                 f'fuse_conv_bn: {left[0]} and {len(left) - 1} more normalisations of this '
                 f'{type(network).__name__} cannot be folded into a convolution'
             )

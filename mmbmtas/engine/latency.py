@@ -15,6 +15,7 @@ from mmbmtas.cost import LatencyTable
 from mmbmtas.engine.comparison.networks import latency_place
 from mmbmtas.engine.inference import prepare_for_inference
 from mmbmtas.engine.tree_config import TreeConfig
+from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 
@@ -29,7 +30,7 @@ def check_clock(clock: str, device: torch.device) -> None:
         ValueError: ``clock`` is ``cpu`` on another device.
     """
     if clock == 'cpu' and device.type != 'cpu':
-        raise ValueError(f'clock cpu says nothing of the time on {device}: expected wall')
+        raise InputError(f'clock cpu says nothing of the time on {device}: expected wall')
 
 
 def measure_latency(

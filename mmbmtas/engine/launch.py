@@ -21,6 +21,7 @@ from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.overrides import OverrideAction, apply_overrides, settle_inherited
 from mmbmtas.engine.task_subset import narrow_to_architecture
+from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
 from mmbmtas.writing import written_beside
 
@@ -72,7 +73,7 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
         ValueError: when an override would have no effect, or does not fit.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path} is not a config file: there is no such file')
+        raise MissingFileError(f'{path} is not a config file: there is no such file')
     cfg = Config.fromfile(path)
     settle_inherited(cfg)
     apply_overrides(cfg, options or {})
@@ -122,7 +123,7 @@ def prepare_config(cfg: Config) -> Config:
     if 'total_batch_size' in cfg:
         batch_size, rest = divmod(cfg.total_batch_size, world_size)
         if rest:
-            raise ValueError(
+            raise InputError(
                 f'total_batch_size = {cfg.total_batch_size} cannot be shared equally by '
                 f'{world_size} ranks: choose a multiple of {world_size}'
             )
@@ -137,7 +138,7 @@ def _agree_on_checkpoint(cfg: Config) -> None:
     found = all_gather_object(own)
     if len({*found}) > 1:
         names = ', '.join(f'{rank}: {name or "none"}' for rank, name in enumerate(found))
-        raise ValueError(
+        raise InputError(
             f'the ranks do not find the same checkpoint ({names}): work_dir = {cfg.work_dir} must '
             'be a folder that all machines see'
         )
@@ -159,7 +160,7 @@ def find_beside_config(path: str, config: str | None, what: str = 'architecture 
         if candidate.is_file():
             return str(candidate)
     where = f', nor in a folder of {config} or above' if config else ''
-    raise FileNotFoundError(f'{what} {path} not found here ({Path.cwd()}){where}')
+    raise MissingFileError(f'{what} {path} not found here ({Path.cwd()}){where}')
 
 
 def _train_dataloaders(cfg: Config) -> Iterator[ConfigDict]:
@@ -182,7 +183,7 @@ def use_amp(cfg: Config) -> None:
         kind = wrapper.get('type', 'OptimWrapper')
         plain = kind.removeprefix('Cpu').removeprefix('Amp')
         if plain not in ('OptimWrapper', 'JacobianOptimWrapper'):
-            raise ValueError(
+            raise InputError(
                 f'--amp replaces wrappers of type OptimWrapper or JacobianOptimWrapper, not {kind}'
             )
         wrapper.type = prefix + plain
@@ -215,7 +216,7 @@ def use_resume(cfg: Config, checkpoint: str) -> None:
     else:
         cfg.load_from = require_checkpoint(checkpoint)
         if '://' not in checkpoint and not is_whole(Path(checkpoint).expanduser()):
-            raise ValueError(
+            raise InputError(
                 f'{checkpoint} is damaged; --resume without a name takes the last whole checkpoint '
                 'of the work directory'
             )
@@ -245,14 +246,14 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
 def require_checkpoint(path: str) -> str:
     """Give the path back when it is a file, or an address that one of mmengine's backends reads."""
     if '://' not in path and not Path(path).expanduser().is_file():
-        raise FileNotFoundError(f'{path} is not a checkpoint file: there is no such file')
+        raise MissingFileError(f'{path} is not a checkpoint file: there is no such file')
     return path
 
 
 def _require_checkpoint_of_each_task(paths: Any) -> dict[str, str]:
     """Give the paths of checkpoints back by task."""
     if not isinstance(paths, Mapping):
-        raise ValueError(
+        raise InputError(
             f'single_checkpoints = {paths!r}: expected a checkpoint for each task, '
             'single_checkpoints.TASK=PATH'
         )
@@ -269,7 +270,7 @@ def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float)
     """
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     if hook is None:
-        raise ValueError(
+        raise InputError(
             '--show and --show-dir need default_hooks.visualization in the config, for example '
             "dict(type='MultiTaskVisualizationHook')"
         )
@@ -289,7 +290,7 @@ def use_tta(cfg: Config) -> None:
     """
     missing = [key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is None]
     if missing:
-        raise ValueError(f'--tta needs {" and ".join(missing)} in the config')
+        raise InputError(f'--tta needs {" and ".join(missing)} in the config')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.tta_model.module = cfg.model
     cfg.model = cfg.tta_model
@@ -325,7 +326,7 @@ def _require_state(runner: Runner, checkpoint: Mapping[str, Any], filename: str)
     parts += ['param_schedulers'] * (runner.param_schedulers is not None)
     missing = [part for part in parts if part not in checkpoint]
     if missing:
-        raise ValueError(
+        raise InputError(
             f'{filename} has no {", ".join(missing)}, as those have not that hold the best or '
             'published weights: a training cannot be resumed from it. load_from=FILE, without '
             '--resume, starts a new one from its weights'

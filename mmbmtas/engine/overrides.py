@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 from mmbmtas.engine.inherited import inherited_values, read_names
 from mmbmtas.engine.task_subset import narrow_to_tasks
+from mmbmtas.errors import InputError
 
 _SETTLED = (
     *('architecture', 'pretrained', 'single_checkpoints', 'total_batch_size'),
@@ -79,7 +80,7 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
         _move_data(cfg, [cfg.get('data_root')], options['data_root'])
     for name in ('max_iters', 'weight_iters', 'total_batch_size'):
         if not isinstance(options.get(name, 1), int) or options.get(name, 1) < 1:
-            raise ValueError(f'{name}={options[name]}: expected a whole number from 1')
+            raise InputError(f'{name}={options[name]}: expected a whole number from 1')
     for name in ('max_iters', 'weight_iters'):
         if name in options:
             _change_length(cfg, name, [cfg.train_cfg.get(name)], options[name])
@@ -92,7 +93,7 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError) as error:
-        raise ValueError(f'an override does not fit {_name(cfg)}: {error.args[0]}') from error
+        raise InputError(f'an override does not fit {_name(cfg)}: {error.args[0]}') from error
 
 
 def settle_inherited(cfg: Config) -> None:
@@ -137,10 +138,10 @@ def _refuse_without_effect(cfg: Config, option: str) -> None:
         known = [key for key in cfg if key in _READ or key in _SETTLED]
         near = difflib.get_close_matches(name, [*known, *_READ], n=1, cutoff=0.5)
         hint = f'did you mean {near[0]!r}?' if near else f'expected one of {known}'
-        raise ValueError(f'{_name(cfg)} has no entry {name!r} to override: {hint}')
+        raise InputError(f'{_name(cfg)} has no entry {name!r} to override: {hint}')
     places = _few_places(cfg, [cfg[name]])
     where = ', '.join(f'{place}.{rest}' if rest else place for place in places)
-    raise ValueError(
+    raise InputError(
         f'an override of {option} has no effect: {_name(cfg)} has computed other entries from it '
         f'already. Override these entries: {where or _HOW_TO_SEE}'
     )

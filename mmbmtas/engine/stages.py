@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from mmbmtas.errors import InputError
 from mmbmtas.writing import remove_leftovers, written_beside
 
 
@@ -47,14 +48,14 @@ class Stages:
         """Return the seconds of the stages that are done; begin the record if there is none."""
         if not self._path.exists():
             if found := sorted(p.name for p in self.folder.iterdir() if p.name != '.lock'):
-                raise ValueError(
+                raise InputError(
                     f'{self.folder} holds {found[0]!r} but no record of a job, stages.json: choose '
                     'another folder, or empty it'
                 )
             write_json({'settings': settings, 'seconds': {}}, self._path)
         record = json.loads(self._path.read_text())
         if record['settings'] != json.loads(json.dumps(settings)):
-            raise ValueError(
+            raise InputError(
                 f'{self.folder} holds a job with other settings, {record["settings"]}, not '
                 f'{settings}: choose another folder, or replace it with --overwrite'
             )

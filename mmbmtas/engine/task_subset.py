@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation.metrics import TaskMetric
 from mmbmtas.models.backbones.branched_network import as_architecture
 from mmbmtas.registry import METRICS
@@ -46,7 +47,7 @@ def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     heads = (cfg.get('model') or {}).get('decode_heads') or {}
     unknown = [task for task in tasks if task not in heads]
     if unknown or not tasks or len(set(tasks)) != len(tasks):
-        raise ValueError(f'tasks={[*tasks]}: expected different ones out of {[*heads]}')
+        raise InputError(f'tasks={[*tasks]}: expected different ones out of {[*heads]}')
     if 'tasks' in cfg.model.backbone:
         cfg.model.backbone.tasks = [*tasks]
     _narrow(cfg, set(tasks), f'the tasks {[*tasks]}')
@@ -59,7 +60,7 @@ def _narrow(cfg: Config, tasks: Collection[str], what: str) -> None:
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader is not None and not _narrow_dataset(loader.dataset, tasks):
-            raise ValueError(f'{name} has labels of none of {what}')
+            raise InputError(f'{name} has labels of none of {what}')
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg.get(name) is not None:
             cfg[name] = _narrow_evaluator(cfg[name], tasks)

@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from mmbmtas.cost import NetworkCost
 from mmbmtas.engine import launch
 from mmbmtas.engine.overrides import OverrideAction
+from mmbmtas.errors import InputError
 from mmbmtas.grouping import Tree
 from mmbmtas.models.backbones import build_encoder
 from mmbmtas.models.backbones.branched_network import check_fits
@@ -79,7 +80,7 @@ class TreeConfig:
         reference = BranchedArchitecture.load(path)
         check_fits(reference, self.encoder, path)
         if set(reference.tasks) != set(self.tasks):
-            raise ValueError(
+            raise InputError(
                 f'{path} is for the tasks {[*reference.tasks]}, {self.cfg.filename} for '
                 f'{[*self.tasks]}'
             )
@@ -109,7 +110,7 @@ def read_tree_config(path: str, options: dict[str, Any] | None = None) -> TreeCo
     model = cfg.get('model') or {}
     backbone = model.get('backbone') or {}
     if 'decode_heads' not in model or not {'encoder', 'architecture'} & set(backbone):
-        raise ValueError(
+        raise InputError(
             f'{path} is not the config of a search or of a branched network: model.decode_heads, '
             'or model.backbone.encoder, is missing'
         )

@@ -10,6 +10,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 from numpy.typing import NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation.functional import unit_vectors
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.structures.tasks import IGNORE_INDEX, TASKS, LabelKind
@@ -61,7 +62,7 @@ class ConstantBaseline:
         sums = [math.fsum(channel) for channel in zip(*self._sums.get(task, []), strict=True)]
         pixels = counts.total() or (sums.pop() if sums else 0)
         if not pixels:
-            raise ValueError(f'no training label of {task!r} has a valid pixel')
+            raise InputError(f'no training label of {task!r} has a valid pixel')
         if task == 'saliency':
             return np.ones(1)
         kind = self._kinds[task]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.structures.tasks import IGNORE_INDEX
 
 SALIENCY_THRESHOLDS: NDArray[np.float32] = (np.arange(1, 20) * 0.05).astype(np.float32)
@@ -60,7 +61,7 @@ def confusion_matrix(
     truth, predicted = label[valid].astype(np.int64), prediction[valid].astype(np.int64)
     for name, classes in (('label', truth), ('prediction', predicted)):
         if classes.size and not 0 <= classes.min() <= classes.max() < num_classes:
-            raise ValueError(
+            raise InputError(
                 f'the {name} has classes {classes.min()}..{classes.max()}, '
                 f'expected 0..{num_classes - 1}'
             )
@@ -379,7 +380,7 @@ def delta_m(
     """
     unusable = [key for key in values if not baseline.get(key)]
     if unusable or not values:
-        raise ValueError(
+        raise InputError(
             f'Delta_m needs a non-zero single-task result of each of {sorted(values)}; '
             f'missing or 0: {unusable}; the baseline has {sorted(baseline)}'
         )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation import functional
 from mmbmtas.evaluation.metrics import (
     DepthMetric,
@@ -58,10 +59,10 @@ def load_baseline(source: Baseline) -> dict[str, float]:
     for path in [source] if isinstance(source, str | Path) else source:
         results = json.loads(Path(path).read_text())
         if not isinstance(results, dict):
-            raise ValueError(f'{path} should hold a JSON object of results, not {results!r:.50}')
+            raise InputError(f'{path} should hold a JSON object of results, not {results!r:.50}')
         for key, value in results.items():
             if merged.setdefault(key, value) != value:
-                raise ValueError(f'{path} gives {key} {value}, another file {merged[key]}')
+                raise InputError(f'{path} gives {key} {value}, another file {merged[key]}')
     return merged
 
 

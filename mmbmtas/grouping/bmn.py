@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.structures import all_groupings
 
 MIN_IMAGES = 50
@@ -32,7 +33,7 @@ def dissimilarity(features: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(features)
     values = values.reshape(len(values), -1).astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError('features hold numbers that are not finite: has the training diverged?')
+        raise InputError('features hold numbers that are not finite: has the training diverged?')
     spread = np.ptp(values, axis=1, keepdims=True)
     values = values - values.mean(axis=1, keepdims=True)
     length = np.linalg.norm(values, axis=1, keepdims=True)
@@ -63,7 +64,7 @@ def rsa_affinity(dissimilarities: Sequence[ArrayLike]) -> NDArray[np.float64]:
     matrices = [np.asarray(matrix, np.float64) for matrix in dissimilarities]
     shapes = sorted({matrix.shape for matrix in matrices})
     if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][0] != shapes[0][1] or shapes[0][0] < 3:
-        raise ValueError(
+        raise InputError(
             f'matrices of shapes {shapes}: expected squares of the same 3 or more images'
         )
     upper = np.triu_indices(shapes[0][0], 1)
@@ -92,9 +93,9 @@ def grouping_costs(affinities: ArrayLike) -> NDArray[np.float64]:
     """
     values = np.asarray(affinities, np.float64)
     if values.ndim != 3 or values.shape[1] != values.shape[2] or 0 in values.shape:
-        raise ValueError(f'affinities of shape {values.shape}: expected (layers, tasks, tasks)')
+        raise InputError(f'affinities of shape {values.shape}: expected (layers, tasks, tasks)')
     if not np.isfinite(values).all() or not np.allclose(values, values.transpose(0, 2, 1)):
-        raise ValueError('affinities must be finite and symmetric')
+        raise InputError('affinities must be finite and symmetric')
     apart = 1 - values
     diagonal = np.arange(values.shape[1])
     apart[:, diagonal, diagonal] = 0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmbmtas.errors import InputError
 from mmbmtas.grouping.trees import (
     Tree,
     profile_sizes,
@@ -44,7 +45,7 @@ def random_trees(
         ValueError: Fewer trees than asked for lie within the tolerance.
     """
     if not 0 <= tolerance < 1 or number < 1:
-        raise ValueError(
+        raise InputError(
             f'tolerance {tolerance} and number {number}: expected a share from 0 to 1, at least 1'
         )
     counts, madds = profiles(num_tasks, layer_madds)
@@ -53,7 +54,7 @@ def random_trees(
     sizes = profile_sizes(num_tasks, counts[near])
     total = int(sizes.sum()) if len(sizes) else 0
     if total < number:
-        raise ValueError(
+        raise InputError(
             f'{total} trees lie within {tolerance:.1%} of {budget:,.0f} MAdds, {number} were asked '
             f'for: trees cost {madds.min():,} to {madds.max():,} MAdds, the one closest to the '
             f'budget {madds[np.abs(madds - budget).argmin()]:,}'
@@ -90,7 +91,7 @@ def vanilla_tree(
     trees = [(shared,) * n + (apart,) * (num_layers - n) for n in range(num_layers, -1, -1)]
     madds = [fixed_madds + tree_madds(tree, layer_madds) for tree in trees]
     if not madds[0] <= budget <= madds[-1]:
-        raise ValueError(
+        raise InputError(
             f'the budget of {budget:,.0f} MAdds is out of reach: all layers shared take '
             f'{madds[0]:,}, none shared {madds[-1]:,}'
         )
@@ -123,7 +124,7 @@ def permuted_trees(tree: Sequence[TaskGrouping], number: int = 5, seed: int = 0)
             found[tuple(grouping.restricted_to(order) for grouping in tree)] = None
     _, *others = found
     if len(others) < number:
-        raise ValueError(
+        raise InputError(
             f'the tree has {len(others)} other permutations of its tasks, {number} were asked for'
         )
     return others

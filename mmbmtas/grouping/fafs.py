@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.grouping.trees import Tree
 from mmbmtas.structures import TaskGrouping, all_groupings
 
@@ -34,13 +35,13 @@ def difficulty_affinity(errors: ArrayLike) -> NDArray[np.float64]:
     """
     errors = np.asarray(errors, np.float64)
     if errors.ndim != 2 or not errors.size or np.isinf(errors).any():
-        raise ValueError(f'errors of shape {errors.shape}: expected finite or nan, (tasks, images)')
+        raise InputError(f'errors of shape {errors.shape}: expected finite or nan, (tasks, images)')
     labelled = ~np.isnan(errors)
     common = labelled.astype(np.int64) @ labelled.T
     if (common == 0).any():
         i, j = np.argwhere(common == 0)[0].tolist()
         what = f'task {i} has no' if i == j else f'tasks {i} and {j} have no common'
-        raise ValueError(f'{what} labelled image among {errors.shape[1]}: no affinity')
+        raise InputError(f'{what} labelled image among {errors.shape[1]}: no affinity')
     mean = np.nansum(errors, axis=1, keepdims=True) / labelled.sum(axis=1, keepdims=True)
     hard = (labelled & (errors >= mean)).astype(np.int64)
     easy = labelled - hard
@@ -91,7 +92,7 @@ def fafs_tree(affinity: ArrayLike, layer_madds: Sequence[int], alpha: float) -> 
     affinity = np.asarray(affinity, np.float64)
     square = affinity.ndim == 2 and affinity.shape[0] == affinity.shape[1] > 0
     if not square or not ((affinity >= 0) & (affinity <= 1)).all() or not alpha >= 0:
-        raise ValueError(
+        raise InputError(
             f'affinity of shape {affinity.shape} with alpha = {alpha}: expected a square of '
             'numbers from 0 to 1 and an alpha of at least 0'
         )
@@ -131,7 +132,7 @@ def _spectral(affinity: NDArray, clusters: int) -> TaskGrouping:
     try:
         from sklearn.cluster import SpectralClustering
     except ImportError as error:
-        raise ValueError(
+        raise InputError(
             f'{len(affinity)} branches (more than {MAX_ENUMERATED}) are clustered with '
             'scikit-learn, which is missing: pip install mmbmtas[grouping]'
         ) from error

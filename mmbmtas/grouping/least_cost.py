@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.grouping.trees import Tree
 from mmbmtas.structures import TaskGrouping, all_groupings
 
@@ -42,7 +43,7 @@ def least_cost_tree(
     groupings = _groupings_of(costs, len(layer_madds))
     room, shared = cap - fixed_madds, sum(layer_madds)
     if shared > room:
-        raise ValueError(
+        raise InputError(
             f'a cap of {cap:,.0f} MAdds is out of reach: the tree that shares all layers takes '
             f'{shared + fixed_madds:,}'
         )
@@ -74,7 +75,7 @@ def _groupings_of(costs: NDArray, num_layers: int) -> list[TaskGrouping]:
             groupings = list(all_groupings(num_tasks))
             if len(groupings) == costs.shape[1]:
                 return groupings
-    raise ValueError(
+    raise InputError(
         f'costs of shape {costs.shape}: expected finite numbers ({num_layers} layers, groupings of '
         f'at most {MAX_TASKS} tasks: 1, 2, 5, 15, 52, 203, 877, 4,140)'
     )

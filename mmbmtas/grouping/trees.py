@@ -16,6 +16,7 @@ from itertools import chain, combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.structures import TaskGrouping
 
 Tree = tuple[TaskGrouping, ...]
@@ -64,7 +65,7 @@ def tree_madds(tree: Sequence[TaskGrouping], layer_madds: Sequence[int]) -> int:
         ValueError: There is not one cost a layer.
     """
     if len(tree) != len(layer_madds):
-        raise ValueError(f'{len(tree)} layers in the tree, {len(layer_madds)} costs')
+        raise InputError(f'{len(tree)} layers in the tree, {len(layer_madds)} costs')
     return sum(g.num_groups * c for g, c in zip(tree, layer_madds, strict=True))
 
 
@@ -81,7 +82,7 @@ def profiles(num_tasks: int, layer_madds: Sequence[int]) -> tuple[NDArray, NDArr
     _check_size(num_tasks, num_layers)
     count = math.comb(num_layers + num_tasks - 1, num_tasks - 1)
     if count > MAX_PROFILES:
-        raise ValueError(
+        raise InputError(
             f'{num_tasks} tasks in {num_layers} layers have {count:,} profiles, too many to list '
             f'(at most {MAX_PROFILES:,})'
         )
@@ -153,6 +154,6 @@ def random_below(bound: int, rng: np.random.Generator) -> int:
 
 def _check_size(num_tasks: int, num_layers: int) -> None:
     if num_tasks < 1 or num_layers < 1:
-        raise ValueError(
+        raise InputError(
             f'{num_tasks} tasks and {num_layers} layers: expected at least one of each'
         )

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from mmbmtas.errors import InputError
 from mmbmtas.structures import architecture_file as file
 from mmbmtas.structures.task_grouping import TaskGrouping
 
@@ -56,7 +57,7 @@ class BranchedArchitecture:
     def __post_init__(self) -> None:
         tasks = tuple(self.tasks)
         if set(self.routing) != set(tasks):
-            raise ValueError(f'routing has the tasks {[*self.routing]}, expected {[*tasks]}')
+            raise InputError(f'routing has the tasks {[*self.routing]}, expected {[*tasks]}')
         routing = {task: tuple(self.routing[task]) for task in tasks}
         plain = {
             'tasks': tasks,
@@ -97,11 +98,11 @@ class BranchedArchitecture:
         """
         for layer, grouping in enumerate(groupings):
             if grouping.num_tasks != len(tasks):
-                raise ValueError(
+                raise InputError(
                     f'layer {layer} groups {grouping.num_tasks} tasks, expected {len(tasks)}'
                 )
             if layer and not grouping.refines(groupings[layer - 1]):
-                raise ValueError(
+                raise InputError(
                     f'layer {layer}: {grouping} merges tasks that were apart in layer '
                     f'{layer - 1}, {groupings[layer - 1]}'
                 )
@@ -149,12 +150,12 @@ class BranchedArchitecture:
         """
         values = torch.as_tensor(arch_params).detach().cpu().double().numpy()
         if values.ndim != 3 or values.shape[1] != len(tasks) or 0 in values.shape:
-            raise ValueError(
+            raise InputError(
                 f'architecture parameters have shape {values.shape}, expected (layers, '
                 f'{len(tasks)} tasks, candidates)'
             )
         if not np.isfinite(values).all():
-            raise ValueError('architecture parameters hold numbers that are not finite')
+            raise InputError('architecture parameters hold numbers that are not finite')
         chosen = values.argmax(axis=2).T.tolist()
         return cls.from_routing(tasks, encoder, dict(zip(tasks, chosen, strict=True)), **details)
 
@@ -214,7 +215,7 @@ class BranchedArchitecture:
             ValueError: If a task is not one of this architecture's.
         """
         if unknown := [task for task in tasks if task not in self.tasks]:
-            raise ValueError(f'no tasks {unknown} among {[*self.tasks]}')
+            raise InputError(f'no tasks {unknown} among {[*self.tasks]}')
         routing = {task: self.routing[task] for task in tasks}
         return self.from_routing(
             tasks, self.encoder, routing, layers=self.layers, source=self.source
@@ -292,4 +293,4 @@ def _plain_json(value: Any, name: str) -> Any:
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ValueError(f'{name} must hold JSON values only: {error}') from error
+        raise InputError(f'{name} must hold JSON values only: {error}') from error

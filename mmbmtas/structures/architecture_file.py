@@ -28,6 +28,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from mmbmtas.errors import InputError
 from mmbmtas.writing import written_beside
 
 FORMAT = 'mmbmtas.architecture'
@@ -86,7 +87,7 @@ def read_document(path: str | os.PathLike) -> Any:
         )
         _check_nesting([document])
     except (ValueError, RecursionError) as error:
-        raise ValueError(f'{os.fspath(path)}: not a JSON document we read: {error}') from error
+        raise InputError(f'{os.fspath(path)}: not a JSON document we read: {error}') from error
     return document
 
 
@@ -157,7 +158,7 @@ def expect(condition: bool, where: str | os.PathLike, key: str, found: Any, expe
 
 def fail(where: str | os.PathLike, key: str, found: str, expected: str) -> NoReturn:
     """Raise a ``ValueError`` that names file, key, what was found and what was expected."""
-    raise ValueError(f'{os.fspath(where)}: {key}: found {found}, expected {expected}')
+    raise InputError(f'{os.fspath(where)}: {key}: found {found}, expected {expected}')
 
 
 def _brief(value: Any) -> str:
@@ -222,20 +223,20 @@ def is_name(value: Any) -> bool:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f'{text} is not a finite number')
+        raise InputError(f'{text} is not a finite number')
     return value
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        raise ValueError(f'a key is repeated among {[key for key, _ in pairs]}')
+        raise InputError(f'a key is repeated among {[key for key, _ in pairs]}')
     return result
 
 
 def _check_nesting(value: Any, levels: int = MAX_NESTING) -> None:
     if not levels:
-        raise ValueError(f'it nests more than {MAX_NESTING} deep')
+        raise InputError(f'it nests more than {MAX_NESTING} deep')
     for item in value.values() if isinstance(value, dict) else value:
         if isinstance(item, (dict, list)):
             _check_nesting(item, levels - 1)

@@ -4,6 +4,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from mmbmtas.errors import InputError
+
 
 @dataclass(frozen=True, order=True)
 class TaskGrouping:
@@ -30,7 +32,7 @@ class TaskGrouping:
         groups = tuple(sorted(tuple(sorted(group)) for group in self.groups))
         members = sorted(task for group in groups for task in group)
         if not members or () in groups or members != list(range(len(members))):
-            raise ValueError(
+            raise InputError(
                 f'groups {self.groups} are not a partition: expected non-empty groups that hold '
                 'every task index from 0 upwards exactly once'
             )
@@ -86,7 +88,7 @@ class TaskGrouping:
         for group in self.groups:
             if task in group:
                 return group
-        raise ValueError(f'no task {task} in {self}')
+        raise InputError(f'no task {task} in {self}')
 
     def refines(self, other: 'TaskGrouping') -> bool:
         """Tell whether every group lies inside one group of ``other`` (true if they are equal).
@@ -95,7 +97,7 @@ class TaskGrouping:
             ValueError: If the two group different numbers of tasks.
         """
         if self.num_tasks != other.num_tasks:
-            raise ValueError(f'{self} and {other} group different numbers of tasks')
+            raise InputError(f'{self} and {other} group different numbers of tasks')
         labels = other.labels
         return all(len({labels[task] for task in group}) == 1 for group in self.groups)
 

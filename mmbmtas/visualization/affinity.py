@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.tree import INK, draw_tree
 
@@ -34,7 +35,7 @@ def plot_affinities(
     values = np.asarray(affinities, np.float64)
     layers = [str(layer) for layer in range(len(values))] if layers is None else layers
     if values.shape != (len(layers), len(tasks), len(tasks)):
-        raise ValueError(
+        raise InputError(
             f'affinities of shape {values.shape}: expected {len(layers)} layers, {len(tasks)} tasks'
         )
     columns = min(6, len(layers))
@@ -79,7 +80,7 @@ def plot_affinities_and_tree(
     values = np.asarray(affinities, np.float64)
     num_tasks, num_layers = len(architecture.tasks), architecture.num_layers
     if values.shape != (num_layers, num_tasks, num_tasks):
-        raise ValueError(
+        raise InputError(
             f'affinities of shape {values.shape}: expected {num_layers} layers, {num_tasks} tasks'
         )
     shown = np.unique(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.tree import COLOURS, INK, describe_madds, draw_tree
 
@@ -63,7 +64,7 @@ def plot_pareto(
         ValueError: There are no points.
     """
     if not points:
-        raise ValueError('no models to draw')
+        raise InputError('no models to draw')
     figure = Figure((8.5, 5), layout='constrained')
     axes = figure.subplots()
     front = pareto_front(points)
@@ -115,7 +116,7 @@ def plot_trees(
         ValueError: There are no trees.
     """
     if not trees:
-        raise ValueError('no trees to draw')
+        raise InputError('no trees to draw')
     columns = min(columns, len(trees))
     rows = math.ceil(len(trees) / columns)
     num_tasks = max(len(tree.tasks) for tree in trees.values())

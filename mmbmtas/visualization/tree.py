@@ -16,6 +16,7 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as MplPath
 from matplotlib.ticker import MaxNLocator
 
+from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 
 COLOURS = (
@@ -49,7 +50,7 @@ def plot_tree(
     """
     path = Path(path)
     if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
-        raise ValueError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
+        raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
     if layer_madds is None:
         layer_madds = (architecture.madds or {}).get('layers')
     columns, lanes = architecture.num_layers + 2, max(3, len(architecture.tasks))
@@ -105,7 +106,7 @@ def draw_layer_madds(
         ValueError: If there is not one cost a layer.
     """
     if len(layer_madds) != architecture.num_layers:
-        raise ValueError(
+        raise InputError(
             f'{len(layer_madds)} costs of layers, expected {architecture.num_layers}, one a layer'
         )
     positions = range(1, architecture.num_layers + 1)

@@ -15,6 +15,7 @@ import torch
 from mmbmtas.engine.comparison.networks import build_networks, latency_place, measure_latencies
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.stages import write_json
+from mmbmtas.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +32,7 @@ def main() -> None:
     """Build, time and write."""
     args = parse_args()
     if args.repeats < 1 or args.warmup < 0:
-        raise ValueError('--repeats must be at least 1, --warmup 0')
+        raise InputError('--repeats must be at least 1, --warmup 0')
     listed: dict[str, list[dict[str, Any]]] = json.loads(args.list.read_text())
     groups: dict[str, list[Any]] = build_networks(listed)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')

@@ -21,6 +21,7 @@ import numpy as np
 from mmengine.utils import ProgressBar
 from numpy.typing import NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges import MAX_DIST, EdgeProtocol, count_matches, edge_scores
 from mmbmtas.evaluation.edges.truths import list_truths, read_image, read_truths, refuse_missing
 
@@ -31,7 +32,7 @@ def score_file(
     """Counts of one image, read from its files."""
     prediction, truths = read_image(prediction_path), read_truths(truth_path, dataset)
     if prediction.shape != truths[0].shape:
-        raise ValueError(
+        raise InputError(
             f'{prediction_path} is {prediction.shape[1]} x {prediction.shape[0]}, '
             f'{truth_path} {truths[0].shape[1]} x {truths[0].shape[0]}; '
             'predictions are scored at the original size, without padding'

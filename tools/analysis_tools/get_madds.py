@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 from mmbmtas.cost import ModuleCost
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.errors import InputError
 from mmbmtas.models.segmentors import MultiTaskEncoderDecoder, SearchEncoderDecoder
 from mmbmtas.registry import MODELS
 
@@ -45,7 +46,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     with torch.device('meta'):  # shapes are all that counts
         model = MODELS.build(cfg.model)
     if not isinstance(model, MultiTaskEncoderDecoder):
-        raise ValueError(
+        raise InputError(
             f'{args.config} is for a {type(model).__name__}: name a config of a multi-task network'
         )
     shape = tuple(args.shape or model.cost_shape)

@@ -18,6 +18,7 @@ from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.latency import CLOCKS, measure_latency
 from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.engine.tree_config import read_tree_config
+from mmbmtas.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,7 +75,7 @@ def main() -> None:
     """Measure as the command line says."""
     args = parse_args()
     if args.repeats < 1 or args.warmup < 0:
-        raise ValueError('--repeats must be at least 1, --warmup 0')
+        raise InputError('--repeats must be at least 1, --warmup 0')
     config = read_tree_config(args.config, args.cfg_options)
     device = torch.device(args.device or get_device())
     bar = ProgressBar((args.warmup + args.repeats) * len(config.tasks), file=sys.stderr)

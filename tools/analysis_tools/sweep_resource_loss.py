@@ -15,6 +15,7 @@ from typing import Any
 
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import written_beside
 
@@ -53,7 +54,7 @@ def list_runs(args: argparse.Namespace) -> list[dict[str, Any]]:
         weight = launch.read_config(args.config).model.resource_loss.weight
     runs += [{'weight': weight, 'target': target} for target in args.targets]
     if not runs:
-        raise ValueError('nothing to do: name --weights, --targets or both')
+        raise InputError('nothing to do: name --weights, --targets or both')
     return [{**run, 'seed': seed} for run in runs for seed in args.seeds]
 
 

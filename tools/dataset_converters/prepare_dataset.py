@@ -16,6 +16,7 @@ from mmbmtas.datasets.cache import default_cache
 from mmbmtas.datasets.preparing import Prepared, prepare_dataset
 from mmbmtas.datasets.unpacking import DEFAULT_LIMIT, GIB
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,7 +76,7 @@ def main() -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:  # a full disk, a folder that may not be written
-        raise ValueError(error) from error
+        raise InputError(error) from error
     show(prepared)
     raise SystemExit(130 if prepared.report.interrupted else int(prepared.counts is None))
 

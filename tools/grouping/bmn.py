@@ -20,6 +20,7 @@ from mmbmtas.engine.affinity import image_loader, load_single_network, measure_d
 from mmbmtas.engine.affinity.images import add_image_arguments
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.tree_config import TreeConfig, add_tree_arguments, config_of, write_trees
+from mmbmtas.errors import InputError
 from mmbmtas.grouping import grouping_costs, least_cost_tree, rsa_affinity
 from mmbmtas.grouping.bmn import MIN_IMAGES
 from mmbmtas.registry import MODELS
@@ -67,7 +68,7 @@ def list_checkpoints(words: list[str], tasks: tuple[str, ...]) -> dict[str, str]
     """
     pairs = [(task, path) for task, _, path in (word.partition('=') for word in words)]
     if sorted(task for task, _ in pairs) != sorted(tasks) or not all(path for _, path in pairs):
-        raise ValueError(
+        raise InputError(
             f'--checkpoints {" ".join(words)}: expected one TASK=CHECKPOINT for each of {[*tasks]}'
         )
     return dict(pairs)
@@ -83,7 +84,7 @@ def measure(config: TreeConfig, args: argparse.Namespace) -> NDArray[np.float64]
     loader = image_loader(config.cfg, args.split, args.images, args.seed)
     count = len(loader.dataset)  # type: ignore[arg-type]
     if count < MIN_IMAGES:
-        raise ValueError(f'{count} images are too few to compare networks: at least {MIN_IMAGES}')
+        raise InputError(f'{count} images are too few to compare networks: at least {MIN_IMAGES}')
     preprocessor = MODELS.build(config.cfg.model.data_preprocessor)
     found = []
     for task, network in networks.items():
@@ -102,7 +103,7 @@ def main() -> None:
     if args.reference is not None:
         args.cap = [config.madds_of(args.reference)]
     if min(args.cap) < config.cost.shared().madds:  # before anything is measured
-        raise ValueError(
+        raise InputError(
             f'a cap of {min(args.cap):,.0f} MAdds is out of reach: the tree that shares all layers '
             f'takes {config.cost.shared().madds:,}'
         )

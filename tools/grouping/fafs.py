@@ -16,6 +16,7 @@ from mmbmtas.engine.affinity.images import add_image_arguments
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.tree_config import TreeConfig, add_tree_arguments, config_of, write_trees
+from mmbmtas.errors import InputError
 from mmbmtas.grouping import difficulty_affinity, fafs_tree
 from mmbmtas.models.backbones.branched_network import check_fits
 from mmbmtas.models.losses.balancing import without_balancing
@@ -48,7 +49,7 @@ def load_shared(config: TreeConfig, checkpoint: str) -> Any:
     tree = architecture_of_checkpoint(checkpoint)
     check_fits(tree, config.encoder, checkpoint)
     if tree.groupings[-1].num_groups != 1 or set(tree.tasks) != set(config.tasks):
-        raise ValueError(
+        raise InputError(
             f'{checkpoint} holds {tree.describe()}; expected a network of {[*config.tasks]} that '
             'shares all layers'
         )

@@ -8,6 +8,7 @@ import argparse
 
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.tree_config import add_tree_arguments, config_of, write_trees
+from mmbmtas.errors import InputError
 from mmbmtas.structures import TaskGrouping
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     args = parse_args()
     config = config_of(args)
     if args.task is not None and args.task not in config.tasks:
-        raise ValueError(f'no task {args.task!r} in {args.config}, only {[*config.tasks]}')
+        raise InputError(f'no task {args.task!r} in {args.config}, only {[*config.tasks]}')
     count = 1 if args.task else len(config.tasks)
     all_apart = args.kind == 'all_apart'
     grouping = TaskGrouping.all_apart(count) if all_apart else TaskGrouping.shared(count)

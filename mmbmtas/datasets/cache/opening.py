@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmbmtas.errors import InputError
+
 from .sample_file import SUFFIX
 from .steps import VERSION, LoadCachedSample, step_names
 
@@ -45,9 +47,9 @@ def read_index(cache: Path) -> dict[str, Any]:
         index = json.loads((cache / INDEX).read_text())
         version, variants = index['version'], dict(index['variants'])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{cache} is no complete cache: {_AGAIN} to make or end it') from error
+        raise InputError(f'{cache} is no complete cache: {_AGAIN} to make or end it') from error
     if version != VERSION:
-        raise ValueError(f'{cache} is of version {version}, not {VERSION}: {_AGAIN} again')
+        raise InputError(f'{cache} is of version {version}, not {VERSION}: {_AGAIN} again')
     return {**index, 'variants': variants}
 
 
@@ -86,7 +88,7 @@ def check_holds(folder: Path, ids: Sequence[str]) -> None:
     present = set(os.listdir(folder)) if folder.is_dir() else set()
     missing = [img_id for img_id in ids if f'{img_id}{SUFFIX}' not in present]
     if missing:
-        raise ValueError(
+        raise InputError(
             f'{folder} lacks {len(missing)} of {len(ids)} samples, {missing[0]} for one: '
             f'{_AGAIN} again'
         )

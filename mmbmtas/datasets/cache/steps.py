@@ -16,6 +16,7 @@ from mmbmtas.datasets.transforms import (
     ResizeSample,
 )
 from mmbmtas.datasets.transforms.labels import add_label
+from mmbmtas.errors import InputError
 
 from .sample_file import SUFFIX, read_sample
 
@@ -62,7 +63,7 @@ def sample_path(folder: Path, img_id: str) -> Path:
         ValueError: If the id would lead out of the folder.
     """
     if '/' in img_id or '\\' in img_id:
-        raise ValueError(f'expected ids that can name a file, found {img_id!r}')
+        raise InputError(f'expected ids that can name a file, found {img_id!r}')
     return folder / f'{img_id}{SUFFIX}'
 
 
@@ -128,7 +129,7 @@ class LoadCachedSample(BaseTransform):
             return
         sources = header.get('sources', {})
         changed = ', '.join(mark[0] for name, mark in marks.items() if sources.get(name) != mark)
-        raise ValueError(
+        raise InputError(
             f'{path}: this cached sample is stale ({changed or "its format"} changed); run '
             'tools/dataset_converters/prepare_dataset.py again, or set cache=None in the dataset'
         )

@@ -12,6 +12,7 @@ from mmbmtas.datasets.nyudv2 import NYUDv2MT
 from mmbmtas.datasets.parallel import run_parallel
 from mmbmtas.datasets.pascal_context import PascalContextMT
 from mmbmtas.datasets.transforms import LoadNYUDv2Labels, LoadPascalContextLabels
+from mmbmtas.errors import InputError
 
 from .report import FolderCount, Problem, Report
 from .sample import Loader, SampleFiles, check_sample
@@ -45,7 +46,7 @@ def find_dataset_type(root: str | Path) -> type[MultiTaskDataset]:
             return dataset_type
     inside = [name for name in _NAMES.values() if Path(root, name).is_dir()]
     hint = f'; did you mean {Path(root, inside[0])}?' if inside else ''
-    raise ValueError(
+    raise InputError(
         f'{root} is no PASCAL_MT folder (with ImageSets/Context) and no NYUD_MT folder '
         f'(with gt_sets){hint}'
     )

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from mmbmtas.datasets.parallel import run_parallel
+from mmbmtas.errors import InputError
 from mmbmtas.writing import written_beside
 
 from .render import Rendering, render
@@ -113,12 +114,12 @@ def _request(
 ) -> Request:
     """The checked request."""
     if layout not in FOLDERS:
-        raise ValueError(f'layout must be one of {", ".join(FOLDERS)}, found {layout!r}')
+        raise InputError(f'layout must be one of {", ".join(FOLDERS)}, found {layout!r}')
     numbers = {'train': (train, 0), 'val': (val, 0), 'seed': (seed, 0), 'jobs': (jobs, 1)}
     numbers |= {'height': (size[0], 16), 'width': (size[1], 16)}
     for name, (value, least) in numbers.items():
         if value < least:
-            raise ValueError(f'{name} must be at least {least}, found {value}')
+            raise InputError(f'{name} must be at least {least}, found {value}')
     return Request(layout, train, val, size[0], size[1], seed)
 
 

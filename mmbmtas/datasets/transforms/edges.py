@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import TRANSFORMS
 
 from .labels import add_label
@@ -116,7 +117,7 @@ class DeriveEdges(BaseTransform):
     ) -> None:
         methods = {'laplacian': laplacian_edges, 'boundary': boundary_edges}
         if method not in methods:
-            raise ValueError(f"method must be 'laplacian' or 'boundary', got {method!r}")
+            raise InputError(f"method must be 'laplacian' or 'boundary', got {method!r}")
         self.method = method
         self.keep_label_map = keep_label_map
         self._derive = methods[method]

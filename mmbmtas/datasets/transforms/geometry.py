@@ -8,6 +8,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.tasks import IGNORE_INDEX
 
@@ -43,7 +44,7 @@ class ResizeSample(BaseTransform):
 
     def __init__(self, scale_factor: float) -> None:
         if not scale_factor > 0:
-            raise ValueError(f'scale_factor must be greater than 0, got {scale_factor}')
+            raise InputError(f'scale_factor must be greater than 0, got {scale_factor}')
         self.scale_factor = scale_factor
 
     def transform(self, results: dict) -> dict:
@@ -98,7 +99,7 @@ class RandomScale(BaseTransform):
 
     def __init__(self, scales: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)) -> None:
         if not scales or min(scales) <= 0:
-            raise ValueError(f'scales must be one or more numbers greater than 0, got {scales}')
+            raise InputError(f'scales must be one or more numbers greater than 0, got {scales}')
         self.scales = tuple(scales)
 
     @cache_randomness
@@ -144,7 +145,7 @@ class PadToSize(BaseTransform):
         self, size: Sequence[int] | None = None, divisor: int = 1, pad_labels: bool = True
     ) -> None:
         if (size is None and divisor == 1) or divisor < 1 or min(size or (1,)) < 1:
-            raise ValueError(
+            raise InputError(
                 'PadToSize needs a size of positive height and width, or a divisor of 2 or more; '
                 f'got size={size}, divisor={divisor}'
             )
@@ -211,7 +212,7 @@ class RandomCropSample(BaseTransform):
         """Cut the window out of the image and its labels."""
         height, width = results['img'].shape[:2]
         if height < self.size[0] or width < self.size[1]:
-            raise ValueError(
+            raise InputError(
                 f'{results.get("img_path")}: an image of {height} x {width} is smaller than the '
                 f'crop {self.size}; put PadToSize(size={self.size}) before RandomCropSample'
             )
@@ -242,7 +243,7 @@ class RandomFlipSample(BaseTransform):
 
     def __init__(self, prob: float = 0.5) -> None:
         if not 0 <= prob <= 1:
-            raise ValueError(f'prob must lie in 0 to 1, got {prob}')
+            raise InputError(f'prob must lie in 0 to 1, got {prob}')
         self.prob = prob
 
     @cache_randomness

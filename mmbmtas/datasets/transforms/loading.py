@@ -14,6 +14,7 @@ from mmbmtas.datasets.files import (
     read_npy,
 )
 from mmbmtas.datasets.pascal_labels import NORMALS_VALID, read_human_parts, read_label_map
+from mmbmtas.errors import InputError
 from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.tasks import IGNORE_INDEX
 
@@ -205,7 +206,7 @@ def _read_nyud_normals(path: str) -> np.ndarray:
         return read_colour_normals(path)
     normals = read_npy(path)
     if normals.ndim != 3 or normals.shape[2] != 3:
-        raise ValueError(f'{path}: expected normals of shape (H, W, 3), found {normals.shape}')
+        raise InputError(f'{path}: expected normals of shape (H, W, 3), found {normals.shape}')
     normals = normals.astype(np.float32)
     normals[~np.isfinite(normals).all(axis=-1)] = 0
     return normals
@@ -224,7 +225,7 @@ def _plane(path: str, array: np.ndarray) -> np.ndarray:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim != 2 or array.dtype.kind not in 'biuf':
-        raise ValueError(
+        raise InputError(
             f'{path}: expected numbers of shape (H, W), found {array.dtype} of shape {array.shape}'
         )
     return array

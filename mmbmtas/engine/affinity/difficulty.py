@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from mmbmtas.engine.failures import worker_death_explained
+from mmbmtas.errors import DivergenceError
 from mmbmtas.evaluation import functional as metrics
 from mmbmtas.models.decode_heads.deeplabv3plus_head import DeepLabV3PlusHead
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -54,7 +55,7 @@ def image_error(task: str, head: DeepLabV3PlusHead, sample: MultiTaskDataSample)
     else:
         error = _loss(head, predicted, sample)
     if not math.isfinite(error):
-        raise FloatingPointError(f'the error of {task!r} on an image is {error}: has it diverged?')
+        raise DivergenceError(f'the error of {task!r} on an image is {error}: has it diverged?')
     return error
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.failures import worker_death_explained
+from mmbmtas.errors import InputError
 from mmbmtas.grouping import dissimilarity
 from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.models.backbones.branched_network import check_fits
@@ -37,7 +38,7 @@ def load_single_network(
     """
     tree = architecture_of_checkpoint(path)
     if tree.tasks != (task,):
-        raise ValueError(
+        raise InputError(
             f'{path} holds a network of the tasks {[*tree.tasks]}, expected one of {task!r} alone'
         )
     check_fits(tree, encoder, str(path))
@@ -48,7 +49,7 @@ def load_single_network(
     try:
         network.load_state_dict(own)
     except RuntimeError as error:
-        raise ValueError(f'{path} does not fit the encoder: {error}') from error
+        raise InputError(f'{path} does not fit the encoder: {error}') from error
     return network
 
 
@@ -85,7 +86,7 @@ def measure_dissimilarities(
             features.append(pooled.flatten(1).cpu().numpy())
     widths = {array.shape[1] for array in found[0]}
     if len(widths) > 1:
-        raise ValueError(
+        raise InputError(
             'images differ in size, so their features cannot be compared position by position: '
             'average them over a grid, or pad the images to one size'
         )

@@ -13,6 +13,7 @@ from mmengine.utils import ProgressBar
 from torch.utils.data import DataLoader, Subset
 
 from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS
 
 SPLITS = ('train', 'val', 'test')
@@ -45,7 +46,7 @@ def image_loader(cfg: Config, split: str, count: int, seed: int = 0) -> DataLoad
         ValueError: No image is asked for, or training and test data sets don't correspond.
     """
     if count < 1:
-        raise ValueError(f'{count} images: expected at least 1')
+        raise InputError(f'{count} images: expected at least 1')
     dataset: Any = DATASETS.build(_dataset_config(cfg, split))
     order = np.random.default_rng(seed).permutation(len(dataset))[:count]
     options = cfg.test_dataloader
@@ -64,7 +65,7 @@ def _dataset_config(cfg: Config, split: str) -> dict[str, Any]:
     own = [*plain_datasets(dataset)]
     tested = [*plain_datasets(cfg.test_dataloader.dataset)]
     if len(own) != len(tested):
-        raise ValueError(
+        raise InputError(
             f'{len(own)} data sets for training, {len(tested)} for testing: cannot tell which '
             'transforms training images take in testing. Choose --split val or test'
         )

@@ -28,6 +28,7 @@ from mmbmtas.engine.comparison.scheduler import (
 from mmbmtas.engine.comparison.spec import Comparison
 from mmbmtas.engine.stages import lock_folder, write_json
 from mmbmtas.engine.tree_config import TreeConfig, read_tree_config
+from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.evaluation import DECLARED_METRICS, HeadlineMetric, MultiTaskEvaluator
 from mmbmtas.grouping.bmn import MIN_IMAGES
 from mmbmtas.models.backbones import build_encoder
@@ -131,13 +132,13 @@ class Harness:
                     self.settings.get(run.name, {}), run.settings
                 ) or ['settings.json does not say which']
         if rows and not rerun:
-            raise ValueError(_explain('results.csv', rows))
+            raise InputError(_explain('results.csv', rows))
         for name in rows:
             del self.rows[name]
         steps = with_needs([test for run in self.missing() for test in run.tests])
         changed = {step.name: found for step in steps if (found := self.folders.changes(step))}
         if changed and not rerun:
-            raise ValueError(_explain(str(self.folders.root), changed))
+            raise InputError(_explain(str(self.folders.root), changed))
 
     def check_data(self) -> None:
         """See that there are data, where anything is still to be trained.
@@ -147,7 +148,7 @@ class Harness:
         """
         root = self.comparison.data_root or self.config.cfg.get('data_root')
         if root is not None and self.missing() and not Path(root).is_dir():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f'{root}, the data of {self.comparison.path}, is no folder: unpack or render them '
                 'there, or name another data_root'
             )
@@ -374,13 +375,13 @@ def check_configs(comparison: Comparison) -> TreeConfig:
         if model.kind == 'searched':
             search = read_tree_config(model['search'], model['search_options'])
             if set(search.tasks) != set(branched.tasks):
-                raise ValueError(
+                raise InputError(
                     f'{where}: {model["search"]} is for the tasks {[*search.tasks]}, '
                     f'{comparison.branched} for {[*branched.tasks]}'
                 )
             own, other = search.encoder.to_config(), branched.encoder.to_config()
             if own != other:
-                raise ValueError(
+                raise InputError(
                     f'{where}: {model["search"]} searches a tree of {own}, {comparison.branched} '
                     f'trains one of {other}'
                 )
@@ -390,7 +391,7 @@ def check_configs(comparison: Comparison) -> TreeConfig:
             network = launch.read_config(model['config'], model.options).get('model') or {}
             heads = network.get('decode_heads', {})
             if set(heads) != set(branched.tasks):
-                raise ValueError(
+                raise InputError(
                     f'{where}: {model["config"]} is for the tasks {[*heads]}, '
                     f'{comparison.branched} for {[*branched.tasks]}'
                 )
@@ -398,7 +399,7 @@ def check_configs(comparison: Comparison) -> TreeConfig:
             own = build_encoder(encoder, model['config']).to_config()
             other = branched.encoder.to_config()
             if own != other:
-                raise ValueError(
+                raise InputError(
                     f'{where}: the encoder of {model["config"]} is {own}, that of '
                     f'{comparison.branched} {other}'
                 )
@@ -406,9 +407,9 @@ def check_configs(comparison: Comparison) -> TreeConfig:
             try:
                 branched.madds_of(model['architecture'])
             except ValueError as error:
-                raise ValueError(f'{where}: {error}') from error
+                raise InputError(f'{where}: {error}') from error
         if model.kind == 'bmn' and model['images'] < MIN_IMAGES:
-            raise ValueError(f'{where}: {model["images"]} images, expected at least {MIN_IMAGES}')
+            raise InputError(f'{where}: {model["images"]} images, expected at least {MIN_IMAGES}')
         if model.settings.get('budget') is not None:
             own_cost = read_tree_config(comparison.branched, dict(model.options))
             _check_reach(model['budget'], own_cost, f'{where}: a budget', model.kind == 'bmn')
@@ -419,7 +420,7 @@ def _check_reach(madds: float | None, config: TreeConfig, what: str, is_cap: boo
     """Refuse a cost that no tree has, or a cap below that of every tree."""
     low, high = config.cost.shared().madds, config.cost.all_apart().madds
     if madds is not None and not (low <= madds and (madds <= high or is_cap)):
-        raise ValueError(
+        raise InputError(
             f'{what} of {madds:,.0f} multiply-adds is out of reach: the tree that shares all '
             f'layers takes {low:,}, the one that shares none {high:,}'
         )
@@ -439,7 +440,7 @@ def list_headlines(cfg: Config, chosen: Sequence[str]) -> list[HeadlineMetric]:
     headlines = {headline.key.split('/')[0]: headline for headline in built.headlines}
     for key in chosen:
         if key not in computed:
-            raise ValueError(
+            raise InputError(
                 f'headlines: {key!r} is not among {sorted(computed)}, which are tested'
             )
         headlines[key.split('/')[0]] = DECLARED_METRICS[key]

@@ -20,6 +20,7 @@ from mmbmtas.engine.comparison.document import (
     to_markdown,
 )
 from mmbmtas.engine.comparison.results import Row, mean_and_deviation
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
@@ -299,10 +300,10 @@ def read_paper(path: str | Path) -> dict[str, Any]:
     """
     content = json.loads(Path(path).read_text())
     if not isinstance(content, dict) or not {'title', 'columns', 'rows'} <= set(content):
-        raise ValueError(f'{path}: expected an object with title, columns and rows')
+        raise InputError(f'{path}: expected an object with title, columns and rows')
     for name, row in content['rows'].items():
         if len(row) != len(content['columns']):
-            raise ValueError(
+            raise InputError(
                 f'{path}: {name} has {len(row)} numbers, expected {len(content["columns"])}'
             )
     return content

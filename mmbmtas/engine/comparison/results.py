@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric, delta_m
 from mmbmtas.writing import written_beside
 
@@ -96,7 +97,7 @@ def read_rows(path: str | Path) -> list[Row]:
         reader = csv.DictReader(file)
         columns = reader.fieldnames or []
         if missing := [c for c in (*_BEFORE, *_NUMBERS, *_AFTER) if c not in columns]:
-            raise ValueError(f'{path} is not a table of results: it has no column {missing[0]!r}')
+            raise InputError(f'{path} is not a table of results: it has no column {missing[0]!r}')
         keys = [column for column in columns if '/' in column]
         return [_read_row(line, keys, f'{path}, line {reader.line_num}') for line in reader]
 
@@ -115,7 +116,7 @@ def _read_row(line: Mapping[str, Any], keys: Iterable[str], where: str) -> Row:
             **{name: line[name] for name in _AFTER},
         )
     except (TypeError, ValueError) as error:
-        raise ValueError(f'{where}: not a row of results: {error}') from error
+        raise InputError(f'{where}: not a row of results: {error}') from error
 
 
 def _text(value: float | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from mmbmtas.engine import launch
+from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.evaluation import DECLARED_METRICS
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -117,18 +118,18 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
             refers to is missing.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path} is not a file that describes a comparison: no such file')
+        raise MissingFileError(f'{path} is not a file that describes a comparison: no such file')
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(dict(overrides or {}))
     content = {key: value for key, value in cfg.to_dict().items() if key[0] != '_'}
     _refuse_unknown(content, _TOP, path)
     if not content.get('models'):
-        raise ValueError(f'{path}: models is empty: name at least one, as docs/compare.md shows')
+        raise InputError(f'{path}: models is empty: name at least one, as docs/compare.md shows')
     for key in ('models', 'cfg_options', 'search_options', 'train_options'):
         if not isinstance(content.get(key, {}), Mapping):
-            raise ValueError(f'{path}: {key} should be a dict, not {content[key]!r:.60}')
+            raise InputError(f'{path}: {key} should be a dict, not {content[key]!r:.60}')
     if not content.get('branched'):
-        raise ValueError(f'{path}: branched, the config of branched networks, is missing')
+        raise InputError(f'{path}: branched, the config of branched networks, is missing')
     found = {
         key: launch.find_beside_config(content[key], path, f"{path}: {key}'s file")
         for key in ('branched', 'search', 'paper')
@@ -136,7 +137,7 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
     }
     headlines = tuple(content.get('headlines') or ())
     if unknown := [key for key in headlines if key not in DECLARED_METRICS]:
-        raise ValueError(
+        raise InputError(
             f'{path}: headlines names {unknown[0]!r}, expected some of {[*DECLARED_METRICS]}'
         )
     options = {
@@ -180,10 +181,10 @@ def _read_models(
     """
     where = f'{path}: {name}'
     if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.+-]*', name):
-        raise ValueError(f'{where}: names consist of letters, digits and _ . + -')
+        raise InputError(f'{where}: names consist of letters, digits and _ . + -')
     if not isinstance(entry, Mapping) or entry.get('kind') not in KINDS:
         kind = entry.get('kind') if isinstance(entry, Mapping) else entry
-        raise ValueError(f'{where}: kind {kind!r}, expected one of {[*KINDS]}')
+        raise InputError(f'{where}: kind {kind!r}, expected one of {[*KINDS]}')
     defaults = KINDS[entry['kind']]
     _refuse_unknown(entry, (*_COMMON, *defaults), where)
     settings = {key: entry.get(key, default) for key, default in defaults.items()}
@@ -195,7 +196,7 @@ def _read_models(
     if entry['kind'] == 'searched':
         settings['search'] = settings['search'] or content.get('search')
         if not settings['search']:
-            raise ValueError(f'{where}: no config of the search, neither here nor at the top')
+            raise InputError(f'{where}: no config of the search, neither here nor at the top')
         settings['search_options'] = {
             **all_options['cfg_options'],
             **all_options['search_options'],
@@ -208,7 +209,7 @@ def _read_models(
     ):
         if key in settings:
             if not settings[key]:
-                raise ValueError(f'{where}: {key}, {what}, is missing')
+                raise InputError(f'{where}: {key}, {what}, is missing')
             settings[key] = launch.find_beside_config(settings[key], path, f'{where}: {key}')
     _check_numbers(settings, where)
     seeds = _read_seeds(entry.get('seeds', content.get('seeds', [0])), where)
@@ -228,14 +229,14 @@ def _flat(options: Any, where: str) -> dict[str, Any]:
         ValueError: The command line cannot say a value.
     """
     if not isinstance(options, Mapping):
-        raise ValueError(f'{where} should be a dict, not {options!r:.60}')
+        raise InputError(f'{where} should be a dict, not {options!r:.60}')
     flat: dict[str, Any] = {}
     for key, value in options.items():
         name = f'{where}: {key}'
         if isinstance(value, Mapping) and value:
             flat |= {f'{key}.{inner}': item for inner, item in _flat(value, name).items()}
         elif '=' in str(key) or not _survives(value):
-            raise ValueError(
+            raise InputError(
                 f'{name} = {value!r:.60} cannot be handed on as --cfg-options: values are numbers, '
                 'True, False, None, plain words, and lists or tuples of these; dicts have entries. '
                 'Put it into a config that has this one as its _base_'
@@ -265,7 +266,7 @@ def _read_seeds(seeds: Any, where: str) -> tuple[int, ...]:
     """Check a list of seeds."""
     valid = isinstance(seeds, Sequence) and all(_is_count(seed) for seed in seeds)
     if not valid or not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(f'{where}: seeds {seeds!r}, expected different whole numbers from 0')
+        raise InputError(f'{where}: seeds {seeds!r}, expected different whole numbers from 0')
     return tuple(seeds)
 
 
@@ -279,7 +280,7 @@ def _check_numbers(settings: Mapping[str, Any], where: str) -> None:
         ('alpha', _are_alphas, 'a number from 0, or several'),
     ):
         if key in settings and not is_valid(settings[key]):
-            raise ValueError(f'{where}: {key} {settings[key]!r}, expected {expected}')
+            raise InputError(f'{where}: {key} {settings[key]!r}, expected {expected}')
 
 
 def _is_number(value: Any) -> bool:
@@ -309,7 +310,7 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
     """
     settings = dict(model.settings)
     if settings.get('budget') is not None and settings.get('reference') is not None:
-        raise ValueError(f'{where}: give reference or budget, not both')
+        raise InputError(f'{where}: give reference or budget, not both')
     for key, kinds in _REFERENCES.items():
         if key not in settings or (key == 'reference' and settings.get('budget') is not None):
             continue
@@ -318,20 +319,20 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
         wanted = 'searched' if key == 'reference' else key
         name = settings[key] or next((m.name for m in named.values() if m.kind == wanted), None)
         if name is None:
-            raise ValueError(f'{where}: needs a model of kind {wanted!r} ({key}), there is none')
+            raise InputError(f'{where}: needs a model of kind {wanted!r} ({key}), there is none')
         if name not in named or named[name].kind not in kinds or name == model.name:
-            raise ValueError(
+            raise InputError(
                 f'{where}: {key} {name!r}, expected a model of kind '
                 f'{" or ".join(map(repr, kinds))}: there are '
                 f'{[m.name for m in named.values() if m.kind in kinds and m.name != model.name]}'
             )
         if named[name].number > 1:
-            raise ValueError(
+            raise InputError(
                 f'{where}: {key} {name!r} has {named[name].number} trees a seed (number), '
                 'expected a model with one'
             )
         if missing := [seed for seed in model.seeds if seed not in named[name].seeds]:
-            raise ValueError(
+            raise InputError(
                 f'{where}: runs with the seeds {[*model.seeds]}, but its {key} {name} lacks '
                 f'{missing}'
             )
@@ -346,10 +347,10 @@ def _refuse_circles(name: str, named: Mapping[str, ModelSpec], where: str) -> No
     while (following := named[seen[-1]].settings.get('reference')) in named:
         seen.append(following)
         if following in seen[:-1]:
-            raise ValueError(f'{where}: refers to itself: {" -> ".join(seen)}')
+            raise InputError(f'{where}: refers to itself: {" -> ".join(seen)}')
 
 
 def _refuse_unknown(entry: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     """Refuse keys that mean nothing."""
     if unknown := [key for key in entry if key not in known]:
-        raise ValueError(f'{where}: unknown key {unknown[0]!r}, expected some of {[*known]}')
+        raise InputError(f'{where}: unknown key {unknown[0]!r}, expected some of {[*known]}')

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmbmtas.engine.failures import NonFiniteGradientError, listed
+from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 
 _SHARED, _APART = 'all tasks share all layers', 'no two tasks share a layer'
@@ -97,7 +98,7 @@ class CollapseHook(Hook):
 
     def __init__(self, interval: int = 50, patience: float = 0.3) -> None:
         if interval < 1 or not 0 < patience <= 1:
-            raise ValueError(
+            raise InputError(
                 f'interval {interval} and patience {patience} of CollapseHook: expected an '
                 'integer of 1 or more and a number above 0 to 1'
             )

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook, ParamSchedulerHook
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 
 
@@ -25,7 +26,7 @@ class TemperatureHook(Hook):
 
     def __init__(self, start: float = 5.0, end: float = 0.1) -> None:
         if min(start, end) <= 0:
-            raise ValueError(f'temperatures {start} and {end}: expected numbers above 0')
+            raise InputError(f'temperatures {start} and {end}: expected numbers above 0')
         self.start = start
         self.end = end
 

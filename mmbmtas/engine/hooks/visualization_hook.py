@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.visualization import sample_image, sheet_name
@@ -48,7 +49,7 @@ class MultiTaskVisualizationHook(Hook):
         show_dir: str | None = None,
     ) -> None:
         if interval < 1:
-            raise ValueError(f'interval must be at least 1, got {interval}')
+            raise InputError(f'interval must be at least 1, got {interval}')
         self.draw = draw
         self.interval = interval
         self.show = show

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from mmbmtas.errors import InputError
+
 
 class AggregatorFactory:
     """Builds an aggregator of ``torchjd.aggregation`` for any set of tasks.
@@ -27,13 +29,13 @@ class AggregatorFactory:
     def __init__(self, cfg: Mapping[str, Any]) -> None:
         found = _aggregators()
         if not isinstance(cfg, Mapping):
-            raise ValueError(
+            raise InputError(
                 f'aggregator = {cfg!r}: expected a dict whose type is one of {sorted(found)}'
             )
         self._options = dict(cfg)
         self.name = self._options.pop('type', None)
         if self.name not in found:
-            raise ValueError(f'aggregator {self.name!r}: expected one of {sorted(found)}')
+            raise InputError(f'aggregator {self.name!r}: expected one of {sorted(found)}')
         self._class = found[self.name]
         named = [option for option in self._options.values() if isinstance(option, Mapping)]
         self.build([*named[0]] if named else ['a', 'b'])  # what cannot work fails at once
@@ -47,7 +49,7 @@ class AggregatorFactory:
         for name, value in self._options.items():
             unknown = [*value.keys() - {*tasks}] if isinstance(value, Mapping) else []
             if unknown:
-                raise ValueError(
+                raise InputError(
                     f"the aggregator's {name} names {sorted(unknown)}, expected some of {[*tasks]}"
                 )
 
@@ -61,7 +63,7 @@ class AggregatorFactory:
         try:
             return self._class(**options)
         except (ImportError, TypeError, ValueError) as error:  # some need solvers
-            raise ValueError(f'aggregator {self.name} with {self._options}: {error}') from error
+            raise InputError(f'aggregator {self.name} with {self._options}: {error}') from error
 
 
 def _aggregators() -> dict[str, Any]:
@@ -69,7 +71,7 @@ def _aggregators() -> dict[str, Any]:
     try:
         module = import_module('torchjd.aggregation')
     except ImportError as error:
-        raise ValueError(
+        raise InputError(
             'aggregating gradients needs TorchJD, which is not installed: '
             "pip install 'mmbmtas[balancing]', or pip install -r requirements/balancing.txt"
         ) from error
@@ -87,5 +89,5 @@ def _vector(name: str, value: Any, tasks: Sequence[str], device: torch.device | 
         return value
     missing = [task for task in tasks if task not in value]
     if missing:
-        raise ValueError(f"the aggregator's {name} names {[*value]}, but not {missing}")
+        raise InputError(f"the aggregator's {name} names {[*value]}, but not {missing}")
     return torch.tensor([float(value[task]) for task in tasks], device=device)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbmtas.engine.failures import NonFiniteGradientError
+from mmbmtas.errors import InputError
 from mmbmtas.models.losses.balancing import OTHER, carry_parts, parts_of
 from mmbmtas.registry import OPTIM_WRAPPERS
 
@@ -70,7 +71,7 @@ class JacobianOptimWrapper(OptimWrapper):
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Run the forward pass as ``OptimWrapper`` does."""
         if is_model_wrapper(model) and not isinstance(model, DistributedDataParallel):
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__} needs whole gradients on every rank, which '
                 f'{type(model).__name__} does not give: use MMDistributedDataParallel'
             )
@@ -165,7 +166,7 @@ class JacobianOptimWrapper(OptimWrapper):
         try:
             vector = self._aggregators[tasks](matrix / scale) * scale
         except ValueError as error:
-            raise ValueError(
+            raise InputError(
                 f'{self._factory.name} cannot aggregate the gradients of {[*tasks]}: {error}'
             ) from error
         # Some aggregators draw random numbers or solve iteratively: the ranks must not part.

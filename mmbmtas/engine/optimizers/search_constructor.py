@@ -6,6 +6,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 from .jacobian import JacobianOptimWrapper
@@ -38,7 +39,7 @@ class SearchOptimWrapperConstructor:
         self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None
     ) -> None:
         if set(optim_wrapper_cfg) != _NAMES or paramwise_cfg:
-            raise ValueError(
+            raise InputError(
                 f'optim_wrapper of a search has {sorted(optim_wrapper_cfg)}, '
                 f'expected {sorted(_NAMES)} and no paramwise_cfg'
             )
@@ -68,12 +69,12 @@ class SearchOptimWrapperConstructor:
 def _check_aggregation(weights: OptimWrapper, arch_params: OptimWrapper) -> None:
     """Refuse to aggregate gradients where there is nothing to, or not in one iteration."""
     if isinstance(arch_params, JacobianOptimWrapper):
-        raise ValueError(
+        raise InputError(
             'optim_wrapper.arch_params: every task has architecture parameters of its own, there '
             'are no gradients to aggregate; expected OptimWrapper'
         )
     if isinstance(weights, JacobianOptimWrapper) and weights._accumulative_counts > 1:
-        raise ValueError(
+        raise InputError(
             'optim_wrapper.weights: a search aggregates gradients in every iteration, expected '
             f'accumulative_counts=1, found {weights._accumulative_counts}'
         )

@@ -5,6 +5,7 @@ from typing import Any
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -33,7 +34,7 @@ class SharedLrOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper for ``model``, a :class:`MultiTaskEncoderDecoder`, wrapped or not."""
         if self.base_lr is None:
-            raise ValueError(f'optimizer.lr is missing in {self.optimizer_cfg}')
+            raise InputError(f'optimizer.lr is missing in {self.optimizer_cfg}')
         backbone: Any = getattr(model, 'module', model).backbone
         self._sharing = {
             parameter: tasks

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from mmbmtas.engine.failures import divergence_located, worker_death_explained
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
 from mmbmtas.engine.randomness import Stream, seed_all
+from mmbmtas.errors import InputError
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import LOOPS
 
@@ -78,7 +79,7 @@ class BranchedSearchLoop(BaseLoop):
         split_seed: int = 0,
     ) -> None:
         if not 0 < arch_fraction < 1:
-            raise ValueError(f'arch_fraction {arch_fraction}: expected a number between 0 and 1')
+            raise InputError(f'arch_fraction {arch_fraction}: expected a number between 0 and 1')
         splits = split_dataset(build_dataset(dataloader['dataset']), arch_fraction, split_seed)
         streams = Stream.SAMPLES, Stream.ARCH_SAMPLES
         weight_loader, arch_loader = (
@@ -265,7 +266,7 @@ def split_dataset(dataset: Any, arch_fraction: float, seed: int) -> tuple[Subset
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(dataset), generator=generator).tolist()
     if len(order) < 2:
-        raise ValueError(f'{len(order)} training images cannot be split: expected at least 2')
+        raise InputError(f'{len(order)} training images cannot be split: expected at least 2')
     cut = len(order) - min(max(round(arch_fraction * len(order)), 1), len(order) - 1)
     splits = Subset(dataset, order[:cut]), Subset(dataset, order[cut:])
     for split in splits:
@@ -288,7 +289,7 @@ def _build_loader(runner: Runner, cfg: dict[str, Any], split: Subset, stream: St
         split.indices = [*itertools.islice(itertools.cycle(split.indices), batch)]
     loader = build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
     if is_endless(loader):
-        raise ValueError(
+        raise InputError(
             'train_dataloader.sampler is endless, but a search passes over its two splits in turn: '
             "expected dict(type='DefaultSampler', shuffle=True)"
         )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mmbmtas.errors import InputError
+
 Phase = Literal['warmup', 'arch', 'weights']
 
 
@@ -53,12 +55,12 @@ class SearchPlan:
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_iters <= self.weight_iters:
-            raise ValueError(
+            raise InputError(
                 f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters '
                 f'{self.weight_iters} (train_cfg.warmup_iters)'
             )
         if min(self.weight_batches, self.arch_batches) < 1:
-            raise ValueError(
+            raise InputError(
                 f'a pass has {self.weight_batches} weight and {self.arch_batches} architecture '
                 'batches: expected at least one each'
             )

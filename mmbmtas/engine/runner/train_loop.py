@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from mmbmtas.engine.failures import divergence_located, worker_death_explained
 from mmbmtas.engine.randomness import Stream, seed_all
+from mmbmtas.errors import InputError
 from mmbmtas.registry import LOOPS
 
 from .train_loader import batches, build_train_loader, is_endless
@@ -38,7 +39,7 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
     def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:
         loader = build_train_loader(runner, dataloader)
         if len(loader) == 0 and not is_endless(loader):
-            raise ValueError(
+            raise InputError(
                 f'the training set of {len(loader.dataset)} images has no whole batch of '  # type: ignore[arg-type]
                 f'{loader.batch_size}: expected a smaller total_batch_size, or drop_last=False in '
                 'train_dataloader'

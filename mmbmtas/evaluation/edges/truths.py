@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges.scoring import evaluation_truth
 
 
@@ -30,7 +31,7 @@ def list_truths(root: str | Path, dataset: str, split: str = 'val') -> dict[str,
     if dataset == 'bsds':
         truths = {path.stem: path for path in sorted(root.glob('*.mat'))}
         if not truths:
-            raise ValueError(f'no .mat file in {root}')
+            raise InputError(f'no .mat file in {root}')
         return truths
     folder, lists = {
         'pascal': ('pascal-context/trainval', 'ImageSets/Context'),
@@ -38,7 +39,7 @@ def list_truths(root: str | Path, dataset: str, split: str = 'val') -> dict[str,
     }[dataset]
     listing = root / lists / f'{split}.txt'
     if not listing.is_file():
-        raise ValueError(f'{listing} not found; is {root} the root of the {dataset} data set?')
+        raise InputError(f'{listing} not found; is {root} the root of the {dataset} data set?')
     endings = ('.mat',) if dataset == 'pascal' else ('.png', '.npy')
     truths = {}
     for image_id in listing.read_text().split():
@@ -53,7 +54,7 @@ def refuse_missing(paths: Iterable[Path], what: str) -> None:
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         shown = '\n  '.join(missing[:10] + ['...'] * (len(missing) > 10))
-        raise ValueError(f'{len(missing)} {what} file(s) missing:\n  {shown}')
+        raise InputError(f'{len(missing)} {what} file(s) missing:\n  {shown}')
 
 
 def read_truths(path: Path, dataset: str) -> list[NDArray[np.bool_]]:
@@ -85,9 +86,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise ValueError(f'{path} is not an image that can be decoded')
+        raise InputError(f'{path} is not an image that can be decoded')
     if image.ndim == 3 and (image[..., :3] == image[..., :1]).all():
         image = image[..., 0]
     if image.ndim != 2 or image.dtype != np.uint8:
-        raise ValueError(f'{path} is {image.shape} {image.dtype}; expected 8-bit grey')
+        raise InputError(f'{path} is {image.shape} {image.dtype}; expected 8-bit grey')
     return np.asarray(image)

@@ -10,6 +10,8 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
+from mmbmtas.errors import InputError
+
 
 @dataclass(frozen=True)
 class HeadlineMetric:
@@ -87,19 +89,19 @@ class TaskMetric(BaseMetric):
             label = to_numpy(sample[f'gt_{self.task}']['data'])
             return self.score_image(self._checked_prediction(sample, label.shape), label, sample)
         except ValueError as error:
-            raise ValueError(
+            raise InputError(
                 f'{self.task} of image {sample.get("img_path", "(no img_path)")}: {error}'
             ) from error
 
     def _checked_prediction(self, sample: dict, shape: tuple[int, ...]) -> NDArray:
         if f'pred_{self.task}' not in sample:
-            raise ValueError('it has a label but no prediction')
+            raise InputError('it has a label but no prediction')
         prediction = to_numpy(sample[f'pred_{self.task}']['data'])
         if prediction.shape != shape:
-            raise ValueError(f'the prediction is {prediction.shape}, the label {shape}')
+            raise InputError(f'the prediction is {prediction.shape}, the label {shape}')
         if not np.isfinite(prediction).all():
             bad = np.count_nonzero(~np.isfinite(prediction))
-            raise ValueError(f'{bad} of {prediction.size} predicted values are not finite')
+            raise InputError(f'{bad} of {prediction.size} predicted values are not finite')
         return prediction
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -12,6 +12,7 @@ from mmengine.dist import is_distributed
 from mmengine.utils import ProgressBar
 from numpy.typing import NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges import (
     MAX_DIST,
     THRESHOLDS,
@@ -66,7 +67,7 @@ class OdsF(TaskMetric):
         **kwargs,
     ) -> None:
         if dataset not in ('pascal', 'nyud'):
-            raise ValueError(f"dataset should be 'pascal' or 'nyud', not {dataset!r}")
+            raise InputError(f"dataset should be 'pascal' or 'nyud', not {dataset!r}")
         super().__init__(task, **kwargs)
         self.dataset = dataset
         self.protocol = EdgeProtocol(max_dist or MAX_DIST[dataset], nms, tuple(thresholds))
@@ -95,13 +96,13 @@ class OdsF(TaskMetric):
         if self.dataset == 'nyud':
             return label[0] == 1
         if 'gt_label_map' not in sample:
-            raise ValueError(
+            raise InputError(
                 "dataset='pascal' needs the LabelMap as gt_label_map in the sample; with "
                 "dataset='nyud' the truth is gt_edge"
             )
         label_map = to_numpy(sample['gt_label_map']['data'])
         if label_map.shape != label.shape:
-            raise ValueError(f'gt_label_map is {label_map.shape}, the label {label.shape}')
+            raise InputError(f'gt_label_map is {label_map.shape}, the label {label.shape}')
         return label_map[0]
 
     def evaluate(self, size: int) -> dict[str, float]:

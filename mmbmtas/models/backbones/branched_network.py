@@ -11,6 +11,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import CONTEXT, Encoder
 from mmbmtas.registry import MODELS, SCOPE, TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture
@@ -147,7 +148,7 @@ class BranchedNetwork(BaseModule):
         """
         found = decode_tree(state)
         if found != self.architecture:
-            raise ValueError(
+            raise InputError(
                 'the checkpoint holds another tree than the config names:\n'
                 f'checkpoint: {found.describe()}\nconfig: {self.architecture.describe()}\n'
                 'Use the architecture that this checkpoint was trained with: architecture=FILE, '
@@ -187,11 +188,11 @@ def build_encoder(cfg: dict[str, Any] | Encoder, name: str = 'encoder') -> Encod
     }
     found = encoders.get(kind.removeprefix(f'{SCOPE}.') if isinstance(kind, str) else '')
     if found is None:
-        raise ValueError(f'{name}: encoder type {kind!r}, expected one of {sorted(encoders)}')
+        raise InputError(f'{name}: encoder type {kind!r}, expected one of {sorted(encoders)}')
     try:
         return found(**options)
     except TypeError as error:
-        raise ValueError(f'{name}: encoder {dict(cfg)} does not fit {kind}: {error}') from error
+        raise InputError(f'{name}: encoder {dict(cfg)} does not fit {kind}: {error}') from error
 
 
 def _name(architecture: Any) -> str:
@@ -209,7 +210,7 @@ def check_fits(
     """
     own, given = build_encoder(architecture.encoder, name).to_config(), encoder.to_config()
     if own != given or architecture.num_layers != encoder.num_layers:
-        raise ValueError(
+        raise InputError(
             f'{name} is for {own} with {architecture.num_layers} layers, '
             f'the config asks for {given} with {encoder.num_layers}'
         )
@@ -227,12 +228,12 @@ def decode_tree(state: Tensor, name: str = 'the checkpoint') -> BranchedArchitec
     """
     content = decode_json(state)
     if 'method' in content:  # see TaskEncoders
-        raise ValueError(
+        raise InputError(
             f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
             'tree: expected a BranchedNetwork'
         )
     if 'format' not in content:  # see BranchedSupernet
-        raise ValueError(
+        raise InputError(
             f'{name} is of a search, with all candidates: expected one of a retrained tree '
             '(architecture=FILE with the architecture.json that the search wrote)'
         )

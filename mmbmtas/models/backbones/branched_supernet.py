@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.architecture_file import MAX_TASKS
@@ -75,9 +76,9 @@ class BranchedSupernet(BaseModule):
         super().__init__(init_cfg)
         self.tasks = tuple(tasks)
         if not 1 <= len(set(self.tasks)) == len(self.tasks) <= MAX_TASKS:
-            raise ValueError(f'tasks {list(tasks)}: expected 1 to {MAX_TASKS} different names')
+            raise InputError(f'tasks {list(tasks)}: expected 1 to {MAX_TASKS} different names')
         if task is not None and task not in self.tasks:
-            raise ValueError(f'task {task!r} is none of the tasks {list(tasks)}')
+            raise InputError(f'task {task!r} is none of the tasks {list(tasks)}')
         self.task = task
         self.encoder = build_encoder(encoder)
         self.stem = self.encoder.build_stem()
@@ -109,7 +110,7 @@ class BranchedSupernet(BaseModule):
             ValueError: ``mode`` is not one of the three.
         """
         if mode not in get_args(RoutingMode):
-            raise ValueError(f'routing mode {mode!r}: expected one of {get_args(RoutingMode)}')
+            raise InputError(f'routing mode {mode!r}: expected one of {get_args(RoutingMode)}')
         self.routing_mode = mode
 
     def weights(self) -> list[nn.Parameter]:
@@ -201,12 +202,12 @@ class BranchedSupernet(BaseModule):
         """
         found, own = decode_json(state), decode_json(self.get_extra_state())
         if not found.keys() <= own.keys():
-            raise ValueError(
+            raise InputError(
                 f'the checkpoint is of a network for the tasks {found.get("tasks")} that was not '
                 'searched but trained: expected one of a search'
             )
         if found != own:
-            raise ValueError(
+            raise InputError(
                 f'the checkpoint holds a supernet for {found}, the config one for {own}'
             )
 
@@ -238,7 +239,7 @@ def copy_supernet_weights(supernet: BranchedSupernet, network: BranchedNetwork) 
     routings = {task: supernet.routing(task) for task in network.tasks}
     tree = BranchedArchitecture.from_routing(network.tasks, supernet.encoder.to_config(), routings)
     if tree != network.architecture:
-        raise ValueError(
+        raise InputError(
             f'the supernet routes as {tree.describe()}, '
             f'the network is {network.architecture.describe()}'
         )

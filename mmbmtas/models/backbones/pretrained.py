@@ -9,6 +9,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import CONTEXT, Encoder
 
 _MAX_SHOWN = 60
@@ -57,7 +58,7 @@ def init_encoder(
         print_log('No init_cfg: the encoder starts from random weights.', logger='current')
         return
     if init_cfg.get('type') != 'Pretrained' or not set(init_cfg) <= _INIT_KEYS:
-        raise ValueError(
+        raise InputError(
             f'init_cfg {dict(init_cfg)}: expected dict(type="Pretrained", checkpoint=PATH_OR_URL'
             '[, strict=False])'
         )
@@ -111,5 +112,5 @@ def _report(problems: list[str], init_cfg: Mapping) -> None:
         'init_cfg with strict=False would go on regardless):\n  ' + ',\n  '.join(shown)
     )
     if init_cfg.get('strict', True):
-        raise ValueError(message)
+        raise InputError(message)
     print_log(message, logger='current', level=logging.WARNING)

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS, build_kind
 
 Mixture = dict[int, Tensor]
@@ -95,7 +96,7 @@ class TopKRouting(Routing):
     def __init__(self, num_candidates: int, k: int = 2) -> None:
         super().__init__(num_candidates)
         if not 2 <= k <= num_candidates:
-            raise ValueError(
+            raise InputError(
                 f'k={k} of TopKRouting: expected 2 to {num_candidates}, as many candidates as '
                 'there are tasks (HardRouting runs one)'
             )
@@ -135,7 +136,7 @@ class ThresholdRouting(Routing):
     def __init__(self, num_candidates: int, threshold: float) -> None:
         super().__init__(num_candidates)
         if not 0 <= threshold < 0.5:
-            raise ValueError(
+            raise InputError(
                 f'threshold={threshold} of ThresholdRouting: expected at least 0 and less than '
                 '0.5, the share of a task below which a candidate does not run'
             )

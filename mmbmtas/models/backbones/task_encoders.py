@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import Encoder
 
 from .branched_network import build_encoder, decode_json, encode_json
@@ -35,7 +36,7 @@ class TaskEncoders(BaseModule):
         super().__init__(init_cfg)
         self.tasks = tuple(tasks)
         if not min_tasks <= len(set(self.tasks)) == len(self.tasks) <= 16:
-            raise ValueError(f'tasks {list(tasks)}: expected {min_tasks} to 16 different names')
+            raise InputError(f'tasks {list(tasks)}: expected {min_tasks} to 16 different names')
         self.encoder: Encoder = build_encoder(encoder)
 
     def get_extra_state(self) -> Tensor:
@@ -52,4 +53,4 @@ class TaskEncoders(BaseModule):
         found, own = decode_json(state), decode_json(self.get_extra_state())
         if found != own:
             found = {key: found.get(key) for key in own}
-            raise ValueError(f'the checkpoint holds encoders of {found}, the config asks for {own}')
+            raise InputError(f'the checkpoint holds encoders of {found}, the config asks for {own}')

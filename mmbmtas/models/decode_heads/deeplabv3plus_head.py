@@ -12,6 +12,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 
 Output = Literal['classes', 'probability', 'normals', 'value']
@@ -59,7 +60,7 @@ class DeepLabV3PlusHead(BaseDecodeHead):
     ) -> None:
         expected = {'probability': 1, 'normals': 3}.get(output, num_classes)
         if output not in get_args(Output) or num_classes != expected:
-            raise ValueError(
+            raise InputError(
                 f'output {output!r} with num_classes={num_classes}: expected one of '
                 f'{get_args(Output)}, a probability with 1 and normals with 3 channels'
             )
@@ -120,7 +121,7 @@ class DeepLabV3PlusHead(BaseDecodeHead):
         ]
         present = next((label for label in labels if label is not None), None)
         if present is None:
-            raise ValueError(f'no image of the batch has the label {self.target_key!r}')
+            raise InputError(f'no image of the batch has the label {self.target_key!r}')
         missing = self.ignore_index if self.output in ('classes', 'probability') else 0
         return torch.stack(
             [torch.full_like(present, missing) if label is None else label for label in labels]
@@ -147,7 +148,7 @@ class DeepLabV3PlusHead(BaseDecodeHead):
             try:
                 value = loss(logits, target, ignore_index=self.ignore_index)
             except IndexError as error:
-                raise ValueError(
+                raise InputError(
                     f'{self.target_key}: {error} The classes are 0 to {self.num_classes - 1} '
                     f'(num_classes), {self.ignore_index} is ignored'
                 ) from error

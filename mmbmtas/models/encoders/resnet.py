@@ -9,6 +9,7 @@ from mmseg.models.backbones import ResNet
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS
 
 from .base import CONTEXT, Encoder
@@ -47,7 +48,7 @@ class ResNetEncoder(Encoder):
         self, depth: int, context_channels: int = 256, norm_cfg: dict | None = None
     ) -> None:
         if depth not in ResNet.arch_settings:
-            raise ValueError(
+            raise InputError(
                 f'depth {depth} of ResNetEncoder: not in {sorted(ResNet.arch_settings)}'
             )
         self.depth = depth

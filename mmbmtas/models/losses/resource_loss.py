@@ -20,6 +20,7 @@ from mmbmtas.cost import (
     sampled_expected_cost,
     sampled_expected_madds,
 )
+from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.architecture_file import is_positive_number
 
@@ -88,23 +89,23 @@ class ResourceLoss(nn.Module):
             (_OF_MADDS, 'multiply-adds') if latency is None else (_OF_LATENCY, 'latency')
         )
         if expectation not in expectations:
-            raise ValueError(
+            raise InputError(
                 f'expectation {expectation!r}: expected one of {list(expectations)} for {kind}'
             )
         if budgeted not in ('expected', 'argmax'):
-            raise ValueError(f"budgeted {budgeted!r}: expected 'expected' or 'argmax'")
+            raise InputError(f"budgeted {budgeted!r}: expected 'expected' or 'argmax'")
         _check_number('weight', weight, 'lambda, 0 or more', weight == 0)
         if target_madds is not None:
             _check_number('target_madds', target_madds, 'multiply-adds above 0')
         if target_latency_ms is not None:
             _check_number('target_latency_ms', target_latency_ms, 'milliseconds above 0')
         if latency is None and target_latency_ms is not None:
-            raise ValueError(
+            raise InputError(
                 f'target_latency_ms {target_latency_ms} needs a table, latency=FILE.json, which '
                 'tools/analysis_tools/measure_latency.py writes'
             )
         if latency is not None and target_madds is not None:
-            raise ValueError(
+            raise InputError(
                 f'target_madds {target_madds} beside a latency table: expected target_latency_ms'
             )
         self.weight = weight
@@ -125,7 +126,7 @@ class ResourceLoss(nn.Module):
             ValueError: There are too many.
         """
         if self.weight > 0 and self.max_tasks is not None and num_tasks > self.max_tasks:
-            raise ValueError(
+            raise InputError(
                 f'{num_tasks} tasks, but the {self.expectation} expectation of the resource loss '
                 f"is for at most {self.max_tasks}: set resource_loss.expectation='sampled'"
             )
@@ -166,7 +167,7 @@ class ResourceLoss(nn.Module):
 def _check_number(name: str, value: Any, expected: str, fits: bool = False) -> None:
     """Raise a ``ValueError`` unless a value fits or is a positive finite number."""
     if not fits and not is_positive_number(value):
-        raise ValueError(f'{name} {value!r} of the resource loss: expected {expected}')
+        raise InputError(f'{name} {value!r} of the resource loss: expected {expected}')
 
 
 def _as_table(latency: str | os.PathLike | Mapping[str, Any]) -> LatencyTable:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 
 
@@ -70,7 +71,7 @@ class BalancedBCELoss(TaskLoss):
     ) -> None:
         super().__init__(loss_weight, loss_name)
         if positive_weight is not None and not 0 <= positive_weight <= 1:
-            raise ValueError(f'positive_weight {positive_weight}: expected a number in [0, 1]')
+            raise InputError(f'positive_weight {positive_weight}: expected a number in [0, 1]')
         self.positive_weight = positive_weight
 
     def forward(

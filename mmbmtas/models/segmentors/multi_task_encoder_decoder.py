@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
 from mmbmtas.cost.madds import forward_cost
+from mmbmtas.errors import DivergenceError, InputError
 from mmbmtas.models.losses.balancing import (
     OTHER,
     build_loss_balancing,
@@ -63,7 +64,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone: Any = MODELS.build(backbone)
         if set(self.backbone.tasks) != set(decode_heads):
-            raise ValueError(
+            raise InputError(
                 f'the backbone is for the tasks {list(self.backbone.tasks)}, '
                 f'decode_heads for {list(decode_heads)}: they must be the same'
             )
@@ -85,7 +86,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         for task, head in self.decode_heads.items():
             expected = getattr(head, 'in_channels', given)
             if isinstance(expected, Sequence) and [*expected] != given:
-                raise ValueError(
+                raise InputError(
                     f'decode_heads.{task}.in_channels {[*expected]}: the {type(encoder).__name__} '
                     f'gives {given} (low-level and context features)'
                 )
@@ -203,7 +204,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
                 for name, value in log_vars.items()
                 if not value.isfinite().all()
             }
-            raise FloatingPointError(
+            raise DivergenceError(
                 f'non-finite loss {broken}: training has diverged or a label is broken; a lower '
                 'learning rate, or gradient clipping (optim_wrapper.clip_grad), may help'
             )

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from mmbmtas.cost import ModuleCost, NetworkCost
+from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -67,7 +68,7 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
             target, name, form = loss.target_latency_ms, 'target_latency_ms', ',.2f'
             low, high = loss.latency.shared(), loss.latency.all_apart()
         if target is not None and not low <= target <= high:
-            raise ValueError(
+            raise InputError(
                 f'{name} {target:{form}} is out of reach at {self.cost_shape}: the fully shared '
                 f'network has {low:{form}}, the one with all tasks apart {high:{form}}'
             )

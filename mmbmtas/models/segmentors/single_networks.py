@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import BranchedNetwork, ExchangeNetwork
 from mmbmtas.models.backbones.branched_network import check_fits, decode_tree
 from mmbmtas.models.losses.balancing import without_balancing
@@ -31,12 +32,12 @@ def load_single_networks(
             a checkpoint is of another encoder, of other tasks or of another decoder; names it.
     """
     if not isinstance(backbone, ExchangeNetwork):
-        raise ValueError(
+        raise InputError(
             f'single_checkpoints: {type(backbone).__name__} does not start from single-task '
             'networks; CrossStitchNetwork and NDDRCNN do'
         )
     if set(checkpoints) != set(backbone.tasks):
-        raise ValueError(
+        raise InputError(
             f'single_checkpoints names the tasks {sorted(checkpoints)}, expected a checkpoint for '
             f'each of {list(backbone.tasks)}'
         )
@@ -52,13 +53,13 @@ def _load(path: str, task: str, encoder: BranchedNetwork, head: nn.Module) -> No
     content = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')
     weights = content.get('state_dict', {}) if isinstance(content, Mapping) else {}
     if _STATE not in weights:
-        raise ValueError(
+        raise InputError(
             f'{path} is no single-task network of {task!r}: {_STATE} is missing among its '
             f'{len(weights)} entries'
         )
     tree = decode_tree(weights[_STATE], path)
     if tree.tasks != (task,):
-        raise ValueError(
+        raise InputError(
             f'{path} holds a network of the tasks {[*tree.tasks]}, expected one of {task!r} alone'
         )
     check_fits(tree, encoder.encoder, path)
@@ -66,4 +67,4 @@ def _load(path: str, task: str, encoder: BranchedNetwork, head: nn.Module) -> No
     try:
         network.load_state_dict(without_balancing(weights))
     except RuntimeError as error:
-        raise ValueError(f'{path} does not fit the network of {task!r}: {error}') from error
+        raise InputError(f'{path} does not fit the network of {task!r}: {error}') from error

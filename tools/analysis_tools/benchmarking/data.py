@@ -25,6 +25,7 @@ from mmbmtas.datasets.files import read_image
 from mmbmtas.engine import launch
 from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS, SCOPE
 
 from . import timing
@@ -49,7 +50,7 @@ def run(args: Namespace) -> dict[str, Any]:
         ValueError: A number is out of range, or the data set is none of a single folder.
     """
     if args.number < 1 or args.repeats < 1 or args.batches < 0 or args.batches == 1:
-        raise ValueError('--number and --repeats must be at least 1, --batches 2, or 0')
+        raise InputError('--number and --repeats must be at least 1, --batches 2, or 0')
     cfg = launch.read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', SCOPE))
     loader = cfg[f'{args.split}_dataloader']
@@ -59,7 +60,7 @@ def run(args: Namespace) -> dict[str, Any]:
             loader.persistent_workers = False
     (entry, *more) = plain_datasets(loader.dataset)
     if more:
-        raise ValueError(f'{args.config} joins {len(more) + 1} data sets: name that of one')
+        raise InputError(f'{args.config} joins {len(more) + 1} data sets: name that of one')
     cv2.setNumThreads(0)  # as in a data loader's workers
     result: dict[str, Any] = {
         **timing.machine(torch.device('cpu')),

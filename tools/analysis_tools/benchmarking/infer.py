@@ -17,6 +17,7 @@ from mmbmtas.cost import LatencyTable
 from mmbmtas.engine import launch
 from mmbmtas.engine.comparison.networks import build_network
 from mmbmtas.engine.inference import prepare_for_inference
+from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 
 from . import timing
@@ -59,7 +60,7 @@ def run(args: Namespace) -> dict[str, Any]:
     """
     timing.check_rounds(args)
     if args.batch_size < 1:
-        raise ValueError(f'--batch-size {args.batch_size}: expected at least 1')
+        raise InputError(f'--batch-size {args.batch_size}: expected at least 1')
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     model: Any = build_network(args.config, args.cfg_options or {})
     height, width = args.shape or model.cost_shape
@@ -131,14 +132,14 @@ def read_table(args: Namespace, model: Any, shape: tuple[int, int]) -> LatencyTa
         return None
     tree = getattr(model.backbone, 'architecture', None)
     if not isinstance(tree, BranchedArchitecture) or args.batch_size != 1:
-        raise ValueError('--latency: a table is for one image at a time, and for trees')
+        raise InputError('--latency: a table is for one image at a time, and for trees')
     table = LatencyTable.load(args.latency)
     table.check_fits(tree.tasks, tree.encoder, tree.num_layers, shape)
     for key in ('fuse_conv_bn', 'channels_last', 'clock'):
         own = getattr(args, key)
         found = (table.measured or {}).get(key, own)
         if found != own:
-            raise ValueError(f'{args.latency} was measured with {key} {found}, expected {own}')
+            raise InputError(f'{args.latency} was measured with {key} {found}, expected {own}')
     return table
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import wide
 
 from . import timing
@@ -55,7 +56,7 @@ def run(args: Namespace) -> dict[str, Any]:
         backbone = model.backbone
         chosen = args.layers or [*range(len(backbone.layers))]
         if not {*chosen} <= {*range(len(backbone.layers))}:
-            raise ValueError(f'--layers {chosen}: expected some of 0 to {len(backbone.layers) - 1}')
+            raise InputError(f'--layers {chosen}: expected some of 0 to {len(backbone.layers) - 1}')
         device = next(model.parameters()).device
         images = model.data_preprocessor(batch, True)['inputs']
         inputs = layer_inputs(backbone, images)

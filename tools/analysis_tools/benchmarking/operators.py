@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity
 
+from mmbmtas.errors import InputError
+
 from . import timing
 from .runners import add_training_arguments, build_runner, check_training_arguments, scratch
 from .search import add_phases, check_search, step
@@ -46,7 +48,7 @@ def run(args: Namespace) -> dict[str, Any]:
     """
     check_training_arguments(args)
     if args.repeats < 1 or args.warmup < 0:
-        raise ValueError(
+        raise InputError(
             f'--repeats {args.repeats}, --warmup {args.warmup}: expected at least 1 and 0'
         )
     with scratch() as folder:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmbmtas.cost import MAX_TASKS, MAX_TASKS_COUNTED, MAX_TASKS_RECURSIVE, expected_cost
 from mmbmtas.engine.tree_config import read_tree_config
+from mmbmtas.errors import InputError
 from mmbmtas.models.losses import ResourceLoss
 
 from . import timing
@@ -46,7 +47,7 @@ def run(args: Namespace) -> dict[str, Any]:
     config = read_tree_config(args.config, args.cfg_options)
     num_tasks = len(config.tasks) if args.tasks is None else args.tasks
     if num_tasks < 1:
-        raise ValueError(f'--tasks {num_tasks}: expected at least 1')
+        raise InputError(f'--tasks {num_tasks}: expected at least 1')
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     madds = config.cost.layer_madds
     random = torch.Generator().manual_seed(0)

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from mmbmtas.engine import launch
 from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS, SCOPE
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -75,7 +76,7 @@ def check_training_arguments(args: Namespace) -> None:
     for name in ('batch_size', 'shape', 'loader_iters'):
         given = getattr(args, name, None)
         if given is not None and min(given if isinstance(given, list) else [given]) < 1:
-            raise ValueError(f'--{name.replace("_", "-")} {given}: expected 1 or more')
+            raise InputError(f'--{name.replace("_", "-")} {given}: expected 1 or more')
 
 
 @DATASETS.register_module()
@@ -127,7 +128,7 @@ def crop_size(cfg: Config) -> tuple[int, int]:
             if 'size' in step:
                 height, width = step['size']
                 return height, width
-    raise ValueError(f'{cfg.filename} names no size in its training pipeline: give --shape H W')
+    raise InputError(f'{cfg.filename} names no size in its training pipeline: give --shape H W')
 
 
 def build_runner(

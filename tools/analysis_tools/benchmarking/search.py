@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
 from mmbmtas.engine.runner import BranchedSearchLoop
 from mmbmtas.engine.runner.search_plan import Position
+from mmbmtas.errors import InputError
 
 from . import plain, timing
 from .runners import (
@@ -82,7 +83,7 @@ def run(args: Namespace) -> dict[str, Any]:
 def check_search(cfg: Config) -> None:
     """Refuse configs of anything but a search."""
     if cfg.model.type != 'SearchEncoderDecoder':
-        raise ValueError(f'{cfg.filename} trains a {cfg.model.type}: name the config of a search')
+        raise InputError(f'{cfg.filename} trains a {cfg.model.type}: name the config of a search')
 
 
 def make_plain(cfg: Config) -> None:

@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mmbmtas.engine.latency import CLOCKS, check_clock
 from mmbmtas.engine.overrides import OverrideAction
+from mmbmtas.errors import InputError
 
 Call = Callable[[], object]
 
@@ -52,7 +53,7 @@ def check_rounds(args: Namespace) -> None:
         ValueError: There are fewer than 2 to time, or fewer than 0 before.
     """
     if args.repeats < 2 or args.warmup < 0:
-        raise ValueError(
+        raise InputError(
             f'--repeats {args.repeats}, --warmup {args.warmup}: expected at least 2 and 0'
         )
 

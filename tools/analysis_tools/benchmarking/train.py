@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.runner import Runner
 
 from mmbmtas.cost import ModuleCost
+from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 
 from . import timing
@@ -45,7 +46,7 @@ def run(args: Namespace) -> dict[str, Any]:
         network = build_runner(args, Path(folder) / 'network')
         tree = getattr(getattr(network.model, 'backbone', None), 'architecture', None)
         if not isinstance(tree, BranchedArchitecture):
-            raise ValueError(f'{args.config} trains no tree: name the config of a branched network')
+            raise InputError(f'{args.config} trains no tree: name the config of a branched network')
         waiting = measure_waiting(args, Path(folder) / 'data')  # first: files may lack
         singles = [
             build_runner(args, Path(folder) / task, tree=tree.for_tasks([task]))

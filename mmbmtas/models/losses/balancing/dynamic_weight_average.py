@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 
 from .base import LossBalancing, mean_over_ranks
@@ -40,7 +41,7 @@ class DynamicWeightAverage(LossBalancing):
     def __init__(self, tasks: Sequence[str], window: int = 100, temperature: float = 2.0) -> None:
         super().__init__(tasks)
         if window < 1 or temperature <= 0:
-            raise ValueError(
+            raise InputError(
                 f'window {window} and temperature {temperature} of DynamicWeightAverage: '
                 'expected an integer of 1 or more and a number above 0'
             )

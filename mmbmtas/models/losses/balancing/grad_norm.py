@@ -7,6 +7,7 @@ import torch
 from mmengine import dist
 from torch import Tensor, nn
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 
 from .base import LossBalancing, mean_over_ranks
@@ -58,7 +59,7 @@ class GradNorm(LossBalancing):
     ) -> None:
         super().__init__(tasks)
         if alpha < 0 or lr <= 0:
-            raise ValueError(
+            raise InputError(
                 f'alpha {alpha} and lr {lr} of GradNorm: expected a number of 0 or more '
                 'and one above 0'
             )
@@ -79,10 +80,10 @@ class GradNorm(LossBalancing):
             try:
                 module = model.get_submodule(self.layer)
             except AttributeError as error:
-                raise ValueError(f'layer {self.layer!r} of GradNorm: {error}') from error
+                raise InputError(f'layer {self.layer!r} of GradNorm: {error}') from error
         self._parameters_measured = [*module.parameters()]
         if not self._parameters_measured:
-            raise ValueError(f'layer {self.layer!r} of GradNorm has no parameters')
+            raise InputError(f'layer {self.layer!r} of GradNorm has no parameters')
 
     def weight(self, task: str) -> Tensor:
         """Return the weight after the iteration before."""
@@ -99,7 +100,7 @@ class GradNorm(LossBalancing):
         parameters = self._parameters_measured
         found = torch.autograd.grad(loss * _SCALE, parameters, retain_graph=True, allow_unused=True)
         if all(gradient is None for gradient in found):
-            raise ValueError(
+            raise InputError(
                 f'GradNorm measures gradients in {self.layer or "a layer"} that the task {task!r} '
                 'does not pass through: name one that all tasks share by loss_balancing.layer'
             )
@@ -156,7 +157,7 @@ def _last_shared_layer(backbone: Any) -> nn.Module:
         return backbone.stem
     shared = [module for module, count in backbone.shared_by() if count == len(backbone.tasks)]
     if not shared:
-        raise ValueError(
+        raise InputError(
             'GradNorm measures gradients in a layer that all tasks share, and '
             f'{type(backbone).__name__} names none: name a module that the gradients of all tasks '
             "reach by loss_balancing.layer, such as 'backbone.units.0' of a CrossStitchNetwork"

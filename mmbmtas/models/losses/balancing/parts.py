@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from mmbmtas.errors import InputError
+
 OTHER = ''
 """Key of what belongs to no task, such as the resource loss."""
 
@@ -46,7 +48,7 @@ def parts_of(total: Tensor) -> dict[str, Tensor]:
     """
     parts = getattr(total, 'parts', None)
     if parts is None:
-        raise ValueError(
+        raise InputError(
             'the loss does not say what each task adds to it: aggregating gradients needs a '
             'MultiTaskEncoderDecoder or a SearchEncoderDecoder'
         )
