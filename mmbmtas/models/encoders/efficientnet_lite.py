@@ -27,9 +27,9 @@ _STAGES = (
 _STRIDES = (1, 2, 2, 2, 1, 1, 1)
 _DILATIONS = ((1, 1), (1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (2, 2))
 _STEM_CHANNELS = 32
-# The parts of a block in a checkpoint: a convolution, a normalisation.
-_CONVS = ('_expand_conv', '_depthwise_conv', '_project_conv')
-_NORMS = ('_bn0', '_bn1', '_bn2')
+# The parts of a block in a checkpoint; a block that does not expand lacks the first of each.
+_CONVS: tuple[str, ...] = ('_expand_conv', '_depthwise_conv', '_project_conv')
+_NORMS: tuple[str, ...] = ('_bn0', '_bn1', '_bn2')
 
 
 @TASK_UTILS.register_module()
@@ -40,9 +40,9 @@ class EfficientNetLiteEncoder(Encoder):
     5. In the last stage that halves the resolution (6) the first block has stride 1 and dilation 1;
     all later blocks have dilation 2, as :class:`MobileNetV2Encoder` has them.
 
-    The published weights expect RGB intensities normalised by ``(x - 127) / 128``. They were trained
-    with TensorFlow's padding, which is symmetric, as here, where a map's sides are odd; elsewhere it
-    shifts the maps of each halving by one pixel.
+    The published weights expect RGB intensities normalised by ``(x - 127) / 128``. They were
+    trained with TensorFlow's padding. Where a map's sides are odd it is symmetric, as here; where
+    they are even it shifts a halved map by one pixel.
 
     Args:
         variant: 0 to 4; later ones are wider and deeper.
@@ -72,7 +72,7 @@ class EfficientNetLiteEncoder(Encoder):
         self.norm_cfg = {'eps': 1e-3, **(norm_cfg or dict(type='BN'))}
         self.blocks = self._list_blocks()
         self.layer_names = (*(block['name'] for block in self.blocks), CONTEXT)
-        self.low_level_index = 2
+        self.low_level_index = self.layer_names.index('stage3.0') - 1
         self.low_level_channels = self.blocks[self.low_level_index]['out_channels']
 
     def _list_blocks(self) -> list[dict[str, Any]]:
@@ -152,9 +152,10 @@ class EfficientNetLiteEncoder(Encoder):
         if match := re.fullmatch(r'_blocks\.(\d+)\.(\w+)\.(\w+)', key):
             layer, part = int(match[1]), match[2]
             kind, parts = ('conv', _CONVS) if part in _CONVS else ('bn', _NORMS)
-            if layer < len(self.blocks) and part in parts:
-                place = parts.index(part) - (self.blocks[layer]['expand_ratio'] == 1)
-                return f'layers.{layer}.conv.{place}.{kind}.{match[3]}'
+            if layer < len(self.blocks):
+                parts = parts[self.blocks[layer]['expand_ratio'] == 1 :]
+                if part in parts:
+                    return f'layers.{layer}.conv.{parts.index(part)}.{kind}.{match[3]}'
         raise KeyError(key)
 
     def to_config(self) -> dict[str, Any]:
