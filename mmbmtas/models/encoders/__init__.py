@@ -2,7 +2,16 @@
 
 from .base import CONTEXT, Encoder
 from .context import ContextModule
+from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
 from .mobilenet_v2 import MobileNetV2Encoder
 from .resnet import ResNetEncoder
 
-__all__ = ['CONTEXT', 'ContextModule', 'Encoder', 'MobileNetV2Encoder', 'ResNetEncoder']
+__all__ = [
+    'CONTEXT',
+    'ContextModule',
+    'EfficientNetLite0Encoder',
+    'EfficientNetLiteEncoder',
+    'Encoder',
+    'MobileNetV2Encoder',
+    'ResNetEncoder',
+]
