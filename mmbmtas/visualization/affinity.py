@@ -20,6 +20,7 @@ def plot_affinities(
     tasks: Sequence[str],
     path: str | os.PathLike,
     layers: Sequence[str] | None = None,
+    label: str = 'task affinity (Spearman correlation)',
 ) -> None:
     """Write a picture with a matrix a layer, all in the same colours.
 
@@ -28,6 +29,7 @@ def plot_affinities(
         tasks: Task names.
         path: Where to; its extension gives the format.
         layers: Layer names; by default numbers from 0.
+        label: What the colours show.
 
     Raises:
         ValueError: The affinities are not of these tasks and layers.
@@ -53,7 +55,7 @@ def plot_affinities(
         axis.set_xticks(range(len(tasks)), tasks, rotation=90, fontsize=8)
         axis.set_yticks(range(len(tasks)), tasks, fontsize=8)
         axis.tick_params(labelbottom=index + columns >= len(layers), length=2)
-    figure.colorbar(image, ax=axes, label='task affinity (Spearman correlation)', shrink=0.8)
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
     figure.savefig(path, dpi=150)
 
 

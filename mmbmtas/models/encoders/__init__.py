@@ -4,6 +4,7 @@ from .base import CONTEXT, Encoder
 from .context import ContextModule
 from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
 from .mobilenet_v2 import MobileNetV2Encoder
+from .plain import PlainEncoder
 from .resnet import ResNetEncoder
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     'EfficientNetLiteEncoder',
     'Encoder',
     'MobileNetV2Encoder',
+    'PlainEncoder',
     'ResNetEncoder',
 ]
