@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
+from mmbmtas.structures.architecture_file import is_positive_number
 
 
 @HOOKS.register_module()
@@ -25,8 +26,8 @@ class TemperatureHook(Hook):
     """
 
     def __init__(self, start: float = 5.0, end: float = 0.1) -> None:
-        if min(start, end) <= 0:
-            raise InputError(f'temperatures {start} and {end}: expected numbers above 0')
+        if not (is_positive_number(start) and is_positive_number(end)):
+            raise InputError(f'temperatures {start!r} and {end!r}: expected numbers above 0')
         self.start = start
         self.end = end
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from mmengine import dist
+from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.models.utils import resize
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
 from mmbmtas.cost.madds import forward_cost
@@ -22,6 +23,7 @@ from mmbmtas.models.losses.balancing import (
 )
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
+from mmbmtas.structures.values import require_shape
 
 from .single_networks import load_single_networks
 
@@ -47,9 +49,10 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             ``GradNorm``. By default the losses are summed as the heads weigh them.
 
     Raises:
-        ValueError: The backbone's tasks are not those of ``decode_heads``, a decoder is for other
-            channels than the encoder's, or ``loss_balancing`` is of an unknown type or takes other
-            arguments.
+        InputError: The backbone's tasks are not those of ``decode_heads``, a decoder is for other
+            channels than the encoder's, ``cost_shape`` is no height and width, a decoder's own
+            ``init_cfg`` goes with ``SingleCheckpoints``, or ``loss_balancing`` is of an unknown
+            type or takes other arguments.
     """
 
     def __init__(
@@ -68,12 +71,19 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
                 f'the backbone is for the tasks {list(self.backbone.tasks)}, '
                 f'decode_heads for {list(decode_heads)}: they must be the same'
             )
-        self.decode_heads: Any = nn.ModuleDict(
+        # mmengine's, not torch's: its init_weights reaches what it holds.
+        self.decode_heads: Any = ModuleDict(
             {task: MODELS.build(decode_heads[task]) for task in self.backbone.tasks}
         )
         self._check_channels()
-        height, width = cost_shape
-        self.cost_shape = (height, width)
+        if (init_cfg or {}).get('type') == 'SingleCheckpoints':
+            for task, head in decode_heads.items():
+                if head.get('init_cfg') is not None:
+                    raise InputError(
+                        f'decode_heads.{task}.init_cfg {head["init_cfg"]}: the decoder starts from '
+                        f'the single-task network of single_checkpoints.{task}; leave out one'
+                    )
+        self.cost_shape = require_shape('cost_shape', cost_shape)
         self.loss_balancing: Any = None
         if loss_balancing is not None:
             self.loss_balancing = build_loss_balancing(loss_balancing, self.tasks)
@@ -249,9 +259,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         with torch.device('meta'):
             stem = encoder.build_stem()
             layers = [encoder.build_layer(index) for index in range(encoder.num_layers)]
-        return measure(
-            stem, layers, self.decode_heads, shape or self.cost_shape, encoder.low_level_index
-        )
+        shape = self.cost_shape if shape is None else require_shape('shape', shape)
+        return measure(stem, layers, self.decode_heads, shape, encoder.low_level_index)
 
     def measure_network(self, shape: tuple[int, int] | None = None) -> ModuleCost:
         """Measure the whole network as it is, whatever its backbone shares.
@@ -259,7 +268,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         Args:
             shape: Height and width of the input; ``cost_shape`` by default.
         """
-        image = torch.empty(1, 3, *(shape or self.cost_shape), device='meta')
+        shape = self.cost_shape if shape is None else require_shape('shape', shape)
+        image = torch.empty(1, 3, *shape, device='meta')
         features, cost = forward_cost(self.backbone, image)
         heads = self.decode_heads.items()
         return sum((forward_cost(head, features[task])[1] for task, head in heads), cost)
