@@ -377,3 +377,22 @@ class TestOptions:
         found = [m for m in head.modules() if isinstance(m, torch.nn.ReLU | torch.nn.ReLU6)]
         assert {type(m) for m in found} == kinds
         assert len(found) == (0 if not kinds else 5 if options.get('separable', True) else 3)
+
+    @pytest.mark.parametrize('ignore', [-9999.0, None])
+    def test_values_are_ignored_as_the_loss_says(self, ignore, toys):
+        cfg = toys.head('depth')
+        cfg['loss_decode'] = {**cfg['loss_decode'], 'ignore': ignore}
+        head = MODELS.build(cfg).eval()
+        _, samples = toys.batch(['depth'])
+        samples[0].gt_depth.data.fill_(0)
+        assert head.is_labelled(samples[:1])  # 0 is a value like any other
+        maps = head(features())
+        (both,) = head.loss_by_feat(maps, samples).values()
+        del samples[1].__dict__['gt_depth']
+        samples[1]._data_fields.remove('gt_depth')
+        (first,) = head.loss_by_feat(maps, samples).values()
+        wide = F.interpolate(maps, (64, 64), mode='bilinear')
+        torch.testing.assert_close(first, wide[0].abs().mean())
+        assert both != first
+        samples[0].gt_depth.data.fill_(float('nan') if ignore is None else ignore)
+        assert not head.is_labelled(samples)
