@@ -18,7 +18,7 @@ IMAGE_PAD_VALUE = (128, 128, 128)
 """Grey that becomes zero up to rounding (0.004) when 0..255 is mapped to [-1, 1]."""
 
 
-def _scaled_size(results: dict, scale: float) -> tuple[int, int]:
+def scaled_size(results: dict, scale: float) -> tuple[int, int]:
     """Width and height of the scaled image, at least one pixel each."""
     height, width = results['img'].shape[:2]
     return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
@@ -49,7 +49,7 @@ class ResizeSample(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize the image, its labels and its label map."""
-        size = _scaled_size(results, self.scale_factor)
+        size = scaled_size(results, self.scale_factor)
         results['img'] = mmcv.imresize(results['img'], size)
         results['img_shape'] = results['img'].shape[:2]
         for task, label in iter_labels(results):
@@ -110,7 +110,7 @@ class RandomScale(BaseTransform):
         """Scale the image and its labels."""
         scale = self._choose_scale()
         results['scale_factor'] = scale
-        size = _scaled_size(results, scale)
+        size = scaled_size(results, scale)
         results['img'] = mmcv.imresize(results['img'], size)
         results['img_shape'] = results['img'].shape[:2]
         for task, label in iter_labels(results):

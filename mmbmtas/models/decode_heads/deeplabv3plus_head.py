@@ -274,11 +274,31 @@ class DeepLabV3PlusHead(BaseDecodeHead):
 
     def to_prediction(self, logits: Tensor) -> Tensor:
         """Turn a full-size map ``(channels, H, W)`` into the task's prediction."""
+        if self.output == 'classes':  # of logits, since a softmax rounds
+            return self.decide(logits)
+        return self.decide(self.to_mean(logits))
+
+    def to_mean(self, logits: Tensor) -> Tensor:
+        """Turn a map into what predictions of one image are averaged in, with :meth:`decide` next.
+
+        Args:
+            logits: ``(channels, H, W)``.
+
+        Returns:
+            Of the same shape: probabilities of the classes, or of the positive; unit vectors; or
+            values.
+        """
         if self.output == 'classes':
-            return logits.argmax(dim=0, keepdim=True)
+            return logits.softmax(dim=0)
         if self.output == 'probability':
             return logits.sigmoid()
         return F.normalize(logits, dim=0) if self.output == 'normals' else logits
+
+    def decide(self, mean: Tensor) -> Tensor:
+        """Turn an average of :meth:`to_mean` into the task's prediction."""
+        if self.output == 'classes':
+            return mean.argmax(dim=0, keepdim=True)
+        return F.normalize(mean, dim=0) if self.output == 'normals' else mean
 
 
 def _check_loss(loss: Any, num_classes: int, where: str) -> None:

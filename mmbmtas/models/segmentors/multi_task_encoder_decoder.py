@@ -1,6 +1,6 @@
 """The multi-task network in mmseg's form: one encoder of several tasks, a decoder each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -240,14 +240,29 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         Returns:
             The samples with ``pred_<task>``.
         """
-        maps = self.encode_decode(inputs)
         if data_samples is None:
             data_samples = [MultiTaskDataSample() for _ in range(len(inputs))]
-        for task, head in self.decode_heads.items():
-            for sample, logits in zip(data_samples, maps[task].float(), strict=True):
-                logits = _unpad(logits, sample.metainfo)
-                sample.set_data({f'pred_{task}': PixelData(data=head.to_prediction(logits))})
+        for sample, maps in zip(data_samples, self.predict_maps(inputs, data_samples), strict=True):
+            for task, logits in maps.items():
+                prediction = self.decode_heads[task].to_prediction(logits)
+                sample.set_data({f'pred_{task}': PixelData(data=prediction)})
         return list(data_samples)
+
+    def predict_maps(
+        self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]
+    ) -> Iterator[dict[str, Tensor]]:
+        """Yield each image's map of each task, undecided, at the image's original size.
+
+        Args:
+            inputs: ``(N, 3, H, W)``.
+            data_samples: Their samples, with the metainfo that :meth:`predict` needs.
+
+        Yields:
+            ``{task: (channels, H, W)}``, float32.
+        """
+        maps = self.encode_decode(inputs)
+        for index, sample in enumerate(data_samples):
+            yield {task: _unpad(x[index].float(), sample.metainfo) for task, x in maps.items()}
 
     def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
         """Measure the cost of the network's parts, without computing anything.
