@@ -24,7 +24,9 @@ def _sums(count: int, terms: int, with_bias: bool) -> _Cost:
     return count * terms, count * (2 * terms - 1 + with_bias)
 
 
-def _convolution(output: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> _Cost:
+def _convolution(
+    output: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any
+) -> _Cost:
     # A weight's first axis is the output's channels, or the input's if transposed: what one element
     # on that side multiplies with is the rest of the weight.
     transposed = rest[3]
@@ -40,7 +42,7 @@ def _added_product(output: Tensor, bias: Tensor, a: Tensor, b: Tensor, *rest: An
     return _sums(output.numel(), a.shape[-1], with_bias=True)
 
 
-def _linear(output: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> _Cost:  # noqa: A002 (the names of F.linear)
+def _linear(output: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> _Cost:
     return _sums(output.numel(), input.shape[-1], with_bias=bias is not None)
 
 

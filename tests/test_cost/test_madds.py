@@ -136,7 +136,11 @@ class Calls(nn.Module):
         (Calls(lambda w, x: F.linear(x, w), 3, 4), [(2, 5, 4)], 120),
         (Calls(F.scaled_dot_product_attention), [(2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 4)], 2520),
         # Query, key, value and output projections, and both products of attention.
-        (nn.MultiheadAttention(8, 2, batch_first=True), [(2, 5, 8)] * 3, 2 * (4 * 5 * 64 + 2 * 200)),
+        (
+            nn.MultiheadAttention(8, 2, batch_first=True),
+            [(2, 5, 8)] * 3,
+            2 * (4 * 5 * 64 + 2 * 200),
+        ),
         (nn.LSTM(8, 16), [(3, 2, 8)], 3 * 2 * 4 * 16 * (8 + 16)),
     ],
 )

@@ -13,8 +13,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import convolve2d
 from skimage import morphology
 
-from mmbmtas.evaluation import OdsF
 from mmbmtas.errors import InputError
+from mmbmtas.evaluation import OdsF
 from mmbmtas.evaluation.edges import (
     EdgeProtocol,
     count_matches,
@@ -258,7 +258,10 @@ def test_suppressed_and_plain_maps_use_equal_matchings():
 
 @pytest.mark.parametrize(
     ('rule', 'precisions', 'recalls'),
-    [('seism', [1, 0, 0, 0, 0.5], [0, 1, 0, 1, 0.8]), ('bsds', [0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0.8])],
+    [
+        ('seism', [1, 0, 0, 0, 0.5], [0, 1, 0, 1, 0.8]),
+        ('bsds', [0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0.8]),
+    ],
 )
 def test_empty_cases(rule, precisions, recalls):
     """Nothing predicted, nothing true, nothing matched, neither, and the usual case."""
@@ -329,7 +332,9 @@ def bsds_benchmark(tables):
         return recall, precision, 2 * recall * precision / (total + (total == 0))
 
     for table in tables:
-        pooled = [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(pooled, table, strict=True)]
+        pooled = [
+            [a + b for a, b in zip(*rows, strict=True)] for rows in zip(pooled, table, strict=True)
+        ]
         fs = [rates(row)[2] for row in table]
         best = [a + b for a, b in zip(best, table[fs.index(max(fs))], strict=True)]
     curve = {}

@@ -78,7 +78,9 @@ def test_a_heads_init_cfg_does_not_go_with_single_networks(toys):
     config = toys.exchange_config('CrossStitchNetwork', ('semseg', 'edge'))
     config['init_cfg'] = {'type': 'SingleCheckpoints', 'checkpoints': {}}
     config['decode_heads']['edge']['init_cfg'] = {'type': 'Normal', 'layer': 'Conv2d'}
-    with pytest.raises(InputError, match=r'decode_heads\.edge\.init_cfg .*single_checkpoints\.edge'):
+    with pytest.raises(
+        InputError, match=r'decode_heads\.edge\.init_cfg .*single_checkpoints\.edge'
+    ):
         toys.build(config)
 
 

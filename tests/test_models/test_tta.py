@@ -122,7 +122,9 @@ def test_the_average_is_taken_before_the_decision(model):
         for each in (image, mirrored):
             data = model.data_preprocessor(plain({**each, 'label_keys': []}))
             maps.append(next(iter(model.predict_maps(data['inputs'], data['data_samples']))))
-    first, second = ({t: m.flip(-1) if i else m for t, m in each.items()} for i, each in enumerate(maps))
+    first, second = (
+        {t: m.flip(-1) if i else m for t, m in each.items()} for i, each in enumerate(maps)
+    )
     classes = (first['semseg'].softmax(0) + second['semseg'].softmax(0)).argmax(0)
     assert torch.equal(found.pred_semseg.data[0], classes)
     mean = (first['saliency'].sigmoid() + second['saliency'].sigmoid()) / 2
@@ -164,7 +166,7 @@ def test_our_configs_have_views(name, toys):
 def test_other_models_and_pipelines_are_refused(model):
     with pytest.raises(InputError, match='MultiTaskTTAModel is for a MultiTaskEncoderDecoder'):
         MultiTaskTTAModel(nn.Module.__new__(_Testable))
-    with pytest.raises(InputError, match='expected mmcv.TestTimeAug'):
+    with pytest.raises(InputError, match=r'expected mmcv\.TestTimeAug'):
         MultiTaskTTAModel(model).test_step(plain(sample()))
 
 

@@ -27,7 +27,7 @@ def test_context_channels(encoder, value):
 
 @pytest.mark.parametrize('value', [0, 19, -18, '50', 50.0, True, [18]])
 def test_depth(value):
-    with pytest.raises(InputError, match='depth .* of ResNetEncoder'):
+    with pytest.raises(InputError, match=r'depth .* of ResNetEncoder'):
         TASK_UTILS.build({'type': 'mmbmtas.ResNetEncoder', 'depth': value})
 
 
@@ -40,7 +40,7 @@ def test_depth(value):
 )
 def test_cost_shape(value, toys):
     config = toys.branched_config(('semseg', 'edge')) | {'cost_shape': value}
-    with pytest.raises(InputError, match='cost_shape .*height and width'):
+    with pytest.raises(InputError, match=r'cost_shape .*height and width'):
         toys.build(config)
 
 
@@ -57,7 +57,7 @@ def test_dropout(backbone, value, toys):
     if backbone == 'BranchedNetwork':
         config = toys.branched_config(tasks)
     config['backbone']['dropout'] = value
-    with pytest.raises(InputError, match='dropout .*from 0 to less than 1'):
+    with pytest.raises(InputError, match=r'dropout .*from 0 to less than 1'):
         toys.build(config)
 
 

@@ -127,8 +127,8 @@ class PadToSize(BaseTransform):
     """Pad a sample on all sides so that it lies in the middle; an odd rest goes right and below.
 
     The image is padded with grey (128), class and binary maps with 255, all others with 0, which
-    are ignored unless ``label_values`` says otherwise. Larger sides stay as they are. Adds ``padding``, the number of pixels added
-    ``(left, top, right, bottom)``.
+    are ignored unless ``label_values`` says otherwise. Larger sides stay as they are. Adds
+    ``padding``, the number of pixels added ``(left, top, right, bottom)``.
 
     Args:
         size: Least height and width in pixels; default the image's own.

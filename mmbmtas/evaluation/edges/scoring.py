@@ -183,7 +183,8 @@ def edge_scores(
         F of the counts pooled at each image's own best threshold (the lowest on a tie); ``AP``,
         as BSDS500's benchmark has it: 0.01 times the sum over recall 0, 0.01, ..., 1 of precision,
         interpolated linearly between the recalls that occur (0 outside them, the lowest
-        threshold's where one recall occurs twice; 0 where a single recall occurs). And ``ods_threshold``, 0..1.
+        threshold's where one recall occurs twice; 0 where a single recall occurs). And
+        ``ods_threshold``, 0..1.
     """
     if not counts:
         return dict.fromkeys(('odsF', 'OIS', 'AP', 'ods_threshold'), nan_with_warning('odsF'))

@@ -24,8 +24,7 @@ Output = Literal['classes', 'probability', 'normals', 'value']
 
 _CLASSES_OR_BINARY = ('classes', 'probability')
 _FIXED = {
-    'out_channels': 'it is num_classes; a single logit is num_classes=1 with '
-    "output='probability'",
+    'out_channels': "it is num_classes; a single logit is num_classes=1 with output='probability'",
     'threshold': 'probabilities are predicted as they are; the metrics have thresholds',
     'in_index': 'the head reads (low_level, context)',
     'input_transform': 'the head reads (low_level, context)',
@@ -120,7 +119,7 @@ class DeepLabV3PlusHead(BaseDecodeHead):
             )
         if sampler is not None and output != 'classes':
             raise InputError(
-                f'sampler {dict(sampler)} of {where}: pixel samplers are for output=\'classes\', '
+                f"sampler {dict(sampler)} of {where}: pixel samplers are for output='classes', "
                 f'not {output!r}'
             )
         norm_cfg = norm_cfg or dict(type='BN')

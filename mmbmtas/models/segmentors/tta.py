@@ -1,4 +1,4 @@
-"""Test-time augmentation: predictions of several views of an image, averaged before the decision."""
+"""Test-time augmentation: maps of several views of an image, averaged before the decision."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
