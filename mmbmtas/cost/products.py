@@ -72,6 +72,8 @@ _FREE = (
     *('mean', 'sum', 'var', 'std', 'norm', 'amax', 'amin', 'max', 'min', 'cumsum', 'pool'),
     *('upsample', 'embedding', 'index', 'gather', 'select', 'slice', 'cat', 'stack', 'pad'),
     *('clone', 'copy', 'contiguous', 'roll', 'flip', 'repeat', 'expand', 'dropout', 'bernoulli'),
+    *('unfold', 'im2col', 'col2im', 'grid_sampler', 'sort', 'topk', 'where', 'masked', 'scatter'),
+    *('tril', 'triu', 'eye', 'linspace', 'rand'),
     *('empty', 'zeros', 'ones', 'full', 'arange', 'scalar_tensor', 'lift', 'view', 'reshape'),
 )
 """Parts of the names of operations that multiply nothing with one another, or at most element by

@@ -74,6 +74,18 @@ def test_a_head_starts_from_a_checkpoint(config, toys, tmp_path):
     )
 
 
+@pytest.mark.parametrize('prefix', [None, 'decode_heads.depth', 'decode_heads.edge.conv_seg'])
+def test_a_checkpoint_of_which_nothing_fits_is_refused(prefix, config, toys, tmp_path):
+    torch.save({'state_dict': toys.build(config).state_dict()}, tmp_path / 'trained.pth')
+    config['decode_heads']['edge']['init_cfg'] = {
+        'type': 'Pretrained',
+        'checkpoint': str(tmp_path / 'trained.pth'),
+        'prefix': prefix,
+    }
+    with pytest.raises(InputError, match=r'gt_edge.*trained\.pth.*decode_heads\.TASK'):
+        toys.build(config).init_weights()
+
+
 def test_a_heads_init_cfg_does_not_go_with_single_networks(toys):
     config = toys.exchange_config('CrossStitchNetwork', ('semseg', 'edge'))
     config['init_cfg'] = {'type': 'SingleCheckpoints', 'checkpoints': {}}

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
+from mmengine.runner import CheckpointLoader
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.models.utils import resize
@@ -163,6 +164,33 @@ class DeepLabV3PlusHead(BaseDecodeHead):
             block(context + low_level_channels, channels, 3, padding=1, **layers),
             block(channels, channels, 3, padding=1, **layers),
         )
+
+    def init_weights(self) -> None:
+        """Initialise as ``init_cfg`` says.
+
+        Raises:
+            InputError: It names a checkpoint of which nothing fits; mmengine would go on.
+        """
+        listed = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
+        for cfg in listed:
+            if cfg['type'] == 'Pretrained':
+                self._check_checkpoint(cfg['checkpoint'], cfg.get('prefix'))
+        super().init_weights()
+
+    def _check_checkpoint(self, path: str, prefix: str | None) -> None:
+        content = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')
+        weights = content.get('state_dict', content)
+        start = f'{prefix.removesuffix(".")}.' if prefix else ''
+        fits = [
+            name
+            for name, own in self.state_dict().items()
+            if getattr(weights.get(start + name), 'shape', None) == own.shape
+        ]
+        if not fits:
+            raise InputError(
+                f'init_cfg of {type(self).__name__} ({self.target_key}): no weight in {path} below '
+                f"prefix={prefix!r} fits; of a multi-task network it is 'decode_heads.TASK'"
+            )
 
     def _build_sampler(self, cfg: dict[str, Any], where: str) -> Any:
         """Build mmseg's pixel sampler, by its name with or without ``mmseg.``."""
