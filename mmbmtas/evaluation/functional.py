@@ -126,11 +126,10 @@ def saliency_scores(histograms: Sequence[NDArray[np.int64]]) -> dict[str, float]
 
     Returns:
         ``maxIoU``: best over the thresholds 0.20, 0.25, ..., 0.90 of the images' mean foreground
-        Jaccard index, where both empty counts as 1. Then the two published variants of maxF, which
-        must not be compared: ``maxF_image_mean`` from mean precision and mean recall over images
-        at the same thresholds, beta^2 = 1, and ``maxF_pooled`` from pixels pooled over the split
-        at 0.05, 0.10, ..., 0.95, beta^2 = 0.3. Precision is 0 where nothing is predicted, recall
-        where nothing is true, as in the public implementations.
+        Jaccard index, where both empty counts as 1. Then two published variants of maxF, not to be
+        compared: ``maxF_image_mean`` from mean precision and recall over images at the same
+        thresholds, beta^2 = 1; ``maxF_pooled`` from the split's pixels at 0.05, 0.10, ..., 0.95,
+        beta^2 = 0.3. In both, an empty denominator gives 0, as in the public implementations.
     """
     counted = [histogram for histogram in histograms if histogram.any()]
     if not counted:
@@ -322,23 +321,20 @@ def depth_errors(prediction: NDArray, label: NDArray, ignore: float | None = 0.0
         ignore: The label that is left out, None for none; NaN always is.
 
     Returns:
-        The sum of the squared error over the valid pixels, and the number of those whose truth is
-        above 0. Over these, sums of relative error, squared error of the natural logarithm, and of
-        pixels whose ratio to the truth (or its inverse) is under 1.25, 1.25^2, 1.25^3.
+        The sum of the squared error, and the number of pixels whose truth is above 0. Over these,
+        sums of relative error, squared error of the natural logarithm, and of pixels whose ratio to
+        the truth (or its inverse) is under 1.25, 1.25^2, 1.25^3.
     """
-    valid = ~np.isnan(label)
-    if ignore is not None:
-        valid &= label != ignore
+    valid = ~np.isnan(label) & (True if ignore is None else label != ignore)
     p, g = prediction[valid].astype(np.float64), label[valid].astype(np.float64)
     pixels, square = g.size, np.square(p - g).sum()
     p, g = p[g > 0], g[g > 0]
-    error = p - g
     positive = np.maximum(p, MIN_DEPTH)
     ratio = np.maximum(positive / g, g / positive)
     sums = [
         square,
         g.size,
-        (np.abs(error) / g).sum(),
+        (np.abs(p - g) / g).sum(),
         np.square(np.log(positive / g)).sum(),
         *((ratio < 1.25**k).sum() for k in (1, 2, 3)),
     ]
