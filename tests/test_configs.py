@@ -14,6 +14,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope, init_default_scope
 
 from mmbmtas.engine import launch
+from mmbmtas.engine.runner.search_plan import SearchPlan
 from mmbmtas.structures import BranchedArchitecture
 
 ROOT = Path(__file__).parents[1]
@@ -242,7 +243,10 @@ ABLATIONS = {
 }
 
 
-@pytest.mark.parametrize('name', [n for n in CONFIGS if n.startswith('configs/ablations/')])
+@pytest.mark.parametrize(
+    'name',
+    [n for n in CONFIGS if n.startswith('configs/ablations/') and 'public_code' not in n],
+)
 def test_an_ablation_changes_one_thing(name):
     data, ablation = Path(name).stem.removeprefix('search_').split('_', 1)
     base, ablated = load(f'configs/search_{data}.py'), load(name)
@@ -259,6 +263,32 @@ def test_an_ablation_changes_one_thing(name):
         assert 'ResizeSample' not in kinds
         retraining = load(f'configs/branched_{data}.py').train_dataloader.dataset.pipeline
         assert kinds == [step.type for step in retraining]
+
+
+def test_settings_of_the_public_code():
+    """What the authors' repository states, in its own units."""
+    cfg = load('configs/ablations/search_pascal_public_code.py')
+    images, batch, epochs = 4998, 16, 160
+    passes = int(0.8 * images) // batch
+    assert cfg.train_cfg.weight_iters == epochs * passes
+    assert cfg.train_cfg.warmup_iters == epochs // 20 * passes
+    weights, arch = cfg.optim_wrapper.weights.optimizer, cfg.optim_wrapper.arch_params.optimizer
+    assert weights == {'type': 'Adam', 'lr': 0.001, 'weight_decay': 1e-4}
+    assert arch == {'type': 'Adam', 'lr': 0.01, 'weight_decay': 5e-5}
+    assert not [*cfg.param_scheduler.weights, *cfg.param_scheduler.arch_params]
+    resource = cfg.model.resource_loss
+    assert (resource.weight, resource.expectation) == (0.05 * 2 * 5, 'recursive')
+    assert [hook.type for hook in cfg.custom_hooks] == [
+        hook.type for hook in load('configs/search_pascal.py').custom_hooks
+    ]
+    # Their temperature by epoch, from the ninth on: 5 - 4.9 * (epoch - 9) / 151.
+    plan = SearchPlan(cfg.train_cfg.weight_iters, cfg.train_cfg.warmup_iters, passes, 62)
+    for epoch in (9, 10, 100, 160):
+        first = 8 * passes + (epoch - 9) * (passes + 62)
+        for iteration in (first, first + 62 + passes - 1):
+            progress = plan.progress(iteration, by_cycle=True)
+            assert progress == pytest.approx((epoch - 9) / 151)
+    assert plan.progress(8 * passes - 1, by_cycle=True) == 0
 
 
 def test_overrides_reach_the_model(tmp_path):

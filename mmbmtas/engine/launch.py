@@ -19,7 +19,12 @@ from mmbmtas import compat, packaged
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint, is_whole
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.export import architecture_of_checkpoint
-from mmbmtas.engine.overrides import OverrideAction, apply_overrides, settle_inherited
+from mmbmtas.engine.overrides import (
+    OverrideAction,
+    apply_overrides,
+    plain_datasets,
+    settle_inherited,
+)
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
@@ -285,15 +290,16 @@ def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float)
 
 
 def use_tta(cfg: Config) -> None:
-    """Test with the config's augmentations, their predictions merged.
+    """Test on several views of each image (``tta_pipeline``), averaged by ``tta_model``.
 
     Raises:
-        ValueError: when the config names none.
+        ValueError: when the config lacks one of the two.
     """
     missing = [key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is None]
     if missing:
         raise InputError(f'--tta needs {" and ".join(missing)} in the config')
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    for dataset in plain_datasets(cfg.test_dataloader.dataset):
+        dataset.pipeline = cfg.tta_pipeline
     cfg.tta_model.module = cfg.model
     cfg.model = cfg.tta_model
 

@@ -22,7 +22,13 @@ from mmengine.utils import ProgressBar
 from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
-from mmbmtas.evaluation.edges import MAX_DIST, EdgeProtocol, count_matches, edge_scores
+from mmbmtas.evaluation.edges import (
+    MAX_DIST,
+    EdgeProtocol,
+    count_matches,
+    edge_scores,
+    protocol_of,
+)
 from mmbmtas.evaluation.edges.truths import list_truths, read_image, read_truths, refuse_missing
 
 
@@ -59,7 +65,7 @@ def score_folder(args: argparse.Namespace) -> dict[str, float]:
     truths = list_truths(args.ground_truth, args.dataset, args.split)
     predictions = {image_id: args.predictions / f'{image_id}.png' for image_id in truths}
     refuse_missing(predictions.values(), 'prediction')
-    protocol = EdgeProtocol(args.max_dist or MAX_DIST[args.dataset], nms=not args.no_nms)
+    protocol = protocol_of(args.dataset, not args.no_nms, args.max_dist)
     tasks = [(predictions[i], truths[i], args.dataset, protocol) for i in truths]
     bar = ProgressBar(len(tasks), file=sys.stderr)
     counts = []
@@ -69,7 +75,7 @@ def score_folder(args: argparse.Namespace) -> dict[str, float]:
             bar.update()
     finally:
         sys.stderr.write('\n')
-    return {**edge_scores(counts, protocol.thresholds), 'images': len(counts)}
+    return {**edge_scores(counts, protocol.thresholds, protocol.rule), 'images': len(counts)}
 
 
 def parse_args() -> argparse.Namespace:

@@ -22,6 +22,22 @@ test_pipeline = [
     dict(type='PadToSize', divisor=16, pad_labels=False),
     dict(type='PackMultiTaskInputs'),
 ]
+# tools/test.py --tta averages over these views of an image: three scales, each mirrored and not.
+tta_pipeline = [
+    *test_pipeline[:2],
+    dict(
+        type='mmcv.TestTimeAug',
+        transforms=[
+            [
+                dict(type='mmbmtas.ViewImage', scale_factor=scale, flip=flip)
+                for scale in (0.75, 1.0, 1.25)
+                for flip in (False, True)
+            ],
+            [dict(type='mmbmtas.PadToSize', divisor=16, pad_labels=False)],
+            [dict(type='mmbmtas.PackMultiTaskInputs')],
+        ],
+    ),
+]
 
 train_dataloader = dict(
     batch_size=16,

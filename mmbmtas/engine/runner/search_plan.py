@@ -73,8 +73,12 @@ class SearchPlan:
     @property
     def arch_iters(self) -> int:
         """Iterations of the architecture parameters."""
-        cycles = -((self.warmup_iters - self.weight_iters) // self.weight_batches)  # rounded up
-        return cycles * self.arch_batches
+        return self.cycles * self.arch_batches
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of the search; the last may be cut short."""
+        return -((self.warmup_iters - self.weight_iters) // self.weight_batches)  # rounded up
 
     def position(self, iteration: int) -> Position:
         """Return where ``iteration``, from 0 to ``max_iters - 1``, stands."""
@@ -88,8 +92,16 @@ class SearchPlan:
         step -= self.arch_batches
         return Position('weights', step, warm_epochs + cycle, step)
 
-    def progress(self, iteration: int) -> float:
-        """Return the share of the search after warm-up that is done: 0 in warm-up, 1 at the end."""
+    def progress(self, iteration: int, by_cycle: bool = False) -> float:
+        """Return the share of the search after warm-up that is done: 0 in warm-up, 1 at the end.
+
+        Args:
+            iteration: From 0 to ``max_iters - 1``.
+            by_cycle: Whether it grows from cycle to cycle only, and is 1 in all of the last.
+        """
+        if by_cycle:
+            cycle = (iteration - self.warmup_iters) // (self.arch_batches + self.weight_batches)
+            return max(cycle, 0) / max(self.cycles - 1, 1)
         last = self.max_iters - 1
         if iteration < self.warmup_iters or last <= self.warmup_iters:
             return 0.0

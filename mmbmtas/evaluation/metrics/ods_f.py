@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges import (
-    MAX_DIST,
     THRESHOLDS,
     EdgeProtocol,
     count_matches,
     edge_scores,
     evaluation_truth,
+    protocol_of,
 )
 from mmbmtas.evaluation.functional import quantise
 from mmbmtas.evaluation.metrics.base import TaskMetric, to_numpy
@@ -70,7 +70,7 @@ class OdsF(TaskMetric):
             raise InputError(f"dataset should be 'pascal' or 'nyud', not {dataset!r}")
         super().__init__(task, **kwargs)
         self.dataset = dataset
-        self.protocol = EdgeProtocol(max_dist or MAX_DIST[dataset], nms, tuple(thresholds))
+        self.protocol = protocol_of(dataset, nms, max_dist, thresholds)
         self.jobs = jobs
         self._pool: ProcessPoolExecutor | None = None
 
@@ -115,7 +115,7 @@ class OdsF(TaskMetric):
 
     def pool_images(self, results: list[NDArray[np.int64]]) -> dict[str, float]:
         """``odsF``, ``OIS``, ``AP`` in percent; ``ods_threshold``."""
-        return edge_scores(results, self.protocol.thresholds)
+        return edge_scores(results, self.protocol.thresholds, self.protocol.rule)
 
 
 def score_label_map(

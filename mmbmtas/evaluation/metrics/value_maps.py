@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from mmbmtas.evaluation import functional
 from mmbmtas.evaluation.metrics.base import TaskMetric
 from mmbmtas.registry import METRICS
+from mmbmtas.structures.values import require_number
 
 
 @METRICS.register_module()
@@ -35,6 +36,12 @@ class DepthMetric(TaskMetric):
     """Depth error over all valid pixels: ``depth/rmse`` in metres and others.
 
     See :func:`mmbmtas.evaluation.functional.depth_scores` for names and units.
+
+    Args:
+        task: See :class:`TaskMetric`.
+        ignore: The label that stands for an unknown value, as in ``DepthL1Loss``: 0, another
+            number, or None for none. NaN is always left out.
+        **kwargs: ``collect_device``, ``collect_dir``.
     """
 
     default_task = 'depth'
@@ -42,11 +49,15 @@ class DepthMetric(TaskMetric):
     lower_is_better = True
     unit = 'm'
 
+    def __init__(self, task: str | None = None, ignore: float | None = 0.0, **kwargs) -> None:
+        super().__init__(task, **kwargs)
+        self.ignore = None if ignore is None else require_number('ignore of DepthMetric', ignore)
+
     def score_image(
         self, prediction: NDArray, label: NDArray, sample: dict
     ) -> functional.ErrorSums:
         """Sums of one image's errors."""
-        return functional.depth_errors(prediction, label)
+        return functional.depth_errors(prediction, label, self.ignore)
 
     def pool_images(self, results: list[functional.ErrorSums]) -> dict[str, float]:
         """``rmse`` in metres, ``abs_rel``, ``log_rmse``, ``delta1..3`` in percent."""
