@@ -16,6 +16,7 @@ from mmbmtas.evaluation.metrics import (
     SaliencyMetric,
     SemSegMetric,
     TaskMetric,
+    ValueMetric,
 )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     'SaliencyMetric',
     'SemSegMetric',
     'TaskMetric',
+    'ValueMetric',
     'delta_m',
     'load_baseline',
     'score_constant',
