@@ -9,6 +9,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.checkpoints import require_finite
 from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import CONTEXT, Encoder
 
@@ -67,6 +68,7 @@ def init_encoder(
     )
     state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
     weights, unknown = encoder.translate_state_dict(state_dict)
+    require_finite(weights, init_cfg['checkpoint'])
     problems = [f'no place for {key}' for key in unknown]
     problems += _copy('stem.', stem, weights, unused)
     known = {f'stem.{key}' for key in stem.state_dict()}
