@@ -40,7 +40,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         'writing',
         'checkpoints',
     },
-    'apis': {'errors', 'checkpoints', 'engine', 'visualization', 'structures', 'registry', 'writing'},
+    'apis': {
+        'errors',
+        'checkpoints',
+        'engine',
+        'visualization',
+        'structures',
+        'registry',
+        'writing',
+    },
 }
 MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
 # Modules that serve without any mm package, and the exceptions among them.

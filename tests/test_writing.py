@@ -184,9 +184,8 @@ def test_a_full_disk_is_told_with_the_file(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs the device that is always full')
 def test_an_array_on_a_full_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        Path, 'write_bytes', lambda path, content: open('/dev/full', 'wb', 0).write(content)
-    )
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, 'write_bytes', lambda path, data: write(Path('/dev/full'), data))
     with pytest.raises(OSError, match='No space left'):
         write_array(np.arange(10000.0), tmp_path / 'a.npy')
     assert names(tmp_path) == []

@@ -65,7 +65,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the images and of both trainings')
     parser.add_argument(
-        '--overwrite', action='store_true', help='start again, and replace what an earlier demo has left'
+        '--overwrite',
+        action='store_true',
+        help='start again, and replace what an earlier demo has left',
     )
     return parser.parse_args()
 

@@ -13,7 +13,9 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('checkpoint', help='checkpoint file (.pth)')
-    parser.add_argument('-o', '--out', type=file_place, help='file to write; by default standard output')
+    parser.add_argument(
+        '-o', '--out', type=file_place, help='file to write; by default standard output'
+    )
     return parser.parse_args()
 
 

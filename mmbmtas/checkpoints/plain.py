@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy
@@ -31,7 +31,9 @@ def restore_histories(checkpoint: Mapping[str, Any]) -> None:
     """Turn the histories of the log's scalars in a checkpoint back to what mmengine has."""
     hub = checkpoint.get('message_hub')
     scalars = hub.get('log_scalars') if isinstance(hub, Mapping) else None
-    for name, value in scalars.items() if isinstance(scalars, dict) else ():
+    if not isinstance(scalars, dict):
+        return
+    for name, value in scalars.items():
         if isinstance(value, Mapping) and set(value) == _HISTORY:
             scalars[name] = HistoryBuffer(
                 value['log_history'].numpy(), value['count_history'].numpy(), value['max_length']
@@ -39,6 +41,13 @@ def restore_histories(checkpoint: Mapping[str, Any]) -> None:
 
 
 _NOTHING = object()
+_SCALARS: dict[type, Callable[[Any], Any]] = {
+    bool: bool,
+    int: int,
+    float: float,
+    str: ''.join,
+    bytes: bytes,
+}
 
 
 def _plain(value: Any, where: str, left_out: list[str]) -> Any:
@@ -47,9 +56,9 @@ def _plain(value: Any, where: str, left_out: list[str]) -> Any:
         return value
     if isinstance(value, numpy.generic) and not isinstance(value.item(), numpy.generic):
         value = value.item()
-    for kind in (bool, int, float, str, bytes):
-        if isinstance(value, kind):
-            return value if type(value) is kind else kind.__new__(kind, value)
+    for scalar, convert in _SCALARS.items():
+        if isinstance(value, scalar):
+            return value if type(value) is scalar else convert(value)
     if isinstance(value, numpy.ndarray) and value.dtype.kind in 'biufUS':
         return value
     if isinstance(value, os.PathLike):
@@ -63,7 +72,7 @@ def _plain(value: Any, where: str, left_out: list[str]) -> Any:
     if isinstance(value, list | tuple):
         items = [_plain(item, f'{where}[{i}]', left_out) for i, item in enumerate(value)]
         items = [None if item is _NOTHING else item for item in items]
-        kind = list if isinstance(value, list) else tuple
+        kind: Any = list if isinstance(value, list) else tuple
         same = all(one is other for one, other in zip(items, value, strict=True))
         return value if same and type(value) is kind else kind(items)
     if not (callable(value) and where.startswith('param_schedulers')):
@@ -78,7 +87,7 @@ def _plain_mapping(value: Mapping[Any, Any], where: str, left_out: list[str]) ->
     changed = any(plain[key] is not value[key] or keys[key] is not key for key in value)
     if not changed and type(value) in (dict, OrderedDict):
         return value
-    kind = OrderedDict if isinstance(value, OrderedDict) else dict
+    kind: Any = OrderedDict if isinstance(value, OrderedDict) else dict
     entries = kind(
         (keys[key], item)
         for key, item in plain.items()

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mmbmtas.errors import InputError
 
 from .plain import restore_histories

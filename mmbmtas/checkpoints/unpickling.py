@@ -6,7 +6,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 import torch
@@ -26,9 +26,7 @@ def load_restricted(file: Path | io.BytesIO, map_location: Any) -> Any:
             return torch.load(file, map_location=map_location, weights_only=True)
     # The safe loader of older releases takes no list of further objects, and has had holes.
     restricted: Any = _restricted_pickle(allowed)
-    return torch.load(
-        file, map_location=map_location, weights_only=False, pickle_module=restricted
-    )
+    return torch.load(file, map_location=map_location, weights_only=False, pickle_module=restricted)
 
 
 def _allowed_globals() -> dict[str, Any]:
@@ -89,8 +87,10 @@ def _restricted_pickle(allowed: dict[str, Any]) -> types.ModuleType:
         *_dtype_classes(),
     }
 
-    class Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
-        dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    plain: Any = getattr(pickle, '_Unpickler')  # noqa: B009  (in Python, not in typeshed)
+
+    class Unpickler(plain):
+        dispatch: ClassVar[dict[int, Any]] = dict(plain.dispatch)
 
         def find_class(self, module: str, name: str) -> Any:
             try:

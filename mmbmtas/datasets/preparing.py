@@ -10,7 +10,14 @@ from mmbmtas.errors import InputError, MissingFileError
 from .base import MultiTaskDataset
 from .cache import default_cache
 from .cache_writer import write_cache
-from .checking import Report, check_dataset, find_dataset_type, release_name, report_places, write_report
+from .checking import (
+    Report,
+    check_dataset,
+    find_dataset_type,
+    release_name,
+    report_places,
+    write_report,
+)
 from .unpacking import DEFAULT_LIMIT, unpack
 
 

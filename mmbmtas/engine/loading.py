@@ -1,4 +1,4 @@
-"""What a runner loads: checked before work begins, and told where it is not all that it might be."""
+"""What a runner loads: checked before work begins, and told where it is not all there is."""
 
 import re
 import textwrap
@@ -58,7 +58,9 @@ def guard_loading(runner: Runner, strict: bool) -> None:
             runner.load_checkpoint = load_checked
         told = configured.apply(found)
         if seed is not None and seed != runner.seed:
-            told.append(f"the seed stays the checkpoint's, {runner.seed}, not randomness.seed={seed}")
+            told.append(
+                f"the seed stays the checkpoint's, {runner.seed}, not randomness.seed={seed}"
+            )
         told += _tell_end(runner)
         for sentence in told:
             runner.logger.warning(f'Resumed from {filename}: {sentence}.')
@@ -137,5 +139,5 @@ def _tell_end(runner: Runner) -> list[str]:
     ]
 
 
-def _plain(model: nn.Module) -> nn.Module:
+def _plain(model: Any) -> nn.Module:
     return model.module if is_model_wrapper(model) else model

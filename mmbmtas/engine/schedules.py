@@ -51,16 +51,12 @@ class ConfiguredSchedules:
         self.runner = runner
         wrapper, schedules = runner.optim_wrapper, runner.param_schedulers or []
         wrappers = wrapper.items() if isinstance(wrapper, OptimWrapperDict) else [('', wrapper)]
-        self.optimisers = [
-            _Optimiser(
-                name,
-                one,
-                listed := [*(schedules.get(name, []) if isinstance(schedules, dict) else schedules)],
-                [_without(group, {'params'}) for group in one.param_groups],
-                [_without(schedule.state_dict(), set()) for schedule in listed],
-            )
-            for name, one in wrappers
-        ]
+        self.optimisers = []
+        for name, one in wrappers:
+            listed = [*(schedules.get(name, []) if isinstance(schedules, dict) else schedules)]
+            groups = [_without(group, {'params'}) for group in one.param_groups]
+            states = [_without(schedule.state_dict(), set()) for schedule in listed]
+            self.optimisers.append(_Optimiser(name, one, listed, groups, states))
 
     def check(self, checkpoint: Mapping[str, Any], filename: str) -> None:
         """Refuse a checkpoint of other optimisers.
@@ -88,8 +84,9 @@ class ConfiguredSchedules:
             if missing:
                 raise InputError(
                     f'{filename} was trained with another optimiser than '
-                    f'{type(one.wrapper.optimizer).__name__}: it has no {", ".join(sorted(missing))}'
-                    '. Set optim_wrapper as it was, or start anew from its weights with load_from'
+                    f'{type(one.wrapper.optimizer).__name__}: it has no '
+                    f'{", ".join(sorted(missing))}. Set optim_wrapper as it was, or start anew '
+                    'from its weights with load_from'
                 )
 
     def apply(self, checkpoint: Mapping[str, Any]) -> list[str]:
@@ -105,8 +102,8 @@ class ConfiguredSchedules:
         for one in self.optimisers:
             saved = checkpoint.get('param_schedulers') or []
             states = saved.get(one.name, []) if isinstance(saved, Mapping) else saved
+            self._apply_groups(one, told)  # which hold what schedules work with
             self._apply_schedules(one, states, told)
-            self._apply_groups(one, told)
         return told
 
     def _apply_schedules(
@@ -118,10 +115,10 @@ class ConfiguredSchedules:
             schedule.__dict__.update(_without(state, _PROGRESS))
         if not changes:
             return
-        steps = [
+        iterations, epochs = (
             max((s['_global_step'] for s in saved if s['by_epoch'] == by_epoch), default=default)
             for by_epoch, default in ((False, self.runner.iter), (True, self.runner.epoch))
-        ]
+        )
         names = {schedule.param_name for schedule in one.schedules}
         for group, configured in zip(one.now, one.groups, strict=True):
             keys = {key for name in names for key in (name, f'initial_{name}')}
@@ -131,7 +128,7 @@ class ConfiguredSchedules:
         for schedule, state in zip(one.schedules, one.states, strict=True):
             if schedule in replayed:
                 schedule.__dict__.update(_without(state, {'optimizer'}))
-        _replay(replayed, *steps, epoch_length=len(self.runner.train_dataloader))
+        _replay(replayed, iterations, epochs, len(self.runner.train_dataloader))
         values = {name: one.now[0][name] for name in sorted(names)}
         now = ', '.join(f'{name} = {value:.4g}' for name, value in values.items())
         told.append(
@@ -151,7 +148,9 @@ class ConfiguredSchedules:
                     changes.setdefault(key, f'{key} {group[key]} -> {value}')
                 group[key] = value
         if changes:
-            told.append(f'the optimiser{_of(one)} is as the config says now: ' + '; '.join(changes.values()))
+            told.append(
+                f'the optimiser{_of(one)} is as the config says now: ' + '; '.join(changes.values())
+            )
 
 
 def _changes(one: _Optimiser, saved: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -153,7 +153,7 @@ def add_tree_arguments(parser: ArgumentParser) -> None:
         '-o',
         '--out',
         type=file_place,
-        default=Path('architecture.json'),
+        default='architecture.json',
         metavar='FILE.json',
         help='file to write; of several, FILE_1.json, FILE_2.json, ...',
     )

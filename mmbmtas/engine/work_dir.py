@@ -43,7 +43,7 @@ def sole_training(work_dir: str | Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> TextIO:
-    """Lock a folder, by a record lock: unlike those of ``flock``, forked processes don't hold it."""
+    """Lock a folder, by a record lock, which forked processes don't hold as they do flock's."""
     if folder.exists() and not folder.is_dir():
         raise OccupiedError(f'work_dir = {folder} is a file: expected a folder, or a new name')
     folder.mkdir(parents=True, exist_ok=True)

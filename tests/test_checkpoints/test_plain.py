@@ -1,5 +1,6 @@
 """What a training writes is read by torch's own safe loader, and nothing is lost unsaid."""
 
+import enum
 import io
 import pickle
 from collections import Counter, OrderedDict
@@ -9,12 +10,17 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 
 from mmbmtas.checkpoints import load_from_local, network_weights, require_finite, to_plain
 
-SGD = {'type': 'SGD', 'lr': 0.01, 'momentum': 0.9}
+
+class Kind(str, enum.Enum):
+    A = 'a'
+
+
+class Number(enum.IntEnum):
+    ONE = 1
 
 
 def passed(content):
@@ -32,6 +38,7 @@ def test_kinds_of_values():
             'counter': Counter({3: 1}),
             'text': np.str_('a'),
             'truth': np.bool_(True),
+            'members': [Kind.A, Number.ONE],
         }
     )
     assert left_out == []
@@ -40,6 +47,7 @@ def test_kinds_of_values():
         'counter': {3: 1},
         'text': 'a',
         'truth': True,
+        'members': ['a', 1],
     }
     assert type(plain['meta']) is dict
     assert type(plain['truth']) is bool
@@ -70,7 +78,11 @@ def test_what_has_no_plain_form_is_named():
             'param_schedulers': [{'anneal_func': len, 'end': 5}],
         }
     )
-    assert left_out == ['mine (object)', 'meta.tags (set)', 'meta.list[1] (builtin_function_or_method)']
+    assert left_out == [
+        'mine (object)',
+        'meta.tags (set)',
+        'meta.list[1] (builtin_function_or_method)',
+    ]
     assert plain == {'meta': {'list': [1, None]}, 'param_schedulers': [{'end': 5}]}
 
 

@@ -154,7 +154,7 @@ def test_what_runs_code_is_refused(tmp_path, kind, legacy):
 def test_what_twists_the_allowed_is_refused(tmp_path, opcodes):
     torch.save({}, tmp_path / 'a.pth')
     with_pickle(tmp_path / 'a.pth', opcodes)
-    with pytest.raises(ValueError, match='cannot|can be read safely|expected a dict'):
+    with pytest.raises(ValueError, match=r'can be read safely|expected a dict'):
         load_from_local(str(tmp_path / 'a.pth'))
     assert HistoryBuffer([2.0], [1]).min() == 2.0
     assert not hasattr(torch._utils._rebuild_tensor_v2, 'x')

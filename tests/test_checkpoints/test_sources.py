@@ -32,7 +32,9 @@ def served(tmp_path, monkeypatch):
     folder = tmp_path / 'served'
     for name in ('a', 'b'):
         (folder / name).mkdir(parents=True)
-        torch.save({'state_dict': {'backbone.w': torch.ones(2)}, 'name': name}, folder / name / 'net.pth')
+        torch.save(
+            {'state_dict': {'backbone.w': torch.ones(2)}, 'name': name}, folder / name / 'net.pth'
+        )
     handler = type(
         'Quiet', (http.server.SimpleHTTPRequestHandler,), {'log_message': lambda *_: None}
     )
@@ -97,7 +99,9 @@ def test_names_of_files_in_mmengines_home(published, tmp_path, monkeypatch):
 def test_an_address_is_read_safely(served, tmp_path):
     folder, address = served
     torch.save({'meta': Bomb(tmp_path / 'mark')}, folder / 'bomb.pth')
-    with pytest.raises(ValueError, match=r'http://.*bomb\.pth is not a checkpoint that can be read'):
+    with pytest.raises(
+        ValueError, match=r'http://.*bomb\.pth is not a checkpoint that can be read'
+    ):
         CheckpointLoader.load_checkpoint(f'{address}/bomb.pth')
     assert not (tmp_path / 'mark').exists()
     assert not [*(tmp_path / 'hub').rglob('bomb.pth')]  # another try downloads it again
@@ -172,7 +176,7 @@ def test_what_cannot_be_downloaded_is_named(served, name):
 
 
 def test_a_missing_library_is_named(monkeypatch):
-    with pytest.raises(ValueError, match='s3://a/b.pth cannot be read here: .*petrel'):
+    with pytest.raises(ValueError, match=r's3://a/b\.pth cannot be read here: .*petrel'):
         CheckpointLoader.load_checkpoint('s3://a/b.pth')
 
 

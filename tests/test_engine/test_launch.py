@@ -3,7 +3,6 @@
 import json
 from argparse import ArgumentParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
