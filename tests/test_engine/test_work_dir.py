@@ -85,7 +85,7 @@ def test_other_folders_are_free(tmp_path, other):
 
 def test_a_file_is_no_work_directory(tmp_path):
     (tmp_path / 'a').touch()
-    with pytest.raises(FileExistsError, match='work_dir = .*a is a file: expected a folder'):
+    with pytest.raises(FileExistsError, match=r'work_dir = .*a is a file: expected a folder'):
         enter(tmp_path / 'a')
 
 
