@@ -165,8 +165,8 @@ def _changes(one: _Optimiser, saved: Sequence[Mapping[str, Any]]) -> list[str]:
             if callable(value) or _same(before, value):
                 continue
             if key == 'base_values':  # one for each group of parameters
-                pairs = zip([*before], [*value], strict=False)
-                before, value = next(pair for pair in pairs if pair[0] != pair[1])
+                pairs = [*zip(before or [], value, strict=False)]
+                before, value = next((p for p in pairs if p[0] != p[1]), (before, value))
             changes[f'{kind}: {key.strip("_")} {before} -> {value}'] = None
     return [*changes]
 
