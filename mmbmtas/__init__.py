@@ -56,9 +56,8 @@ def _version(distribution: str) -> str | None:
 
 _check_versions()
 
-from mmbmtas import compat, packaged  # noqa: E402  (import what was just checked)
+from mmbmtas import compat  # noqa: E402  (import what was just checked)
 
 compat.apply()
-packaged.register_scheme()
 
 __all__ = ['__version__']

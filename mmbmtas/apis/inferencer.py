@@ -13,8 +13,10 @@ from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
+from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.engine import launch
 from mmbmtas.engine.inference import prepare_for_inference
+from mmbmtas.engine.loading import misfit
 from mmbmtas.engine.overrides import apply_overrides, plain_datasets
 from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
@@ -85,7 +87,8 @@ class MultiTaskInferencer:
         try:
             content = load_checkpoint(self.model, str(checkpoint), 'cpu', strict=True)
         except RuntimeError as error:
-            raise launch.misfit(checkpoint, error) from error
+            raise misfit(checkpoint, error) from error
+        require_finite(network_weights(self.model), checkpoint)
         prepare_for_inference(self.model, fuse_conv_bn, channels_last)
         self.model.to(device or get_device())
         test_set = next(plain_datasets(self.cfg.test_dataloader.dataset))

@@ -10,7 +10,14 @@ from mmbmtas.errors import InputError, MissingFileError
 from .base import MultiTaskDataset
 from .cache import default_cache
 from .cache_writer import write_cache
-from .checking import Report, check_dataset, find_dataset_type, release_name, write_report
+from .checking import (
+    Report,
+    check_dataset,
+    find_dataset_type,
+    release_name,
+    report_places,
+    write_report,
+)
 from .unpacking import DEFAULT_LIMIT, unpack
 
 
@@ -65,8 +72,9 @@ def prepare_dataset(
     root = source if source.is_dir() else _unpacked(source, out, limit)
     # Of "." and "data/.." the name, too.
     name = root.resolve().name
+    _, report_file = report_places(out / f'{name}.check.json')
     report = check_dataset(root, jobs)
-    report_file = write_report(report, out / f'{name}.check.json')[1]
+    write_report(report, out / f'{name}.check.json')
     cache = default_cache(out / name)
     missing = {p for p in report.problems if p.kind == 'missing'} if allow_missing_labels else set()
     if report.interrupted or set(report.problems) - missing:

@@ -100,7 +100,7 @@ def _parameters(kind: Any) -> list[str]:
 
 def _is_of_user(error: OSError) -> bool:
     """Tell whether files are missing, a disk is full or a process has died, not something rarer."""
-    kinds = (FileNotFoundError, NotADirectoryError, ChildProcessError)
+    kinds = (FileNotFoundError, FileExistsError, NotADirectoryError, ChildProcessError)
     return isinstance(error, kinds) or error.errno in NO_SPACE
 
 

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import textwrap
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,10 +14,11 @@ from mmengine.dist import all_gather_object
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmbmtas import compat, packaged
-from mmbmtas.engine.checkpoint_files import find_whole_checkpoint, is_whole
+from mmbmtas.checkpoints import PREFIX, find_weights, is_whole
+from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
-from mmbmtas.engine.export import architecture_of_checkpoint
+from mmbmtas.engine.export import find_architecture
+from mmbmtas.engine.loading import guard_loading
 from mmbmtas.engine.overrides import (
     OverrideAction,
     apply_overrides,
@@ -206,8 +206,7 @@ def use_resume(cfg: Config, checkpoint: str) -> None:
 
     A checkpoint that is damaged, since the run was killed while it was written, is passed over.
     With 'auto' and no checkpoint yet the run starts anew, so that a job can be restarted by the
-    same command whenever it was interrupted. Checkpoints in the work directory are the user's own
-    and are trusted, see ``mmbmtas.compat.trust_directory``; others are read without unpickling.
+    same command whenever it was interrupted.
 
     Raises:
         FileNotFoundError: when the named checkpoint is missing.
@@ -226,22 +225,21 @@ def use_resume(cfg: Config, checkpoint: str) -> None:
                 'of the work directory'
             )
     cfg.resume = True
-    compat.trust_directory(cfg.work_dir)
 
 
 def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, Any] | None) -> None:
     """Take the tree that a checkpoint was trained with, unless an override names one.
 
-    Without a tree, or of another kind of network, the checkpoint is left to whoever loads it.
+    Of another kind of network, the checkpoint is left to whoever loads it.
 
     Raises:
-        ValueError: when the tree is for another encoder than the config's.
+        ValueError: when the checkpoint can't be read, or its tree is for another encoder than the
+            config's.
     """
     if 'architecture' not in cfg or 'architecture' in (options or {}) or '://' in checkpoint:
         return
-    try:
-        tree = architecture_of_checkpoint(checkpoint)
-    except ValueError:
+    tree = find_architecture(checkpoint)
+    if tree is None:
         return
     if encoder := cfg.model.backbone.get('encoder'):
         check_fits(tree, build_encoder(encoder), checkpoint)
@@ -250,8 +248,8 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
 
 def require_checkpoint(path: str) -> str:
     """Give the path back when it is a file, or an address that one of mmengine's backends reads."""
-    if path.startswith(packaged.PREFIX):
-        packaged.find_weights(path)
+    if path.startswith(PREFIX):
+        find_weights(path)
     elif '://' not in path and not Path(path).expanduser().is_file():
         raise MissingFileError(f'{path} is not a checkpoint file: there is no such file')
     return path
@@ -305,46 +303,10 @@ def use_tta(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config, strict: bool) -> Runner:
-    """Build the runner of a prepared config.
-
-    With ``strict`` a checkpoint must fit the model to the last tensor, as one must that is tested
-    or resumed from; mmengine alone would warn, and go on with random weights. One that is resumed
-    from must also hold all that a training goes on with.
-    """
+    """Build the runner of a prepared config; see :func:`guard_loading` for what it loads."""
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    if strict:
-        load = runner.load_checkpoint
-
-        def load_strictly(filename: str, *args: Any, **kwargs: Any) -> Any:
-            try:
-                checkpoint = load(filename, *args, **{**kwargs, 'strict': True})
-            except RuntimeError as error:
-                raise misfit(filename, error) from error
-            if cfg.get('resume'):
-                _require_state(runner, checkpoint, filename)
-            return checkpoint
-
-        runner.load_checkpoint = load_strictly
+    guard_loading(runner, strict)
     return runner
-
-
-def _require_state(runner: Runner, checkpoint: Mapping[str, Any], filename: str) -> None:
-    """Refuse to resume from weights alone: optimisers and schedules would begin anew."""
-    parts = ['meta', 'message_hub', 'optimizer']
-    parts += ['param_schedulers'] * (runner.param_schedulers is not None)
-    missing = [part for part in parts if part not in checkpoint]
-    if missing:
-        raise InputError(
-            f'{filename} has no {", ".join(missing)}, as those have not that hold the best or '
-            'published weights: a training cannot be resumed from it. load_from=FILE, without '
-            '--resume, starts a new one from its weights'
-        )
-
-
-def misfit(checkpoint: str | Path, error: RuntimeError) -> ValueError:
-    """Say that a checkpoint does not fit, with the beginning of each of torch's complaints."""
-    lines = [textwrap.shorten(line, 250, placeholder=' ...') for line in str(error).splitlines()]
-    return ValueError(f'{checkpoint} does not fit the model: ' + '\n'.join(lines[:6]))
 
 
 def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:

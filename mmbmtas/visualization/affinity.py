@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.tree import INK, draw_tree
+from mmbmtas.writing import written_beside
 
 
 def plot_affinities(
@@ -56,7 +57,8 @@ def plot_affinities(
         axis.set_yticks(range(len(tasks)), tasks, fontsize=8)
         axis.tick_params(labelbottom=index + columns >= len(layers), length=2)
     figure.colorbar(image, ax=axes, label=label, shrink=0.8)
-    figure.savefig(path, dpi=150)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=150)
 
 
 def plot_affinities_and_tree(
@@ -108,7 +110,8 @@ def plot_affinities_and_tree(
         axis.tick_params(length=2, colors=INK)
         _frame_groups(axis, architecture.groupings[layer].labels, order)
     lower.colorbar(image, ax=axes, label='task affinity', shrink=0.8)
-    figure.savefig(path, dpi=150)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=150)
 
 
 def _leaf_order(architecture: BranchedArchitecture) -> list[int]:

@@ -3,7 +3,6 @@
 import json
 from argparse import ArgumentParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -261,33 +260,26 @@ class TestAmp:
 
 
 class TestResume:
-    @pytest.fixture
-    def trusted(self, monkeypatch):
-        directories = []
-        monkeypatch.setattr(launch.compat, 'trust_directory', directories.append)
-        return directories
-
-    def test_without_a_name_takes_the_last_whole_one_of_the_work_directory(self, tmp_path, trusted):
+    def test_without_a_name_takes_the_last_whole_one_of_the_work_directory(self, tmp_path):
         torch.save({}, tmp_path / 'iter_4.pth')
         (tmp_path / 'iter_6.pth').write_bytes(b'half')
         (tmp_path / 'last_checkpoint').write_text('iter_6.pth')
         cfg = _config(work_dir=str(tmp_path), load_from='pretrained.pth')
         launch.use_resume(cfg, 'auto')
         found = str(tmp_path / 'iter_4.pth')
-        assert (cfg.resume, cfg.load_from, trusted) == (True, found, [str(tmp_path)])
+        assert (cfg.resume, cfg.load_from) == (True, found)
 
     @pytest.mark.parametrize('name', ['.', 'not_there_yet'])
-    def test_without_a_checkpoint_starts_anew(self, tmp_path, name, trusted):
+    def test_without_a_checkpoint_starts_anew(self, tmp_path, name):
         cfg = _config(work_dir=str(tmp_path / name), load_from='pretrained.pth', resume=False)
         launch.use_resume(cfg, 'auto')
-        assert (cfg.resume, cfg.load_from, trusted) == (False, 'pretrained.pth', [])
+        assert (cfg.resume, cfg.load_from) == (False, 'pretrained.pth')
 
-    def test_trust_is_in_the_work_directory_not_in_the_named_file(self, tmp_path, trusted):
+    def test_the_named_one_is_taken(self, tmp_path):
         torch.save({}, tmp_path / 'a.pth')
         cfg = _config(work_dir='mine')
         launch.use_resume(cfg, str(tmp_path / 'a.pth'))
         assert (cfg.resume, cfg.load_from) == (True, str(tmp_path / 'a.pth'))
-        assert trusted == ['mine']
 
     def test_damaged_checkpoint_is_refused(self, tmp_path):
         (tmp_path / 'a.pth').write_bytes(b'half')
@@ -302,20 +294,6 @@ class TestResume:
             launch.prepare_config(cfg)
         found[1] = 'iter_4.pth'
         launch.prepare_config(cfg)
-
-    @pytest.mark.parametrize('resume', [True, False])
-    def test_weights_alone_are_refused(self, monkeypatch, resume):
-        checkpoint = dict.fromkeys(['meta', 'state_dict', 'message_hub'])
-        runner = SimpleNamespace(
-            load_checkpoint=lambda name, strict: checkpoint, param_schedulers=[]
-        )
-        monkeypatch.setattr(launch.Runner, 'from_cfg', lambda cfg: runner)
-        load = launch.build_runner(_config(resume=resume), strict=True).load_checkpoint
-        if resume:
-            with pytest.raises(ValueError, match=r'best\.pth has no optimizer, param_schedulers'):
-                load('best.pth')
-            runner.param_schedulers, checkpoint['optimizer'] = None, {}
-        assert load('best.pth') is checkpoint
 
     def test_missing_checkpoint_is_named(self):
         with pytest.raises(FileNotFoundError, match=r'lost\.pth is not a checkpoint file'):

@@ -350,3 +350,29 @@ class TestCheckpointHook:
         (hook,) = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
         assert hook.backend_args == {'backend': 'local'}
         assert (trainings.pieces / 'iter_6.pth').is_file()
+
+
+class Memory(Hook):
+    """Holds something of its own in checkpoints, some of it beyond them."""
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        checkpoint['mine'] = {'count': np.int64(3), 'lock': object()}
+
+
+class TestPlainCheckpoints:
+    """torch's own safe loader, which is told of no further class, reads them."""
+
+    @pytest.mark.parametrize('kind', ['search', 'training'])
+    def test_of(self, kind, searches, trainings):
+        runs = searches if kind == 'search' else trainings
+        runs.piece(Killer(), {})
+        checkpoint = torch.load(find_whole_checkpoint(runs.pieces), weights_only=True)
+        assert checkpoint['message_hub']['log_scalars']['train/loss']['log_history'].ndim == 1
+
+    def test_what_a_hook_adds_is_kept_or_told_of(self, trainings, caplog):
+        with caplog.at_level(logging.WARNING):
+            runner = trainings.piece(Killer(), {'hooks': [Memory()]})
+            (hook,) = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        assert hook._left_out == ['mine.lock (object)']
+        checkpoint = torch.load(trainings.pieces / 'iter_2.pth', weights_only=True)
+        assert checkpoint['mine'] == {'count': 3}

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import to_tensor
 
+from mmbmtas.checkpoints.packages import load_from_package
 from mmbmtas.models.backbones import wide
-from mmbmtas.packaged import load_from_package
 
 # Of each stage of Lite0 (EfficientNet, Table 1): repeats, stride, expansion, kernel.
 STAGES = [(1, 1, 1, 3), (2, 2, 6, 3), (2, 2, 6, 5), (3, 2, 6, 3), (3, 1, 6, 5), (4, 2, 6, 5),

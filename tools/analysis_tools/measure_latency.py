@@ -7,7 +7,6 @@ the config's cost_shape, one image at a time. A search takes the file in place o
 
 import argparse
 import sys
-from pathlib import Path
 
 import torch
 from mmengine.device import get_device
@@ -19,6 +18,7 @@ from mmbmtas.engine.latency import CLOCKS, measure_latency
 from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.engine.tree_config import read_tree_config
 from mmbmtas.errors import InputError
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config of a search or of a branched network')
-    parser.add_argument('-o', '--out', type=Path, default=Path('latency.json'), metavar='FILE.json')
+    parser.add_argument('-o', '--out', type=file_place, default='latency.json', metavar='FILE.json')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
     parser.add_argument('--warmup', type=int, default=2, help='rounds before the clock counts')
     parser.add_argument('--repeats', type=int, default=15, help='rounds that count')

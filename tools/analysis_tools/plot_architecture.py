@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.tree import plot_tree
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '-o',
         '--out',
-        type=Path,
+        type=file_place,
         help='picture to write, .png, .svg or .pdf (default: a .png beside the architecture)',
     )
     return parser.parse_args()
@@ -27,9 +28,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Read the architecture and draw it."""
-    args = parse_args()
-    out = args.out or args.architecture.with_suffix('.png')
     try:
+        args = parse_args()
+        out = args.out or args.architecture.with_suffix('.png')
         plot_tree(BranchedArchitecture.load(args.architecture), out)
     except (OSError, ValueError) as error:
         sys.exit(f'plot_architecture: {error}')

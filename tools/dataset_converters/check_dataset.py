@@ -9,8 +9,9 @@ import argparse
 import signal
 from pathlib import Path
 
-from mmbmtas.datasets.checking import check_dataset, write_report
+from mmbmtas.datasets.checking import check_dataset, report_places, write_report
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('root', metavar='ROOT', help='folder PASCAL_MT or NYUD_MT')
     parser.add_argument(
         '--report',
+        type=file_place,
         metavar='FILE',
         help='write the report here as .json and .txt; default <name of ROOT>.check.json',
     )
@@ -34,8 +36,9 @@ def main() -> None:
     args = parse_args()
     # A polite kill keeps what was found, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    report = check_dataset(args.root, args.jobs)
     name = args.report or f'{Path(args.root).resolve().name}.check.json'
+    report_places(name)
+    report = check_dataset(args.root, args.jobs)
     _, text_file = write_report(report, name)
     print(report.summary())
     for problem in report.problems[:10]:

@@ -8,6 +8,7 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.runner import Runner
 
+from mmbmtas.checkpoints import to_plain
 from mmbmtas.engine.checkpoint_files import WHOLE_FILES
 from mmbmtas.registry import HOOKS
 from mmbmtas.writing import remove_leftovers, written_beside
@@ -17,7 +18,8 @@ from mmbmtas.writing import remove_leftovers, written_beside
 class CheckpointHook(_CheckpointHook):
     """mmengine's hook, with files that are whole at any moment the run may be killed.
 
-    A checkpoint is written beside its place and gets its name when it is complete; so does the file
+    Checkpoints hold plain values only, so that they are read without unpickling anything else. One
+    is written beside its place and gets its name when it is complete; so does the file
     ``last_checkpoint``. Outdated checkpoints, and best ones that were surpassed, are removed after
     that, not before as in mmengine, so the disk must hold one more than ``max_keep_ckpts``.
 
@@ -33,6 +35,10 @@ class CheckpointHook(_CheckpointHook):
 
     backend_args: dict[str, Any] | None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._left_out: list[str] = []
+
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder; remove what killed runs left there."""
         super().before_train(runner)
@@ -42,6 +48,19 @@ class CheckpointHook(_CheckpointHook):
             if is_main_process():
                 remove_leftovers(Path(str(self.out_dir)))
                 remove_leftovers(Path(runner.work_dir))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Leave only what can be read back without running code; say what that is not."""
+        plain, left_out = to_plain(checkpoint)
+        checkpoint.clear()
+        checkpoint.update(plain)
+        for entry in left_out:
+            if entry not in self._left_out:
+                self._left_out.append(entry)
+                runner.logger.warning(
+                    f'Checkpoints are written without {entry}: they hold tensors, numbers, texts, '
+                    'lists and dicts only, and a resumed run starts without anything else.'
+                )
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Write a checkpoint, then remove the one that it replaces."""

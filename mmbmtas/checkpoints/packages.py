@@ -10,19 +10,13 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmbmtas.compat import load_from_local
 from mmbmtas.errors import InputError, MissingFileError
+
+from .reading import read_checkpoint
 
 PREFIX = 'package://'
 _SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.pth.tar')
 _MAX_SHOWN = 10
-
-
-def register_scheme() -> None:
-    """Let mmengine load checkpoints from addresses that begin with ``package://``."""
-    from mmengine.runner.checkpoint import CheckpointLoader
-
-    CheckpointLoader.register_scheme(prefixes=PREFIX, loader=load_from_package, force=True)
 
 
 def load_from_package(filename: str, map_location: Any = None) -> Any:
@@ -30,9 +24,9 @@ def load_from_package(filename: str, map_location: Any = None) -> Any:
 
     Raises:
         FileNotFoundError: See :func:`find_weights`.
-        ValueError: See :func:`find_weights` and :func:`mmbmtas.compat.load_from_local`.
+        ValueError: See :func:`find_weights` and :func:`read_checkpoint`.
     """
-    return load_from_local(str(find_weights(filename)), map_location)
+    return read_checkpoint(find_weights(filename), filename, map_location)
 
 
 def find_weights(address: str) -> Path:
