@@ -3,10 +3,10 @@
 import logging
 
 import pytest
+from mmbmtas.engine.inherited import inherited_values, read_names
 from mmengine.config import Config
 
 from mmbmtas.engine import launch, overrides
-from mmbmtas.engine.inherited import inherited_values, read_names
 
 
 @pytest.fixture

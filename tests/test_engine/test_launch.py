@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmbmtas.engine import distributed, launch
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.optimizers import CpuAmpOptimWrapper
-from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.registry import MODELS
 
 

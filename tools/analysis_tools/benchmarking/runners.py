@@ -19,9 +19,10 @@ from torch.utils.data import Dataset
 
 from mmbmtas.engine import launch
 from mmbmtas.engine.failures import worker_death_explained
-from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.engine.hooks import SearchBatchNormHook
+from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.errors import InputError
-from mmbmtas.registry import DATASETS, SCOPE
+from mmbmtas.registry import DATASETS, HOOKS, SCOPE, is_type
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
@@ -29,7 +30,6 @@ from . import timing
 
 Change = Callable[[Config], None]
 
-_KEPT_HOOKS = ('SearchBatchNormHook',)  # those that change what is computed
 _DEFAULT_HOOKS = (
     'runtime_info',
     'timer',
@@ -148,15 +148,14 @@ def build_runner(
         real_data: Read the config's images, in place of made-up ones.
     """
     cfg = launch.load_config(args)
-    for key in ('pretrained', 'single_checkpoints'):
-        if key in cfg:
-            cfg[key] = None  # the time does not depend on the weights
+    launch.leave_out_weights(cfg)  # the time does not depend on them
     if args.batch_size is not None:
         cfg.total_batch_size = args.batch_size
+        cfg.train_dataloader.pop('batch_size', None)
     if args.amp:
         launch.use_amp(cfg)
     if tree is not None:
-        cfg.architecture = str(Path(work_dir) / 'tree.json')
+        cfg.architecture = cfg.model.backbone.architecture = str(Path(work_dir) / 'tree.json')
         tree.save(cfg.architecture)
     launch.prepare_config(cfg)
     shape = tuple(args.shape or crop_size(cfg))
@@ -171,7 +170,12 @@ def build_runner(
         cfg.train_dataloader.pop('prefetch_factor', None)
     if change is not None:
         change(cfg)
-    hooks = cfg.get('custom_hooks') or []
+    # Of the config's own hooks, the one that changes what is computed.
+    hooks = [
+        hook
+        for hook in cfg.get('custom_hooks') or []
+        if is_type(HOOKS, hook['type'], SearchBatchNormHook)
+    ]
     name = f'benchmark-{Path(work_dir)}'
     MMLogger.get_instance(name, log_level='ERROR').setLevel(logging.ERROR)
     runner = Runner(
@@ -181,7 +185,7 @@ def build_runner(
         train_cfg=cfg.train_cfg,
         optim_wrapper=cfg.optim_wrapper,
         default_hooks=dict.fromkeys(_DEFAULT_HOOKS),
-        custom_hooks=[hook for hook in hooks if hook['type'] in _KEPT_HOOKS],
+        custom_hooks=hooks,
         env_cfg=cfg.get('env_cfg', {}),
         randomness=cfg.get('randomness', {}),
         default_scope=cfg.get('default_scope', SCOPE),
