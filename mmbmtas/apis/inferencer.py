@@ -177,7 +177,7 @@ def _prepare(
     cfg.launcher = 'none'
     launch.leave_out_weights(cfg)
     launch.use_tree_of_checkpoint(cfg, checkpoint, options)
-    return launch.prepare_config(cfg)
+    return launch.prepare_config(cfg, training=False)
 
 
 def _metainfo(checkpoint: Mapping[str, Any], dataset: Mapping[str, Any]) -> Mapping[str, Any]:

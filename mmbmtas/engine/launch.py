@@ -112,12 +112,13 @@ def override(cfg: Config, options: Mapping[str, Any] | None) -> None:
     fill_in(cfg, options)
 
 
-def prepare_config(cfg: Config) -> Config:
+def prepare_config(cfg: Config, training: bool = True) -> Config:
     """Start the ranks, if any, and settle all that depends on them or on other entries.
 
-    What the config leaves out is filled in (:func:`fill_in`), and ``total_batch_size`` divided
-    among the ranks. Files of a tree and of latencies are looked for beside the config too. Where
-    the tree has fewer tasks than the config, such as one, the config is narrowed to them.
+    What the config leaves out is filled in (:func:`fill_in`), and for a training
+    ``total_batch_size`` is divided among the ranks (:func:`share_batch`). Files of a tree and of
+    latencies are looked for beside the config too. Where the tree has fewer tasks than the config,
+    such as one, the config is narrowed to them.
 
     Raises:
         FileNotFoundError: when the architecture's file, a latency table or a checkpoint is missing.
@@ -129,15 +130,16 @@ def prepare_config(cfg: Config) -> Config:
         _agree_on_checkpoint(cfg)
     adapt_to_ranks(cfg)
     fill_in(cfg)
-    share_batch(cfg, world_size)
+    if training:
+        share_batch(cfg, world_size)
     model: Any = cfg.get('model') or {}
     backbone: Any = model.get('backbone') or {}
     if backbone.get('architecture') is not None:
         if isinstance(backbone.architecture, str):
             backbone.architecture = find_beside_config(backbone.architecture, cfg.filename)
-            if 'architecture' in cfg:
-                cfg.architecture = backbone.architecture
-        narrow_to_architecture(cfg)
+        if 'architecture' in cfg:
+            cfg.architecture = backbone.architecture
+            narrow_to_architecture(cfg)
     resource_loss: Any = model.get('resource_loss') or {}
     if isinstance(resource_loss.get('latency'), str):
         resource_loss.latency = find_beside_config(

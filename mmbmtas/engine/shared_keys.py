@@ -12,7 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmbmtas.engine.config_names import file_that_states
+from mmbmtas.engine.config_names import file_that_states, read_names
 from mmbmtas.engine.task_subset import narrow_to_tasks
 from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS, MODELS, takes
@@ -215,23 +215,24 @@ def _settle(cfg: Config, key: Key, entries: Sequence[Entry], options: Mapping[st
     """Decide between a key and entries that are stated otherwise."""
     value = key.wrap(cfg[key.name])
     others = [e for e in entries if e.value is not None and not _equal(e.value, value)]
+    given = _is_option(options, key.name)
+    if given and not entries:
+        raise InputError(
+            f'{key.name} = {cfg[key.name]!r} has no effect: nothing in '
+            f'{cfg.filename or "the config"} takes it'
+        )
     if key.name == 'tasks' or not others:
         return  # ``tasks`` narrows what is stated
     free = [entry for entry in others if not _stated_by(options, entry.place)]
-    if _is_option(options, key.name):
+    if given:
         reached = {_loader_of(entry) for entry in entries if entry not in others}
         missed = [entry for entry in free if _loader_of(entry) not in reached]
-        if missed or (others == entries and _equal_options(key, others)):
+        if missed or len(others) == len(entries):
             raise _conflict(cfg, key, missed or others)
     elif len(others) == len(entries):
-        if free and _stands_alone(cfg, key):
+        if free and _is_contradicted(cfg, key):
             raise _conflict(cfg, key, free)
         _follow(cfg, key, others)
-
-
-def _equal_options(key: Key, others: Sequence[Entry]) -> bool:
-    """Tell whether the command line states both a key and its only entry."""
-    return key.name not in ('data_root', 'tasks') and len(others) == 1
 
 
 def _loader_of(entry: Entry) -> str:
@@ -255,19 +256,23 @@ def _stated_by(options: Mapping[str, Any], place: str) -> bool:
     return False
 
 
-def _stands_alone(cfg: Config, key: Key) -> bool:
-    """Tell whether the file that states the key has the conflict already, or made it."""
+def _is_contradicted(cfg: Config, key: Key) -> bool:
+    """Tell whether the file that states a key does so in vain, over what its base has stated.
+
+    It does not where the entries are stated by files that build on it, or where it computes them
+    from the key itself, as in ``train_cfg = dict(max_iters=2 * max_iters)``.
+    """
     path = file_that_states(cfg.filename, key.name)
-    if path is None or path == Path(cfg.filename):
+    if path is None:
         return True
     before = Config.fromfile(path)
-    if before.get(key.name) is None:
-        return False
     entries = [*key.entries(before)]
     value = key.wrap(before[key.name])
-    return bool(entries) and all(
-        entry.value is not None and not _equal(entry.value, value) for entry in entries
-    )
+    if not entries or any(e.value is None or _equal(e.value, value) for e in entries):
+        return False
+    names = read_names(path)
+    own = {entry.place.partition('.')[0] for entry in entries} <= names.assigned
+    return not (own and key.name in names.used)
 
 
 def _follow(cfg: Config, key: Key, entries: Sequence[Entry]) -> None:

@@ -13,7 +13,7 @@ from mmbmtas.registry import METRICS, find_type
 
 
 def narrow_to_architecture(cfg: Config) -> None:
-    """Keep of a config what the tasks of its backbone's tree need, where it has more tasks.
+    """Keep of a config what the tasks of ``cfg.architecture`` need, where it has more tasks.
 
     Decoders, ``tasks`` of the data sets (those inside wrappers too) and the metrics of the other
     tasks go, which are logged; a concatenated data set that is left without a task goes as well.
@@ -21,7 +21,7 @@ def narrow_to_architecture(cfg: Config) -> None:
     ``model.decode_heads``, or one more: that is an error of the model's, which names them.
 
     Args:
-        cfg: A config whose ``model.backbone.architecture`` is the path of a file, or its content.
+        cfg: A config whose ``architecture`` is the path of a file, or its content.
 
     Raises:
         ValueError: The file is not an architecture, or a data set has none of its tasks.
@@ -29,12 +29,11 @@ def narrow_to_architecture(cfg: Config) -> None:
     heads = cfg.model.get('decode_heads')
     if not isinstance(heads, Mapping):
         return
-    architecture = cfg.model.backbone.architecture
-    tasks = set(as_architecture(architecture).tasks)
+    tasks = set(as_architecture(cfg.architecture).tasks)
     if not tasks < set(heads):
         return
     dropped = [task for task in heads if task not in tasks]
-    name = architecture if isinstance(architecture, str) else 'The tree'
+    name = cfg.architecture if isinstance(cfg.architecture, str) else 'The tree'
     print_log(f'{name} leaves out the tasks {dropped} of the config.', logger='current')
     _narrow(cfg, tasks, f'the tasks {sorted(tasks)} of {name}')
     if cfg.get('tasks') is not None:

@@ -60,7 +60,7 @@ def _model_config(
     cfg = launch.read_config(config, {**options, **({'architecture': str(tree)} if tree else {})})
     cfg.launcher = 'none'
     launch.leave_out_weights(cfg)
-    launch.prepare_config(cfg)
+    launch.prepare_config(cfg, training=False)
     init_default_scope(cfg.get('default_scope', SCOPE))
     return cfg.model
 

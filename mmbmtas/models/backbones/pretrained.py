@@ -57,10 +57,8 @@ def init_encoder(
     if init_cfg is None:
         print_log('No init_cfg: the encoder starts from random weights.', logger='current')
         return
-    if (
-        init_cfg.get('type') not in ('Pretrained', PretrainedInit)
-        or not set(init_cfg) <= _INIT_KEYS
-    ):
+    is_pretrained = init_cfg.get('type') in ('Pretrained', PretrainedInit)
+    if not is_pretrained or not set(init_cfg) <= _INIT_KEYS:
         raise InputError(
             f'init_cfg {dict(init_cfg)}: expected dict(type="Pretrained", checkpoint=PATH_OR_URL'
             '[, strict=False])'
