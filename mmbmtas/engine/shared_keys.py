@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmbmtas.engine.config_names import file_that_states, read_names
+from mmbmtas.engine.config_values import check_values
 from mmbmtas.engine.task_subset import narrow_to_tasks
 from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS, MODELS, takes
@@ -123,18 +124,13 @@ class Key:
         name: Its name.
         entries: Lists the entries that it stands for.
         wrap: Makes the value of an entry from that of the key.
-        check: Refuses values of no meaning.
+        check: Refuses values of another form.
     """
 
     name: str
     entries: Callable[[Config], Iterator[Entry]]
     wrap: Callable[[Any], Any] = lambda value: value
     check: Callable[[str, Any], None] = lambda name, value: None
-
-
-def _check_count(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f'{name}={value!r}: expected a whole number from 1')
 
 
 def _check_single_checkpoints(name: str, value: Any) -> None:
@@ -144,12 +140,12 @@ def _check_single_checkpoints(name: str, value: Any) -> None:
         )
 
 
-_BATCH = Key('total_batch_size', _batch_sizes, check=_check_count)
+_BATCH = Key('total_batch_size', _batch_sizes)
 _KEYS = (
     Key('data_root', _of_datasets('data_root')),
     Key('tasks', _of_tasks),
-    Key('max_iters', _at('train_cfg.max_iters'), check=_check_count),
-    Key('weight_iters', _at('train_cfg.weight_iters'), check=_check_count),
+    Key('max_iters', _at('train_cfg.max_iters')),
+    Key('weight_iters', _at('train_cfg.weight_iters')),
     Key('architecture', _at('model.backbone.architecture')),
     Key(
         'pretrained',
@@ -193,6 +189,7 @@ def fill_in(cfg: Config, options: Mapping[str, Any] | None = None) -> None:
     options = options or {}
     if isinstance(cfg.get('tasks'), str):
         cfg.tasks = [cfg.tasks]
+    check_values(cfg)
     for key in _KEYS:
         value = cfg.get(key.name)
         if value is None or value == {}:
@@ -205,8 +202,8 @@ def fill_in(cfg: Config, options: Mapping[str, Any] | None = None) -> None:
                 if entry.value is None:
                     entry.holder[entry.field] = key.wrap(cfg[key.name])
     if cfg.get(_BATCH.name) is not None:
-        _BATCH.check(_BATCH.name, cfg[_BATCH.name])
         _settle_batch(cfg, options)
+    check_values(cfg)
     _end_schedulers(cfg)
     _narrow(cfg, options)
 
@@ -330,7 +327,6 @@ def share_batch(cfg: Config, ranks: int) -> None:
     total = cfg.get(_BATCH.name)
     if total is None:
         return
-    _BATCH.check(_BATCH.name, total)
     batch_size, rest = divmod(total, ranks)
     if rest:
         raise InputError(

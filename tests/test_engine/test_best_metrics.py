@@ -89,7 +89,10 @@ def test_metrics_of_others_may_have_any_name(start):
 
 @pytest.mark.parametrize(
     ('loop', 'reason'),
-    [({'val_begin': None}, 'does not validate'), ({'val_begin': 9}, 'val_begin = 9 is after')],
+    [
+        ({'val_begin': None}, 'a SimpleNamespace has none'),
+        ({'val_begin': 9}, 'val_begin = 9 is after'),
+    ],
 )
 def test_a_training_that_never_validates(start, loop, reason):
     with pytest.raises(ValueError, match=f'save_best keeps the best .*{reason}'):

@@ -73,7 +73,7 @@ class TestLoadConfig:
         cfg = launch.load_config(_args(path, '--cfg-options', 'data_root=new', own))
         roots = [cfg[f'{name}_dataloader'].dataset.data_root for name in ('train', 'val', 'test')]
         assert roots == ['new', 'new', 'mine']
-        with pytest.raises(ValueError, match='data_root = .elsewhere.. State one of the two'):
+        with pytest.raises(ValueError, match=r'data_root = .elsewhere.\. State one of the two'):
             launch.load_config(_args(path, '--cfg-options', 'data_root=new'))
 
     @pytest.mark.parametrize(

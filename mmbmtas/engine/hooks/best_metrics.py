@@ -1,31 +1,37 @@
 """By which metrics, and in which direction, a training keeps its best checkpoint."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.metrics import TaskMetric
 
 
-def check_validates(runner: Runner) -> None:
-    """Refuse to look for the best checkpoint in a training that never validates.
+def validates(runner: Runner) -> bool:
+    """Tell whether a training validates; without data for it, a hook of the user's may.
 
     Raises:
-        ValueError: It never does.
+        ValueError: The training cannot come to a validation.
     """
     loop: Any = runner.train_loop
     begin = getattr(loop, 'val_begin', None)
-    if begin is None:
-        reason = f'a {type(loop).__name__} does not validate'
-    elif runner.val_loop is None:
-        reason = 'the config has no val_dataloader'
-    elif begin > loop.max_iters:
-        reason = f'train_cfg.val_begin = {begin} is after the end, {loop.max_iters}'
-    else:
-        return
-    raise InputError(f'save_best keeps the best checkpoint of validations, and {reason}')
+    if begin is None or begin > loop.max_iters:
+        reason = f'a {type(loop).__name__} has none'
+        if begin is not None:
+            reason = f'train_cfg.val_begin = {begin} is after the end, {loop.max_iters}'
+        raise InputError(f'save_best keeps the best checkpoint of validations: {reason}')
+    if runner.val_loop is None:
+        print_log(
+            'save_best keeps the best checkpoint of validations, and there is no val_dataloader.',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return False
+    return True
 
 
 def metric_names(evaluator: Any) -> list[str] | None:

@@ -13,7 +13,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 from mmbmtas.writing import remove_leftovers, written_beside
 
-from .best_metrics import check_names, check_validates, directions, is_named, metric_names
+from .best_metrics import check_names, directions, is_named, metric_names, validates
 
 
 @HOOKS.register_module()
@@ -57,12 +57,11 @@ class CheckpointHook(_CheckpointHook):
         none.
 
         Raises:
-            ValueError: There is no such metric, its direction is not known, or the training does
-                not validate.
+            ValueError: There is no such metric, its direction is not known, or the training cannot
+                come to a validation.
         """
-        if not self.save_best:
+        if not self.save_best or not validates(runner):
             return
-        check_validates(runner)
         evaluator = runner.val_loop.evaluator  # type: ignore[union-attr]
         names = metric_names(evaluator)
         stated = [
