@@ -21,6 +21,7 @@ from mmbmtas.registry import LOOPS
 
 from .search_plan import Phase, Position, SearchPlan
 from .train_loader import (
+    batch_size_of,
     batches,
     build_dataset,
     build_train_loader,
@@ -287,7 +288,7 @@ def _build_loader(
     Raises:
         ValueError: The split has fewer images than a batch, or its sampler is endless.
     """
-    batch = cfg['batch_size'] * get_world_size()
+    batch = batch_size_of(cfg) * get_world_size()
     if len(split) < batch:
         raise InputError(
             f'the {what} split has {len(split)} of {len(split.dataset)} training images, fewer '  # type: ignore[arg-type]
