@@ -20,7 +20,7 @@ from mmbmtas.engine.checkpoint_files import find_whole_checkpoint, is_whole
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.overrides import OverrideAction, apply_overrides, refuse_idle_names
-from mmbmtas.engine.shared_keys import fill_in, share_batch
+from mmbmtas.engine.shared_keys import fill_in, release, share_batch
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
@@ -108,6 +108,7 @@ def override(cfg: Config, options: Mapping[str, Any] | None) -> None:
     Raises:
         ValueError: when an override would have no effect, or does not fit.
     """
+    release(cfg, options or {})
     apply_overrides(cfg, options or {})
     fill_in(cfg, options)
 

@@ -208,6 +208,28 @@ def fill_in(cfg: Config, options: Mapping[str, Any] | None = None) -> None:
     _narrow(cfg, options)
 
 
+def release(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Leave out the entries that say what an overridden key says, so that they are filled in again.
+
+    A config that mmengine has written, of a training or by ``tools/misc/print_config.py``, states
+    all of them.
+
+    Args:
+        cfg: The config, its overrides not yet merged.
+        options: The overrides by dotted name.
+    """
+    for key in (*_KEYS, _BATCH):
+        value = cfg.get(key.name)
+        if value is None or not _is_option(options, key.name):
+            continue
+        entries = [*key.entries(cfg)]
+        if key.name in ('max_iters', 'weight_iters'):
+            entries += [Entry('end', scheduler) for scheduler in _schedulers(cfg)]
+        for entry in entries:
+            if entry.value is not None and _equal(entry.value, key.wrap(value)):
+                del entry.holder[entry.field]
+
+
 def _settle(cfg: Config, key: Key, entries: Sequence[Entry], options: Mapping[str, Any]) -> None:
     """Decide between a key and entries that are stated otherwise."""
     value = key.wrap(cfg[key.name])
@@ -220,20 +242,11 @@ def _settle(cfg: Config, key: Key, entries: Sequence[Entry], options: Mapping[st
         )
     if key.name == 'tasks' or not others:
         return  # ``tasks`` narrows what is stated
-    free = [entry for entry in others if not _stated_by(options, entry.place)]
-    if given:
-        reached = {_loader_of(entry) for entry in entries if entry not in others}
-        missed = [entry for entry in free if _loader_of(entry) not in reached]
-        if missed or len(others) == len(entries):
-            raise _conflict(cfg, key, missed or others)
-    elif len(others) == len(entries):
-        if free and _is_contradicted(cfg, key):
-            raise _conflict(cfg, key, free)
+    if len(others) == len(entries):
+        free = [entry for entry in others if not _stated_by(options, entry.place)]
+        if given or (free and _is_contradicted(cfg, key)):
+            raise _conflict(cfg, key, others)
         _follow(cfg, key, others)
-
-
-def _loader_of(entry: Entry) -> str:
-    return entry.place.partition('.dataset')[0]
 
 
 def _is_option(options: Mapping[str, Any], name: str) -> bool:
@@ -347,13 +360,18 @@ def _end_schedulers(cfg: Config) -> None:
     """Let schedulers that count iterations and state no end, end with the training."""
     train_cfg = cfg.get('train_cfg') or {}
     length = train_cfg.get('max_iters') or train_cfg.get('weight_iters')
+    for scheduler in _schedulers(cfg) if length else ():
+        if scheduler.get('end') is None:
+            scheduler['end'] = length
+
+
+def _schedulers(cfg: Config) -> Iterator[Any]:
+    """Yield the schedulers that count iterations."""
     schedulers: Any = cfg.get('param_scheduler') or []
     if isinstance(schedulers, Mapping):
         named = 'type' not in schedulers
         schedulers = itertools.chain(*schedulers.values()) if named else [schedulers]
-    for scheduler in schedulers:
-        if length and scheduler.get('by_epoch') is False and scheduler.get('end') is None:
-            scheduler['end'] = length
+    return (scheduler for scheduler in schedulers if scheduler.get('by_epoch') is False)
 
 
 def _narrow(cfg: Config, options: Mapping[str, Any]) -> None:

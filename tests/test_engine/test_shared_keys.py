@@ -180,15 +180,15 @@ class TestTheCommandLine:
         ('option', 'entry'),
         [
             ({'max_iters': 5}, r'train_cfg\.max_iters = 200'),
-            ({'data_root': 'new'}, r"train_dataloader\.dataset\.data_root = 'old'"),
+            ({'data_root': 'new'}, r"train_dataloader\.dataset\.data_root = 'a/b'"),
             ({'pretrained': 'new.pth'}, r'model\.backbone\.init_cfg = '),
         ],
     )
     def test_a_key_that_reaches_nothing(self, write, option, entry):
         text = """
-data_root = 'old'
+data_root = 'a'
 pretrained = None
-train_dataloader = dict(dataset=dict(data_root=data_root))
+train_dataloader = dict(dataset=dict(data_root=data_root + '/b'))
 model = dict(backbone=dict(init_cfg=dict(type='Kaiming')))
 """
         path = write(OWN_LENGTH + text, base=None)
@@ -206,6 +206,18 @@ model = dict(backbone=dict(init_cfg=dict(type='Kaiming')))
     def test_counts_without_meaning(self, read, key, value):
         with pytest.raises(ValueError, match=f'{key}=.*: expected a whole number from 1'):
             read('branched_scenes.py', {key: value})
+
+
+@pytest.mark.parametrize('name', ['search_scenes.py', 'branched_scenes.py'])
+def test_a_written_config_takes_overrides_as_its_source_does(read, pytestconfig, tmp_path, name):
+    written = str(tmp_path / name)
+    read(name, {}).dump(written)
+    length = 'weight_iters' if 'search' in name else 'max_iters'
+    options = {'data_root': 'new', length: 70, 'total_batch_size': 3, 'cost_shape': (32, 64)}
+    options |= {'pretrained': 'torchvision://a'}
+    again = launch.prepare_config(launch.read_config(written, options))
+    assert again.to_dict() == read(name, options).to_dict()
+    assert roots(again) == ['new'] * 3
 
 
 def test_only_what_takes_a_key_gets_it():

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace
@@ -86,18 +87,22 @@ class MadeUpImages(Dataset):
     Args:
         heads: ``decode_heads`` of a config, which say what each task's label looks like.
         shape: Height and width of the images.
-        count: Number of images.
+        count: Number of images that are made.
+        length: Number of images, which repeat them.
     """
 
-    def __init__(self, heads: dict[str, Any], shape: tuple[int, int], count: int) -> None:
+    def __init__(
+        self, heads: dict[str, Any], shape: tuple[int, int], count: int, length: int
+    ) -> None:
         self.metainfo: dict[str, Any] = {'classes': {}}
+        self._length = length
         self._samples = [_make_up(heads, shape, seed) for seed in range(count)]
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return self._length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._samples[index]
+        return self._samples[index % len(self._samples)]
 
 
 def _make_up(heads: dict[str, Any], shape: tuple[int, int], seed: int) -> dict[str, Any]:
@@ -166,6 +171,7 @@ def build_runner(
             heads=cfg.model.decode_heads,
             shape=shape,
             count=2 * cfg.train_dataloader.batch_size,
+            length=_needed_images(cfg),
         )
         cfg.train_dataloader.pop('prefetch_factor', None)
     if change is not None:
@@ -196,6 +202,12 @@ def build_runner(
     _ = runner.train_loop  # built when first asked for
     runner.model.train()
     return runner
+
+
+def _needed_images(cfg: Config) -> int:
+    """Return how many images give each split of a search, or a training set, a batch."""
+    fraction = cfg.train_cfg.get('arch_fraction', 0.5)
+    return math.ceil((cfg.train_dataloader.batch_size + 1) / min(fraction, 1 - fraction))
 
 
 def has_data(args: Namespace) -> bool:
