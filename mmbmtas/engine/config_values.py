@@ -17,7 +17,7 @@ def whole_number(least: int, most: float = math.inf) -> tuple[str, Callable[[Any
         lambda value: (
             isinstance(value, numbers.Integral)
             and not isinstance(value, bool)
-            and least <= value <= most
+            and least <= int(value) <= most
         ),
     )
 

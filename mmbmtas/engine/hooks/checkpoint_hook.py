@@ -35,6 +35,7 @@ class CheckpointHook(_CheckpointHook):
     """
 
     backend_args: dict[str, Any] | None
+    save_best: list[str] | None
     _knows_metrics = False
 
     def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
@@ -62,7 +63,7 @@ class CheckpointHook(_CheckpointHook):
         """
         if not self.save_best or not validates(runner):
             return
-        evaluator = runner.val_loop.evaluator  # type: ignore[union-attr]
+        evaluator = runner.val_loop.evaluator
         names = metric_names(evaluator)
         stated = [
             key

@@ -189,7 +189,7 @@ def build_encoder(cfg: dict[str, Any] | Encoder, name: str = 'encoder') -> Encod
     found = kind if isinstance(kind, type) else None
     if isinstance(kind, str):
         found = encoders.get(kind.removeprefix(f'{SCOPE}.'))
-    if found not in encoders.values():
+    if found is None or found not in encoders.values():
         raise InputError(f'{name}: encoder type {kind!r}, expected one of {sorted(encoders)}')
     try:
         return found(**options)
