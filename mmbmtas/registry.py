@@ -114,5 +114,51 @@ def build_kind(
     return found(**options)
 
 
-def _derives(value: Any, base: type) -> bool:
+def _derives(value: Any, base: type | tuple[type, ...]) -> bool:
     return isinstance(value, type) and issubclass(value, base)
+
+
+def find_type(registry: Registry, kind: Any, scope: str | None = None) -> Any:
+    """Return the class, or function, that a config's ``type`` names.
+
+    Args:
+        registry: Where a name is looked up.
+        kind: A name, with its package's prefix or not, or the class itself, as configs of
+            mmengine's newer style have it.
+        scope: The config's default scope, ours by default.
+
+    Returns:
+        The class; None where there is no such name.
+    """
+    if not isinstance(kind, str):
+        return kind
+    with registry.switch_scope_and_registry(scope or SCOPE) as scoped:
+        return scoped.get(kind)
+
+
+def is_type(
+    registry: Registry, kind: Any, base: type | tuple[type, ...], scope: str | None = None
+) -> bool:
+    """Tell whether a config's ``type`` is a class, or one derived from it, however it is named."""
+    return _derives(find_type(registry, kind, scope), base)
+
+
+def takes(registry: Registry, cfg: Mapping[str, Any], name: str, scope: str | None = None) -> bool:
+    """Tell whether what a config builds takes an argument; yes where it has no ``type``."""
+    kind = cfg.get('type')
+    return kind is None or _has_parameter(find_type(registry, kind, scope), name)
+
+
+def _has_parameter(kind: Any, name: str) -> bool:
+    """Look for a parameter, also in the bases that ``**kwargs`` may be handed on to."""
+    if not isinstance(kind, type):
+        return callable(kind) and name in inspect.signature(kind).parameters
+    for cls in kind.__mro__:
+        if '__init__' not in vars(cls):
+            continue
+        parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+        if name in parameters:
+            return True
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+            return False
+    return False

@@ -41,7 +41,7 @@ def main() -> None:
     launch.use_tree_of_checkpoint(cfg, args.checkpoint, args.cfg_options)
     if args.show or args.show_dir:
         launch.use_drawing(cfg, args.show, args.show_dir, args.wait_time)
-    launch.prepare_config(cfg)
+    launch.prepare_config(cfg, training=False)
     if args.tta:
         launch.use_tta(cfg)
     runner = launch.build_runner(cfg, strict=True)

@@ -9,9 +9,7 @@ _base_ = './search.py'
 weight_iters = 400
 
 optim_wrapper = dict(weights=dict(optimizer=dict(lr=2e-2)))
-train_cfg = dict(
-    _delete_=True, type='SimilaritySearchLoop', weight_iters=weight_iters, arch_fraction=0.2
-)
+train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2)
 custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval=400),
     dict(type='ArchitectureExportHook'),

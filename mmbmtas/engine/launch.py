@@ -4,7 +4,7 @@ import json
 import math
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,12 @@ from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.export import find_architecture
 from mmbmtas.engine.loading import guard_loading
-from mmbmtas.engine.overrides import (
-    OverrideAction,
-    apply_overrides,
-    plain_datasets,
-    settle_inherited,
-)
+from mmbmtas.engine.overrides import OverrideAction, apply_overrides, refuse_idle_names
+from mmbmtas.engine.shared_keys import fill_in, plain_datasets, release, share_batch
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
+from mmbmtas.registry import OPTIM_WRAPPERS, find_type
 from mmbmtas.writing import written_beside
 
 
@@ -61,6 +58,7 @@ def load_config(args: Namespace) -> Config:
         FileNotFoundError: when there is no such config.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    _refuse_stated_twice(args)
     cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -70,35 +68,58 @@ def load_config(args: Namespace) -> Config:
     return cfg
 
 
+def _refuse_stated_twice(args: Namespace) -> None:
+    """Refuse overrides of what arguments of the command line say."""
+    checkpoint = getattr(args, 'checkpoint', None)
+    resume = getattr(args, 'resume', None)
+    arguments = {
+        'launcher': '--launcher',
+        'work_dir': args.work_dir and '--work-dir',
+        'load_from': (checkpoint and 'CHECKPOINT') or (resume and '--resume'),
+        'resume': (checkpoint and 'CHECKPOINT') or (resume and '--resume'),
+    }
+    for name, argument in arguments.items():
+        if argument and name in (args.cfg_options or {}):
+            raise InputError(
+                f'--cfg-options {name}={args.cfg_options[name]} has no effect beside {argument}, '
+                'which says the same: leave it out'
+            )
+
+
 def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config with overrides, see :func:`settle_inherited` and :func:`apply_overrides`.
+    """Read a config with overrides and fill in what it leaves out, see :func:`fill_in`.
 
     Raises:
         FileNotFoundError: when there is no such config.
-        ValueError: when an override would have no effect, or does not fit.
+        ValueError: when an override, or an assignment of a file, would have no effect, or does
+            not fit.
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path} is not a config file: there is no such file')
     cfg = Config.fromfile(path)
-    settle_inherited(cfg)
-    apply_overrides(cfg, options or {})
+    refuse_idle_names(cfg)
+    override(cfg, options)
     return cfg
 
 
-def prepare_config(cfg: Config) -> Config:
+def override(cfg: Config, options: Mapping[str, Any] | None) -> None:
+    """Change entries of a config in place, and fill in what it leaves out.
+
+    Raises:
+        ValueError: when an override would have no effect, or does not fit.
+    """
+    release(cfg, options or {})
+    apply_overrides(cfg, options or {})
+    fill_in(cfg, options)
+
+
+def prepare_config(cfg: Config, training: bool = True) -> Config:
     """Start the ranks, if any, and settle all that depends on them or on other entries.
 
-    Four top-level keys of our configs are settled here, where overrides of them still count
-    (what a config file computes from its keys is fixed once mmengine has read it), and a path:
-
-    - ``architecture``, the file of a branched architecture or its content, goes to
-      ``model.backbone``; where it has fewer tasks than the config, such as one, the config is
-      narrowed to them.
-    - ``pretrained``, a checkpoint or None, goes to ``model.backbone.init_cfg``.
-    - ``single_checkpoints``, a checkpoint of a single-task network for each task or None, goes to
-      ``model.init_cfg``.
-    - ``total_batch_size`` is divided among the ranks and goes to the training data loaders.
-    - ``model.resource_loss.latency``, a file, is looked for like the architecture's.
+    What the config leaves out is filled in (:func:`fill_in`), and for a training
+    ``total_batch_size`` is divided among the ranks (:func:`share_batch`). Files of a tree and of
+    latencies are looked for beside the config too. Where the tree has fewer tasks than the config,
+    such as one, the config is narrowed to them.
 
     Raises:
         FileNotFoundError: when the architecture's file, a latency table or a checkpoint is missing.
@@ -109,32 +130,36 @@ def prepare_config(cfg: Config) -> Config:
     if world_size > 1:
         _agree_on_checkpoint(cfg)
     adapt_to_ranks(cfg)
-    if cfg.get('architecture') is not None:
-        if isinstance(cfg.architecture, str):
-            cfg.architecture = find_beside_config(cfg.architecture, cfg.filename)
-        cfg.model.backbone.architecture = cfg.architecture
-        narrow_to_architecture(cfg)
-    resource_loss: Any = (cfg.get('model') or {}).get('resource_loss') or {}
+    fill_in(cfg)
+    if training:
+        share_batch(cfg, world_size)
+    model: Any = cfg.get('model') or {}
+    backbone: Any = model.get('backbone') or {}
+    if backbone.get('architecture') is not None:
+        if isinstance(backbone.architecture, str):
+            backbone.architecture = find_beside_config(backbone.architecture, cfg.filename)
+        if 'architecture' in cfg:
+            cfg.architecture = backbone.architecture
+            narrow_to_architecture(cfg)
+    resource_loss: Any = model.get('resource_loss') or {}
     if isinstance(resource_loss.get('latency'), str):
         resource_loss.latency = find_beside_config(
             resource_loss.latency, cfg.filename, 'latency table'
         )
-    if cfg.get('pretrained') is not None:
-        checkpoint = require_checkpoint(cfg.pretrained)
-        cfg.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}
-    if cfg.get('single_checkpoints'):
-        checkpoints = _require_checkpoint_of_each_task(cfg.single_checkpoints)
-        cfg.model.init_cfg = {'type': 'SingleCheckpoints', 'checkpoints': checkpoints}
-    if 'total_batch_size' in cfg:
-        batch_size, rest = divmod(cfg.total_batch_size, world_size)
-        if rest:
-            raise InputError(
-                f'total_batch_size = {cfg.total_batch_size} cannot be shared equally by '
-                f'{world_size} ranks: choose a multiple of {world_size}'
-            )
-        for loader in _train_dataloaders(cfg):
-            loader.batch_size = batch_size
+    for checkpoint in (cfg.get('pretrained'), *(cfg.get('single_checkpoints') or {}).values()):
+        if checkpoint is not None:
+            require_checkpoint(checkpoint)
     return cfg
+
+
+def leave_out_weights(cfg: Config) -> None:
+    """Let a network start from random weights: those of a checkpoint follow, or none matter."""
+    model = cfg.model
+    for key, holder in (('pretrained', model.get('backbone')), ('single_checkpoints', model)):
+        if key in cfg:
+            cfg[key] = None
+        if holder is not None:
+            holder.pop('init_cfg', None)
 
 
 def _agree_on_checkpoint(cfg: Config) -> None:
@@ -168,15 +193,6 @@ def find_beside_config(path: str, config: str | None, what: str = 'architecture 
     raise MissingFileError(f'{what} {path} not found here ({Path.cwd()}){where}')
 
 
-def _train_dataloaders(cfg: Config) -> Iterator[ConfigDict]:
-    """Yield the data loader of training, and those that the training loop has beside it."""
-    if cfg.get('train_dataloader') is not None:
-        yield cfg.train_dataloader
-    for key, value in (cfg.get('train_cfg') or {}).items():
-        if key.endswith('dataloader'):
-            yield value
-
-
 def use_amp(cfg: Config) -> None:
     """Switch every optimiser to mixed precision: float16 on GPUs, bfloat16 on CPUs.
 
@@ -184,14 +200,20 @@ def use_amp(cfg: Config) -> None:
         ValueError: when a wrapper is of a type that has no mixed-precision twin.
     """
     prefix = 'Amp' if torch.cuda.is_available() else 'CpuAmp'
+    names = {
+        find_type(OPTIM_WRAPPERS, before + name): name
+        for name in ('OptimWrapper', 'JacobianOptimWrapper')
+        for before in ('', 'Amp', 'CpuAmp')
+    }
     for wrapper in _optim_wrappers(cfg.optim_wrapper):
         kind = wrapper.get('type', 'OptimWrapper')
-        plain = kind.removeprefix('Cpu').removeprefix('Amp')
-        if plain not in ('OptimWrapper', 'JacobianOptimWrapper'):
+        found = find_type(OPTIM_WRAPPERS, kind, cfg.get('default_scope'))
+        if found is None or found not in names:
             raise InputError(
-                f'--amp replaces wrappers of type OptimWrapper or JacobianOptimWrapper, not {kind}'
+                '--amp replaces wrappers of type OptimWrapper or JacobianOptimWrapper, not '
+                f'{getattr(kind, "__name__", kind)}'
             )
-        wrapper.type = prefix + plain
+        wrapper.type = prefix + names[found]
 
 
 def _optim_wrappers(cfg: ConfigDict) -> list[ConfigDict]:
@@ -236,14 +258,15 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
         ValueError: when the checkpoint can't be read, or its tree is for another encoder than the
             config's.
     """
-    if 'architecture' not in cfg or 'architecture' in (options or {}) or '://' in checkpoint:
+    given = {'architecture', 'model.backbone.architecture'} & {*(options or {})}
+    if cfg.get('architecture') is None or given or '://' in checkpoint:
         return
     tree = find_architecture(checkpoint)
     if tree is None:
         return
     if encoder := cfg.model.backbone.get('encoder'):
         check_fits(tree, build_encoder(encoder), checkpoint)
-    cfg.architecture = tree.to_dict()
+    cfg.architecture = cfg.model.backbone.architecture = tree.to_dict()
 
 
 def require_checkpoint(path: str) -> str:
@@ -253,16 +276,6 @@ def require_checkpoint(path: str) -> str:
     elif '://' not in path and not Path(path).expanduser().is_file():
         raise MissingFileError(f'{path} is not a checkpoint file: there is no such file')
     return path
-
-
-def _require_checkpoint_of_each_task(paths: Any) -> dict[str, str]:
-    """Give the paths of checkpoints back by task."""
-    if not isinstance(paths, Mapping):
-        raise InputError(
-            f'single_checkpoints = {paths!r}: expected a checkpoint for each task, '
-            'single_checkpoints.TASK=PATH'
-        )
-    return {task: require_checkpoint(path) for task, path in paths.items()}
 
 
 def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:

@@ -12,7 +12,7 @@ from mmengine.fileio import backends
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mm
 
-from mmbmtas.checkpoints import register_loaders, sources
+from mmbmtas.checkpoints import packages, register_loaders, sources
 from mmbmtas.checkpoints.sources import digest_in_name, download
 
 
@@ -183,7 +183,8 @@ def test_a_missing_library_is_named(monkeypatch):
 def test_no_loader_of_mmengine_is_left(monkeypatch):
     schemes = dict(CheckpointLoader._schemes)
     monkeypatch.setattr(CheckpointLoader, '_schemes', schemes)
-    assert {loader.__module__ for loader in schemes.values()} == {sources.__name__}
+    ours = {loader.__module__ for loader in schemes.values()}
+    assert ours == {sources.__name__, packages.__name__}
     CheckpointLoader.register_scheme('strange://', lambda *_: pytest.fail('was called'))
     register_loaders()
     for name in ('strange://a.pth', 'pavi://a.pth'):

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmbmtas.engine import distributed, launch
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.optimizers import CpuAmpOptimWrapper
-from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.registry import MODELS
 
 
@@ -54,7 +54,7 @@ class TestLoadConfig:
     def test_data_root_moves_what_wrappers_hold(self, path):
         path.write_text(
             "data_root = 'old'\n"
-            'one, other = dict(data_root=data_root), dict(data_root="elsewhere")\n'
+            'one, other = dict(split="train"), dict(data_root="elsewhere")\n'
             'train_dataloader = dict(dataset=dict(datasets=[one, dict(dataset=one), other]))\n'
         )
         cfg = launch.read_config(str(path), {'data_root': 'new'})
@@ -64,7 +64,7 @@ class TestLoadConfig:
     def test_data_root_moves_all_data_sets_but_foreign_ones(self, path):
         path.write_text(
             "data_root = 'old'\n"
-            'train_dataloader = dict(dataset=dict(data_root=data_root))\n'
+            'train_dataloader = dict(dataset=dict(split="train"))\n'
             'val_dataloader = train_dataloader\n'
             "test_dataloader = dict(dataset=dict(data_root='elsewhere'))\n"
         )
@@ -75,17 +75,18 @@ class TestLoadConfig:
     @pytest.mark.parametrize(
         ('key', 'schedulers', 'ends'),
         [
-            ('max_iters', "[dict(end=4), dict(end=2, type='warm-up')]", [9, 2]),
-            ('weight_iters', 'dict(weights=[dict(end=4)], arch_params=[])', [9]),
+            ('max_iters', '[dict(by_epoch=False), dict(end=2, by_epoch=False)]', [9, 2]),
+            ('max_iters', '[dict(by_epoch=True), dict(power=1)]', [None, None]),
+            ('weight_iters', 'dict(weights=[dict(by_epoch=False)], arch_params=[])', [9]),
         ],
     )
     def test_length_reaches_the_loop_and_the_schedulers(self, path, key, schedulers, ends):
-        path.write_text(f'train_cfg = dict({key}=4)\nparam_scheduler = {schedulers}\n{key} = 4\n')
+        path.write_text(f'train_cfg = dict(a=1)\nparam_scheduler = {schedulers}\n{key} = 4\n')
         cfg = launch.load_config(_args(path, '--cfg-options', f'{key}=9'))
         assert cfg.train_cfg[key] == 9
         listed = cfg.param_scheduler
         listed = listed if isinstance(listed, list) else listed.weights
-        assert [scheduler.end for scheduler in listed] == ends
+        assert [scheduler.get('end') for scheduler in listed] == ends
 
     def test_missing_config_is_named(self):
         with pytest.raises(FileNotFoundError, match=r'nowhere\.py is not a config file'):
@@ -101,9 +102,9 @@ class TestTotalBatchSize:
     def test_is_shared_by_the_ranks(self, two_ranks):
         cfg = _config(
             total_batch_size=16,
-            train_dataloader={'batch_size': 1},
+            train_dataloader={'num_workers': 1},
             val_dataloader={'batch_size': 3},
-            train_cfg={'type': 'Loop', 'other_dataloader': {'batch_size': 1}},
+            train_cfg={'type': 'Loop', 'other_dataloader': {'num_workers': 1}},
         )
         launch.prepare_config(cfg)
         assert cfg.train_dataloader.batch_size == 8
@@ -112,7 +113,16 @@ class TestTotalBatchSize:
 
     def test_must_be_a_multiple_of_the_ranks(self, two_ranks):
         with pytest.raises(ValueError, match=r'total_batch_size = 7 .* by 2 ranks'):
-            launch.prepare_config(_config(total_batch_size=7, train_dataloader={}))
+            launch.prepare_config(_config(total_batch_size=7, train_dataloader={'a': 1}))
+
+    def test_must_be_that_of_the_loader_where_both_are_stated(self, two_ranks):
+        both = {'total_batch_size': 8, 'train_dataloader': {'batch_size': 4}}
+        assert launch.prepare_config(_config(**both)).train_dataloader.batch_size == 4
+        both['total_batch_size'] = 4
+        with pytest.raises(
+            ValueError, match=r'= 4 has no .* train_dataloader\.batch_size = 4, and'
+        ):
+            launch.prepare_config(_config(**both))
 
     def test_configs_without_it_keep_their_batch_size(self, two_ranks):
         cfg = launch.prepare_config(_config(train_dataloader={'batch_size': 3}))
@@ -126,8 +136,7 @@ class TestArchitecture:
         (tmp_path / 'here').mkdir()
         (tmp_path / 'tree.json').touch()
         (tmp_path / 'configs' / 'some.py').write_text(
-            "architecture = 'tree.json'\nlauncher = 'none'\n"
-            'model = dict(backbone=dict(architecture=architecture))\n'
+            "architecture = 'tree.json'\nlauncher = 'none'\nmodel = dict(backbone=dict(depth=1))\n"
         )
         monkeypatch.chdir(tmp_path / 'here')
         return tmp_path
@@ -219,9 +228,8 @@ class TestSingleCheckpoints:
             launch.prepare_config(launch.read_config(str(path), given))
 
     def test_one_for_all_tasks_is_refused(self, path):
-        cfg = launch.load_config(_args(path, '--cfg-options', 'single_checkpoints=all.pth'))
         with pytest.raises(ValueError, match=r"= 'all\.pth': expected a checkpoint for each task"):
-            launch.prepare_config(cfg)
+            launch.load_config(_args(path, '--cfg-options', 'single_checkpoints=all.pth'))
 
 
 class TestAmp:

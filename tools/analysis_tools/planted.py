@@ -26,7 +26,8 @@ from mmbmtas.errors import InputError
 from mmbmtas.grouping import Tree
 from mmbmtas.structures import TaskGrouping
 
-_QUICK = dict(problems=['pairs, layer 1', '3+1'], methods=['similarity'], seeds=[0, 1, 2])
+_QUICK_PROBLEMS = ['pairs, layer 1', '3+1']
+_QUICK_METHODS = ['similarity']
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,9 +59,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Make the rows that are missing and report all."""
     args = parse_args()
-    names = args.problems or (_QUICK['problems'] if args.quick else [*PROBLEMS])
-    methods = args.methods or (_QUICK['methods'] if args.quick else [*METHODS])
-    seeds = args.seeds or (_QUICK['seeds'] if args.quick else [*range(20)])
+    names = args.problems or (_QUICK_PROBLEMS if args.quick else [*PROBLEMS])
+    methods = args.methods or (_QUICK_METHODS if args.quick else [*METHODS])
+    seeds = args.seeds or [*range(3 if args.quick else 20)]
     for what, given, known in (('problem', names, PROBLEMS), ('method', methods, METHODS)):
         if unknown := [name for name in given if name not in known]:
             raise InputError(f'unknown {what} {unknown[0]!r}: expected some of {[*known]}')
@@ -99,11 +100,11 @@ def _run_all(jobs: list[Any], processes: int, with_regret: bool) -> Iterator[lis
     """Yield the rows of each job as it ends."""
     if processes <= 1:
         for job in jobs:
-            yield run_job(*job, with_regret)
+            yield run_job(with_regret, *job)
         return
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = [pool.submit(run_job, *job, with_regret) for job in jobs]
+        futures = [pool.submit(run_job, with_regret, *job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -113,7 +114,7 @@ def _run_all(jobs: list[Any], processes: int, with_regret: bool) -> Iterator[lis
 
 
 def run_job(
-    problem: Problem, seed: int, methods: list[str], with_regret: bool
+    with_regret: bool, problem: Problem, seed: int, methods: list[str]
 ) -> list[dict[str, Any]]:
     """Run some methods on a problem with a seed; a tree that several choose is trained once."""
     errors: dict[Tree, float | str] = {}

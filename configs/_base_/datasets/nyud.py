@@ -40,16 +40,13 @@ tta_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=16,
     num_workers=2,
     persistent_workers=True,
     collate_fn=dict(type='mmbmtas.collate_in_block'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
         split='train',
-        tasks=tasks,
         pipeline=train_pipeline,
     ),
 )
@@ -60,9 +57,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
         split='val',
-        tasks=tasks,
         pipeline=test_pipeline,
         test_mode=True,
     ),

@@ -8,13 +8,11 @@ encoder = dict(type='PlainEncoder', width=4, depth=3)
 dataset = dict(
     type='PlantedMT',
     tree=tree,
-    tasks=tasks,
     width=4,
     seed=0,
     pipeline=[dict(type='PackMultiTaskInputs')],
 )
 train_dataloader = dict(
-    batch_size=16,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dataset,

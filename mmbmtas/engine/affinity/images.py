@@ -12,7 +12,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.utils import ProgressBar
 from torch.utils.data import DataLoader, Subset
 
-from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS
 

@@ -10,8 +10,11 @@ from mmengine.runner import Runner
 
 from mmbmtas.checkpoints import to_plain
 from mmbmtas.engine.checkpoint_files import WHOLE_FILES
+from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 from mmbmtas.writing import remove_leftovers, written_beside
+
+from .best_metrics import check_names, directions, is_named, metric_names, validates
 
 
 @HOOKS.register_module()
@@ -34,6 +37,52 @@ class CheckpointHook(_CheckpointHook):
     """
 
     backend_args: dict[str, Any] | None
+    save_best: list[str] | None
+    _knows_metrics = False
+
+    def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
+        """Settle the rules; those that only the metrics know wait for :meth:`before_run`."""
+        self._stated_rules = rules
+        unknown = {*rules} - {None, *self.rule_map}
+        if unknown:
+            raise InputError(f'rule = {unknown.pop()!r}: expected one of {[*self.rule_map]}')
+        try:
+            super()._init_rule(rules, key_indicators)
+        except ValueError as error:
+            if self._knows_metrics:
+                raise InputError(f'{error} Name one: rule="greater" or rule="less"') from error
+            self.rules, self.key_indicators = rules, key_indicators
+
+    def before_run(self, runner: Runner) -> None:
+        """See that ``save_best`` names metrics that there will be, and their directions.
+
+        A metric's own direction counts where ``rule``, ``greater_keys`` and ``less_keys`` state
+        none.
+
+        Raises:
+            ValueError: There is no such metric, its direction is not known, or the training cannot
+                come to a validation.
+        """
+        if not self.save_best or not validates(runner):
+            return
+        evaluator = runner.val_loop.evaluator
+        names = metric_names(evaluator)
+        stated = [
+            key
+            for key in (*self.greater_keys, *self.less_keys)
+            if key not in (*self._default_greater_keys, *self._default_less_keys)
+        ]
+        if names is not None:
+            if self.save_best == ['auto']:
+                self.save_best = names[:1]
+            check_names('save_best', self.save_best, names, exact=True)
+            check_names('greater_keys or less_keys', stated, names, exact=False)
+        for key, rule in directions(evaluator).items():
+            if not is_named(stated, key):
+                own = f'{rule}_keys'
+                setattr(self, own, [*getattr(self, own), key])
+        self._knows_metrics = True
+        self._init_rule(self._stated_rules, self.save_best)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

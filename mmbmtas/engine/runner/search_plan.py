@@ -54,6 +54,12 @@ class SearchPlan:
     arch_batches: int
 
     def __post_init__(self) -> None:
+        counts = self.weight_iters, self.warmup_iters
+        if not all(isinstance(count, int) for count in counts):
+            raise InputError(
+                f'weight_iters {self.weight_iters!r} and warmup_iters {self.warmup_iters!r} of '
+                'train_cfg: expected whole numbers'
+            )
         if not 0 <= self.warmup_iters <= self.weight_iters:
             raise InputError(
                 f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters '

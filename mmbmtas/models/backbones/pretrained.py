@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.model import constant_init, kaiming_init
+from mmengine.model import PretrainedInit, constant_init, kaiming_init
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -60,7 +60,8 @@ def init_encoder(
     if init_cfg is None:
         print_log('No init_cfg: the encoder starts from random weights.', logger='current')
         return
-    if init_cfg.get('type') != 'Pretrained' or not set(init_cfg) <= _INIT_KEYS:
+    is_pretrained = init_cfg.get('type') in ('Pretrained', PretrainedInit)
+    if not is_pretrained or not set(init_cfg) <= _INIT_KEYS:
         raise InputError(
             f'init_cfg {dict(init_cfg)}: expected dict(type="Pretrained", checkpoint=PATH_OR_URL'
             '[, strict=False])'

@@ -24,7 +24,7 @@ from mmbmtas.datasets.cache.steps import LoadCachedSample
 from mmbmtas.datasets.files import read_image
 from mmbmtas.engine import launch
 from mmbmtas.engine.failures import worker_death_explained
-from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS, SCOPE
 

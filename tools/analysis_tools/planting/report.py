@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 from mmbmtas.writing import written_beside
 
-COLUMNS = ('problem', 'seed', 'method', 'tree', 'recovered', 'cost', 'error', 'planted_error')
-COLUMNS += ('shared_error', 'seconds')
+COLUMNS = (
+    *('problem', 'seed', 'method', 'tree', 'recovered', 'cost'),
+    *('error', 'planted_error', 'shared_error', 'seconds'),
+)
 
 Row = Mapping[str, Any]
 
@@ -60,7 +62,8 @@ def write_report(rows: Sequence[Row], folder: Path) -> str:
     methods = list(dict.fromkeys(str(row['method']) for row in rows))
     problems = list(dict.fromkeys(str(row['problem']) for row in rows))
     lines = [
-        '| method | runs | recovered | 95 % interval | regret | cost / budget | within 5 % | seconds |',
+        '| method | runs | recovered | 95 % interval | regret | cost / budget | within 5 % '
+        '| seconds |',
         '|---|---|---|---|---|---|---|---|',
     ]
     for method in methods:

@@ -3,7 +3,8 @@
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ _QUIET = {
     'log_level': 'ERROR',
     'default_hooks.logger': None,
     'default_hooks.checkpoint': None,
-    'default_hooks.visualization': None,
 }
 _number = itertools.count()
 
@@ -86,6 +86,8 @@ def _run(
     torch.set_num_threads(1)
     cfg: Config = launch.read_config(str(CONFIGS / config), {**_QUIET, **options})
     plant(cfg, problem, seed)
+    cfg.launcher = 'none'
+    cfg.default_hooks.pop('visualization')
     cfg.experiment_name = f'planted_{next(_number)}'
     if tree is not None:
         cfg.architecture = problem.architecture(tree).to_dict()
@@ -94,7 +96,7 @@ def _run(
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
         launch.prepare_config(cfg)
-        runner = launch.build_runner(cfg)
+        runner = launch.build_runner(cfg, strict=False)
         runner.train()
     return runner
 
@@ -117,32 +119,27 @@ def _vanilla(problem: Problem, seed: int) -> Tree:
     return vanilla_tree(len(problem.tasks), problem.layer_madds, budget, problem.fixed_madds)
 
 
-@torch.no_grad()
 def _bmn(problem: Problem, seed: int) -> Tree:
     """Compare the features of single-task networks (all apart: the stem is nothing)."""
     count = len(problem.tasks)
     apart = (TaskGrouping.all_apart(count),) * len(problem.layers)
     runner = _run('branched.py', problem, seed, {}, apart)
     model: Any = runner.model.eval()
-    kept: list[list[list[Tensor]]] = []
-    for data_batch in runner.val_dataloader:
-        outputs: list[list[Tensor]] = []
-        hooks = [
-            branch.register_forward_hook(lambda _, __, output, at=at: at.append(output))
-            for branches in model.backbone.layers
-            for at in [[]]
-            if outputs.append(at) is None
-            for branch in branches
-        ]
-        model.backbone(model.data_preprocessor(data_batch, False)['inputs'])
-        for hook in hooks:
-            hook.remove()
-        kept.append(outputs)
-    affinities = []
-    for layer in range(len(problem.layers)):
-        # A layer's hooks are called task by task, as the branches are.
-        tasks = [torch.cat([batch[layer][task] for batch in kept]) for task in range(count)]
-        affinities.append(rsa_affinity([dissimilarity(features.numpy()) for features in tasks]))
+    kept: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
+
+    def keep(place: tuple[int, int]) -> Any:
+        return lambda module, args, output: kept[place].append(output.flatten(1))
+
+    for layer, branches in enumerate(model.backbone.layers):
+        for task, branch in enumerate(branches):  # all apart: a branch for each task, in order
+            branch.register_forward_hook(keep((layer, task)))
+    with torch.no_grad():
+        for data_batch in runner.val_dataloader:
+            model.backbone(model.data_preprocessor(data_batch, False)['inputs'])
+    affinities = [
+        rsa_affinity([dissimilarity(torch.cat(kept[layer, task]).numpy()) for task in range(count)])
+        for layer in range(len(problem.layers))
+    ]
     return least_cost_tree(
         grouping_costs(np.stack(affinities)),
         problem.layer_madds,
@@ -151,22 +148,16 @@ def _bmn(problem: Problem, seed: int) -> Tree:
     )
 
 
-@torch.no_grad()
 def _fafs(problem: Problem, seed: int) -> Tree:
-    """Group tasks for which the same images are hard, at the alpha that comes closest to the budget."""
+    """Group tasks that find the same images hard, at the alpha that comes closest to the budget."""
     count = len(problem.tasks)
     shared = (TaskGrouping.shared(count),) * len(problem.layers)
     runner = _run('branched.py', problem, seed, {}, shared)
     model: Any = runner.model.eval()
-    errors = []
-    for data_batch in runner.val_dataloader:
-        for sample in model.val_step(data_batch):
-            errors.append(
-                [
-                    float((sample.get(f'pred_{t}').data - sample.get(f'gt_{t}').data).abs().mean())
-                    for t in problem.tasks
-                ]
-            )
+    errors: list[list[float]] = []
+    with torch.no_grad():
+        for data_batch in runner.val_dataloader:
+            errors += [_errors(sample, problem.tasks) for sample in model.val_step(data_batch)]
     affinity = difficulty_affinity(np.array(errors).T)
     budget = problem.madds(problem.tree)
     trees = [
@@ -174,6 +165,14 @@ def _fafs(problem: Problem, seed: int) -> Tree:
     ]
     fitting = [tree for tree in trees if problem.madds(tree) <= 1.05 * budget] or trees
     return min(fitting, key=lambda tree: abs(problem.madds(tree) - budget))
+
+
+def _errors(sample: Any, tasks: Sequence[str]) -> list[float]:
+    """Return the mean absolute error of each task on one image."""
+    return [
+        float((sample.get(f'pred_{task}').data - sample.get(f'gt_{task}').data).abs().mean())
+        for task in tasks
+    ]
 
 
 METHODS = {
