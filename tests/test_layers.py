@@ -18,13 +18,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     'registry': {'errors'},
     'errors': set(),
     'writing': {'errors'},
+    'reading': {'errors'},
+    'progress': {'errors'},
     '__init__': {'compat', 'version'},
     'structures': {'errors', 'writing'},
     'cost': {'errors', 'structures'},
     'grouping': {'errors', 'structures'},
     'models': {'errors', 'cost', 'structures', 'registry'},
-    'datasets': {'errors', 'structures', 'registry', 'writing'},
-    'evaluation': {'errors', 'structures', 'registry'},
+    'datasets': {'errors', 'structures', 'registry', 'reading', 'writing', 'progress'},
+    'evaluation': {'errors', 'structures', 'registry', 'reading', 'progress'},
     'visualization': {'errors', 'structures', 'registry'},
     'engine': {
         'errors',
@@ -37,15 +39,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         'structures',
         'registry',
         'writing',
+        'progress',
         'compat',
     },
-    'apis': {'errors', 'engine', 'visualization', 'structures', 'registry'},
+    'apis': {'errors', 'engine', 'visualization', 'structures', 'registry', 'reading'},
 }
 MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
 # Modules that serve without any mm package, and the exceptions among them.
 PURE = (
     'mmbmtas.errors',
     'mmbmtas.writing',
+    'mmbmtas.reading',
+    'mmbmtas.progress',
     'mmbmtas.structures',
     'mmbmtas.cost',
     'mmbmtas.grouping',

@@ -8,14 +8,13 @@ import scipy.io
 from PIL import Image
 
 from mmbmtas.datasets import NYUDv2MT, PascalContextMT
-from mmbmtas.datasets import files as files_module
-from mmbmtas.datasets.files import read_mat
 from mmbmtas.datasets.pascal_labels import NORMALS_VALID, PARTS
 from mmbmtas.datasets.transforms import (
     LoadNYUDv2Labels,
     LoadPascalContextLabels,
     LoadSampleImage,
 )
+from mmbmtas.reading import arrays, read_mat
 
 
 def load(dataset, index):
@@ -301,7 +300,7 @@ def write_hdf5_signature(path):
 def test_version_73_without_h5py(tmp_path, monkeypatch):
     path = tmp_path / 'depth.mat'
     write_hdf5_signature(path)
-    monkeypatch.setattr(files_module, 'h5py', None)
+    monkeypatch.setattr(arrays, 'h5py', None)
     with pytest.raises(ValueError, match='needs h5py; run `pip install h5py`'):
         read_mat(str(path), 'depth')
 

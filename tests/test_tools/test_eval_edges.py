@@ -17,7 +17,8 @@ from mmbmtas.evaluation.edges import (
     evaluation_truth,
     thin,
 )
-from mmbmtas.evaluation.edges.truths import list_truths, read_image, read_truths
+from mmbmtas.evaluation.edges.truths import list_truths, read_truths
+from mmbmtas.reading import read_grey
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/eval_edges.py'
 SIZE = (40, 50)
@@ -72,7 +73,7 @@ def test_scores_equal_the_functions(main, predictions, pascal, label_maps, capsy
     shown = capsys.readouterr()
     counts = [
         count_matches(
-            read_image(predictions / f'{image_id}.png'),
+            read_grey(predictions / f'{image_id}.png'),
             [evaluation_truth(label_map)],
             EdgeProtocol(0.0075),
         )
@@ -150,6 +151,6 @@ def test_only_grey_eight_bit_images_are_read(tmp_path):
     (tmp_path / 'text.png').write_text('none')
     for name in ('colour', 'deep'):
         with pytest.raises(ValueError, match='expected 8-bit grey'):
-            read_image(tmp_path / f'{name}.png')
-    with pytest.raises(ValueError, match='not an image'):
-        read_image(tmp_path / 'text.png')
+            read_grey(tmp_path / f'{name}.png')
+    with pytest.raises(ValueError, match='expected a readable image'):
+        read_grey(tmp_path / 'text.png')

@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges import MAX_DIST, EdgeProtocol, count_matches, edge_scores
-from mmbmtas.evaluation.edges.truths import list_truths, read_image, read_truths, refuse_missing
+from mmbmtas.evaluation.edges.truths import list_truths, read_truths, refuse_missing
+from mmbmtas.reading import read_grey
 
 
 def score_file(
     prediction_path: Path, truth_path: Path, dataset: str, protocol: EdgeProtocol
 ) -> NDArray[np.int64]:
     """Counts of one image, read from its files."""
-    prediction, truths = read_image(prediction_path), read_truths(truth_path, dataset)
+    prediction, truths = read_grey(prediction_path), read_truths(truth_path, dataset)
     if prediction.shape != truths[0].shape:
         raise InputError(
             f'{prediction_path} is {prediction.shape[1]} x {prediction.shape[0]}, '

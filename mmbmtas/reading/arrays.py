@@ -1,0 +1,128 @@
+"""Arrays in files of numpy and of MATLAB."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from mmbmtas.errors import InputError, MissingFileError
+
+try:
+    import h5py
+except ImportError:
+    h5py = None
+
+_MAT_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OSError,
+    zlib.error,
+    scipy.io.matlab.MatReadError,
+)
+
+
+def plane(path: str | Path, array: np.ndarray) -> np.ndarray:
+    """Take an array of numbers as a map; a single channel is dropped.
+
+    Args:
+        path: Its file, for the message.
+        array: ``(H, W)`` or ``(H, W, 1)``.
+
+    Returns:
+        ``(H, W)``, of the same type.
+
+    Raises:
+        ValueError: If it is of another shape, or holds no numbers.
+    """
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim != 2 or array.dtype.kind not in 'biuf':
+        raise InputError(
+            f'{path}: expected numbers of shape (H, W), found {array.dtype} of shape {array.shape}'
+        )
+    return array
+
+
+def read_npy(path: str | Path) -> np.ndarray:
+    """Read a numeric array saved by :func:`numpy.save`.
+
+    Args:
+        path: The ``.npy`` file.
+
+    Returns:
+        The array as stored.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be decoded or does not hold numbers.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise MissingFileError(f'{path}: expected an npy file, but there is none') from error
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise InputError(f'{path}: expected a readable npy file, found: {error}') from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in 'biuf':
+        raise InputError(
+            f'{path}: expected an array of numbers, '
+            f'found {getattr(array, "dtype", type(array).__name__)}'
+        )
+    return array
+
+
+def read_mat(path: str | Path, name: str) -> np.ndarray:
+    """Read one variable of a MATLAB file.
+
+    Versions up to 7 are read by scipy; 7.3, which is HDF5, by h5py where it is installed, and then
+    only for variables that are plain arrays.
+
+    Args:
+        path: The ``.mat`` file.
+        name: Name of the variable.
+
+    Returns:
+        The variable with MATLAB's axes (rows first).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be decoded, lacks the variable, or is version 7.3 and h5py
+            is not installed.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f'{path}: expected a MATLAB file, but there is none')
+    try:
+        content = scipy.io.loadmat(path, variable_names=[name])
+    except NotImplementedError:
+        return _read_mat73(path, name)
+    except _MAT_ERRORS as error:
+        raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
+    if name not in content:
+        found = ', '.join(sorted(entry[0] for entry in scipy.io.whosmat(path))) or 'none'
+        raise InputError(f'{path}: expected a variable {name!r}, found variables: {found}')
+    return content[name]
+
+
+def _read_mat73(path: str | Path, name: str) -> np.ndarray:
+    """Read one array of an HDF5 MATLAB file; the file holds its axes reversed."""
+    if h5py is None:
+        raise InputError(
+            f'{path}: a MATLAB file of version 7.3 (HDF5) needs h5py; run `pip install h5py`, '
+            'or save it again in MATLAB with the option -v7'
+        )
+    try:
+        with h5py.File(path, 'r') as file:
+            found = ', '.join(sorted(key for key in file if not key.startswith('#')))
+            entry = file.get(name)
+            array = entry[()].T if isinstance(entry, h5py.Dataset) else None
+    except _MAT_ERRORS as error:
+        raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
+    if array is None or array.dtype.kind not in 'biuf':
+        raise InputError(
+            f'{path}: expected a numeric array {name!r} in this version 7.3 file, found variables: '
+            f'{found}; save structures with the option -v7'
+        )
+    return array
