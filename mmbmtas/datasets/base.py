@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import print_log
 
 from mmbmtas.errors import InputError, MissingFileError
+from mmbmtas.foreign import keep_labels_in_place
 from mmbmtas.reading import read_id_list
 from mmbmtas.registry import TRANSFORMS
 
@@ -88,7 +89,10 @@ class MultiTaskDataset(BaseDataset):
             data_root=str(data_root),
             data_prefix={},
             metainfo=metainfo,
-            pipeline=[TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in pipeline],
+            pipeline=[
+                TRANSFORMS.build(t) if isinstance(t, Mapping) else keep_labels_in_place(t)
+                for t in pipeline
+            ],
             test_mode=test_mode,
             lazy_init=lazy_init,
             indices=indices,

@@ -63,6 +63,8 @@ class _LoadLabels(BaseTransform):
                     f'{results["ori_shape"]}, found {label.shape[:2]}'
                 )
             self.add(results, name, label)
+        if 'img' in results and results['img'].shape[:2] != results['ori_shape']:
+            results['label_shape'] = results['ori_shape']  # the image alone was resized before
         return results
 
     def add(self, results: dict, name: str, label: np.ndarray) -> None:

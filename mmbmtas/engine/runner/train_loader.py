@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader, Sampler, get_worker_info
 
 from mmbmtas.engine.randomness import Stream, seed_cpu, seeded
+from mmbmtas.foreign import keep_labels_in_place
 from mmbmtas.registry import DATASETS
 
 
@@ -127,9 +128,19 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
 def build_dataset(cfg: Any) -> Any:
     """Build a data set from its config, unless it is one."""
     dataset = DATASETS.build(cfg) if isinstance(cfg, dict) else cfg
+    _keep_labels_in_place(dataset)
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     return dataset
+
+
+def _keep_labels_in_place(dataset: Any) -> None:
+    """Guard the pipelines of a data set, and of those within it, that mmengine has built."""
+    keep_labels_in_place(getattr(dataset, 'pipeline', None))
+    within = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    for inner in within:
+        if inner is not None:
+            _keep_labels_in_place(inner)
 
 
 def whole_batches(loader: DataLoader) -> int:
