@@ -80,7 +80,7 @@ def test_scores_equal_the_functions(main, predictions, pascal, label_maps, capsy
         for image_id, label_map in label_maps.items()
     ]
     assert json.loads(shown.out) == {**edge_scores(counts), 'images': 2}
-    assert 'ETA' in shown.err
+    assert 'scoring edges: ' in shown.err
 
 
 @pytest.mark.slow

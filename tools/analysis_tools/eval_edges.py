@@ -18,12 +18,12 @@ from itertools import starmap
 from pathlib import Path
 
 import numpy as np
-from mmengine.utils import ProgressBar
 from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges import MAX_DIST, EdgeProtocol, count_matches, edge_scores
 from mmbmtas.evaluation.edges.truths import list_truths, read_truths, refuse_missing
+from mmbmtas.progress import Progress
 from mmbmtas.reading import read_grey
 
 
@@ -62,14 +62,11 @@ def score_folder(args: argparse.Namespace) -> dict[str, float]:
     refuse_missing(predictions.values(), 'prediction')
     protocol = EdgeProtocol(args.max_dist or MAX_DIST[args.dataset], nms=not args.no_nms)
     tasks = [(predictions[i], truths[i], args.dataset, protocol) for i in truths]
-    bar = ProgressBar(len(tasks), file=sys.stderr)
     counts = []
-    try:
+    with Progress(len(tasks), 'scoring edges') as progress:
         for count in score_all(tasks, args.jobs):
             counts.append(count)
-            bar.update()
-    finally:
-        sys.stderr.write('\n')
+            progress.advance()
     return {**edge_scores(counts, protocol.thresholds), 'images': len(counts)}
 
 

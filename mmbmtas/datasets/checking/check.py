@@ -78,7 +78,7 @@ def check_dataset(root: str | Path, jobs: int = 1) -> Report:
     samples = _list_samples(dataset_type, report)
     work = partial(check_sample, _LOADERS[dataset_type]())
     try:
-        for opened, problems in run_parallel(work, samples, jobs):
+        for opened, problems in run_parallel(work, samples, jobs, 'checking images'):
             report.opened += opened
             report.problems += problems
     except KeyboardInterrupt:
