@@ -8,7 +8,15 @@ which file is wrong and how.
 from .arrays import plane, read_mat, read_npy
 from .faults import RangeError, SizeError
 from .id_lists import read_id_list
-from .images import as_bgr, is_turned, read_grey, read_image, read_index_image, read_mask
+from .images import (
+    as_bgr,
+    is_turned,
+    read_grey,
+    read_image,
+    read_index_image,
+    read_mask,
+    read_mask_values,
+)
 
 __all__ = [
     'RangeError',
@@ -21,6 +29,7 @@ __all__ = [
     'read_image',
     'read_index_image',
     'read_mask',
+    'read_mask_values',
     'read_mat',
     'read_npy',
 ]

@@ -177,12 +177,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         ValueError: If the file cannot be decoded, has another pixel format, or holds 1 and 255, of
             which one cannot tell which is the foreground.
     """
-    if str(path).endswith('.npy'):
-        values, highest = plane(path, read_npy(path)), 255
-    else:
-        values, highest, palette = _read_indices(path)
-        if palette is not None:
-            values = _grey_of_palette(path, values, palette)
+    values, highest = read_mask_values(path)
     if values.size == 0 or values.max() <= 1:
         return (values > 0.5).astype(np.uint8)
     if (values == 1).any() and np.isin(values, (0, 1, 255)).all():
@@ -191,6 +186,25 @@ def read_mask(path: str | Path) -> np.ndarray:
             'them is the foreground cannot be told'
         )
     return (values > highest / 2).astype(np.uint8)
+
+
+def read_mask_values(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read the values that :func:`read_mask` tells foreground by.
+
+    Args:
+        path: As there.
+
+    Returns:
+        ``(H, W)`` of any type, and the highest value that the format has (255 for arrays).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be decoded, or has another pixel format.
+    """
+    if str(path).endswith('.npy'):
+        return plane(path, read_npy(path)), 255
+    indices, highest, palette = _read_indices(path)
+    return (indices if palette is None else _grey_of_palette(path, indices, palette)), highest
 
 
 def _grey_of_palette(path: str | Path, indices: np.ndarray, palette: np.ndarray) -> np.ndarray:

@@ -141,7 +141,7 @@ def test_labels_of_an_unreadable_image_are_opened_nevertheless(pascal):
         ('depth', -1.0, 'expected depth of 0 or more metres, or NaN, found -1'),
         ('depth', np.inf, 'found inf'),
         ('normals', 1.5, 'expected normals in [-1, 1], found 1.5'),
-        ('edge', 0.5, 'expected edges of 0 or 1, found 0.5'),
+        ('edge', 0.5, 'expected edges of 0 and 1, or of 0 and 255, found 0.5'),
     ],
 )
 def test_nyud_values_out_of_range(nyud, file, change, message):
@@ -172,11 +172,11 @@ def test_arrays_without_pixels(nyud, file):
 def test_nyud_classes_and_edges_of_images(layouts, tmp_path):
     root = layouts.write_nyud(tmp_path, 'A')
     scipy.io.savemat(root / 'segmentation/0001.mat', {'segmentation': np.full((35, 44), 41)})
-    Image.fromarray(np.full((35, 44), 1, np.uint8)).save(root / 'edge/0002.png')
+    Image.fromarray(np.full((35, 44), 7, np.uint8)).save(root / 'edge/0002.png')
     scipy.io.savemat(root / 'depth/9001.mat', {'depth': np.zeros((0, 0))})
     found = {Path(p.path).stem: (p.kind, p.message) for p in check_dataset(root).problems}
     assert found['0001'] == ('range', 'expected classes 0 to 40 or 255, found 41')
-    assert found['0002'] == ('range', 'expected edges of 0 or 255, found 1')
+    assert found['0002'] == ('range', 'expected edges of 0 and 1, or of 0 and 255, found 7')
     assert found['9001'][0] == 'size'
 
 
