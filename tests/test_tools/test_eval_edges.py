@@ -8,8 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
+from mmbmtas.datasets.transforms import LoadNYUDv2Labels
 from mmbmtas.evaluation.edges import (
     EdgeProtocol,
     count_matches,
@@ -142,6 +144,47 @@ def test_nyud_reads_each_packaging(tmp_path, ending):
     (truth,) = read_truths(found, 'nyud')
     np.testing.assert_array_equal(truth, evaluation_truth(edge))
     assert (truth == thin(truth)).all()
+
+
+@pytest.mark.parametrize('form', ['1-bit', '0/1', 'palette'])
+def test_training_and_evaluation_read_the_same_edges(tmp_path, form):
+    edge = np.zeros(SIZE, bool)
+    edge[8:30, 20] = True
+    picture = Image.fromarray(edge if form == '1-bit' else edge.astype(np.uint8))
+    if form == 'palette':
+        picture.putpalette([0, 0, 0, 255, 255, 255])
+    picture.save(tmp_path / '0001.png')
+    label = LoadNYUDv2Labels()(
+        {
+            'img_path': '',
+            'ori_shape': SIZE,
+            'label_paths': {'edge': str(tmp_path / '0001.png')},
+            'tasks': ['edge'],
+        }
+    )['gt_edge']
+    assert np.array_equal(label, edge)
+    (truth,) = read_truths(tmp_path / '0001.png', 'nyud')
+    assert np.array_equal(truth, evaluation_truth(edge))
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'content'),
+    [
+        ('pascal', {'other': 1}),
+        ('pascal', {'LabelMap': np.ones((2, 3, 4))}),
+        ('bsds', {'other': 1}),
+        ('bsds', {'groundTruth': np.ones((3, 3))}),
+        ('bsds', None),
+    ],
+)
+def test_other_matlab_files_are_named(tmp_path, dataset, content):
+    path = tmp_path / 'a.mat'
+    if content is None:
+        path.write_bytes(b'no MATLAB file')
+    else:
+        savemat(path, content)
+    with pytest.raises(ValueError, match=r'a\.mat: expected'):
+        read_truths(path, dataset)
 
 
 def test_only_grey_eight_bit_images_are_read(tmp_path):
