@@ -8,10 +8,7 @@ import scipy.io
 
 from mmbmtas.errors import InputError, MissingFileError
 
-try:
-    import h5py
-except ImportError:
-    h5py = None
+from .hdf5 import read_mat73
 
 _MAT_ERRORS = (
     ValueError,
@@ -77,8 +74,7 @@ def read_npy(path: str | Path) -> np.ndarray:
 def read_mat(path: str | Path, name: str) -> np.ndarray:
     """Read one variable of a MATLAB file.
 
-    Versions up to 7 are read by scipy; 7.3, which is HDF5, by h5py where it is installed, and then
-    only for variables that are plain arrays.
+    Versions up to 7 are read by scipy; 7.3, which is HDF5, by h5py where it is installed.
 
     Args:
         path: The ``.mat`` file.
@@ -97,32 +93,10 @@ def read_mat(path: str | Path, name: str) -> np.ndarray:
     try:
         content = scipy.io.loadmat(path, variable_names=[name])
     except NotImplementedError:
-        return _read_mat73(path, name)
+        return read_mat73(path, name)
     except _MAT_ERRORS as error:
         raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
     if name not in content:
         found = ', '.join(sorted(entry[0] for entry in scipy.io.whosmat(path))) or 'none'
         raise InputError(f'{path}: expected a variable {name!r}, found variables: {found}')
     return content[name]
-
-
-def _read_mat73(path: str | Path, name: str) -> np.ndarray:
-    """Read one array of an HDF5 MATLAB file; the file holds its axes reversed."""
-    if h5py is None:
-        raise InputError(
-            f'{path}: a MATLAB file of version 7.3 (HDF5) needs h5py; run `pip install h5py`, '
-            'or save it again in MATLAB with the option -v7'
-        )
-    try:
-        with h5py.File(path, 'r') as file:
-            found = ', '.join(sorted(key for key in file if not key.startswith('#')))
-            entry = file.get(name)
-            array = entry[()].T if isinstance(entry, h5py.Dataset) else None
-    except _MAT_ERRORS as error:
-        raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
-    if array is None or array.dtype.kind not in 'biuf':
-        raise InputError(
-            f'{path}: expected a numeric array {name!r} in this version 7.3 file, found variables: '
-            f'{found}; save structures with the option -v7'
-        )
-    return array

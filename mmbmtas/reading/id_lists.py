@@ -52,4 +52,4 @@ def _encoding(content: bytes) -> str:
         if content.startswith(mark):
             return encoding
     zeros = [index for index, byte in enumerate(content[:4]) if byte == 0]
-    return {(1, 3): 'utf-16-le', (0, 2): 'utf-16-be'}.get(tuple(zeros), 'utf-8')  # type: ignore[call-overload]
+    return 'utf-16-le' if zeros == [1, 3] else 'utf-16-be' if zeros == [0, 2] else 'utf-8'

@@ -154,7 +154,8 @@ def _read_indices(path: str | Path) -> tuple[np.ndarray, int, np.ndarray | None]
 
 def _grey_bits(image: Image.Image) -> int:
     """Bits of a value as stored, 8 where the image is not grey; asked before it is decoded."""
-    mode = image.tile[0][3] if image.mode == 'L' and image.tile else ''
+    tiles = getattr(image, 'tile', None)  # of a file: how its pixels are stored
+    mode = tiles[0][3] if image.mode == 'L' and tiles else ''
     name = mode if isinstance(mode, str) else str((mode or ('',))[0])
     return {'L;2': 2, 'L;4': 4}.get(name, 1 if image.mode == '1' else 8)
 
