@@ -60,7 +60,7 @@ def read_npy(path: str | Path) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
-        raise MissingFileError(f'{path}: expected an npy file, but there is none') from error
+        raise MissingFileError(f'{path} is not an npy file: there is no such file') from error
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise InputError(f'{path}: expected a readable npy file, found: {error}') from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in 'biuf':
@@ -89,7 +89,7 @@ def read_mat(path: str | Path, name: str) -> np.ndarray:
             is not installed.
     """
     if not Path(path).is_file():
-        raise MissingFileError(f'{path}: expected a MATLAB file, but there is none')
+        raise MissingFileError(f'{path} is not a MATLAB file: there is no such file')
     try:
         content = scipy.io.loadmat(path, variable_names=[name])
     except NotImplementedError:

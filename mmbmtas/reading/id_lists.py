@@ -30,7 +30,7 @@ def read_id_list(path: str | Path) -> list[str]:
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingFileError(f'{path}: expected a list of ids, but there is no such file')
+        raise MissingFileError(f'{path} is not a list of ids: there is no such file')
     content = path.read_bytes()
     encoding = _encoding(content)
     try:

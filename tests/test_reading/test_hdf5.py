@@ -83,9 +83,7 @@ def test_arrays_have_matlabs_axes(tmp_path, save):
     depth = np.arange(48.0).reshape(SHAPE)
     path = save(tmp_path / 'a.mat', depth=depth)
     assert np.array_equal(read_mat(path, 'depth'), depth)
-    with pytest.raises(
-        ValueError, match=r"a\.mat: expected a variable 'x', found .*: depth"
-    ):
+    with pytest.raises(ValueError, match=r"a\.mat: expected a variable 'x', found .*: depth"):
         read_mat(path, 'x')
 
 

@@ -34,7 +34,7 @@ def test_wide_letters_without_a_mark(tmp_path, encoding):
 
 def test_what_is_no_list_is_named(tmp_path):
     path = tmp_path / 'a.txt'
-    with pytest.raises(FileNotFoundError, match=r'a\.txt: expected a list of ids'):
+    with pytest.raises(FileNotFoundError, match=r'a\.txt is not a list of ids'):
         read_id_list(path)
     path.write_bytes('Küche'.encode('latin-1'))
     with pytest.raises(ValueError, match=r'a\.txt: expected text in UTF-8 .* at byte 1'):

@@ -159,7 +159,7 @@ def test_grey_is_what_viewers_show(tmp_path, form):
 
 @pytest.mark.parametrize('reader', [read_image, read_index_image, read_mask, read_grey])
 def test_missing_and_damaged_files_are_named(tmp_path, reader):
-    with pytest.raises(FileNotFoundError, match=r'lost\.png: expected an image file, found none'):
+    with pytest.raises(FileNotFoundError, match=r'lost\.png is not an image file'):
         reader(tmp_path / 'lost.png')
     (tmp_path / 'text.png').write_text('none')
     with pytest.raises(ValueError, match=r'text\.png: expected a readable'):
