@@ -23,9 +23,7 @@ def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError as error:
-        raise MissingFileError(
-            f'{path}: expected an {what.split()[-1]} file, found none'
-        ) from error
+        raise MissingFileError(f'{path} is not an image file: there is no such file') from error
     except InputError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
