@@ -27,17 +27,25 @@ from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import Registry
+from mmengine.registry import Registry, build_from_cfg
 
 from mmbmtas.errors import InputError
+from mmbmtas.foreign import keep_labels_in_place
 
 SCOPE = 'mmbmtas'
+
+
+def _build_transform(cfg: dict[str, Any], registry: Registry, **given: Any) -> Any:
+    """Build a transform that leaves no label behind; see :mod:`mmbmtas.foreign`."""
+    return keep_labels_in_place(build_from_cfg(cfg, registry, **given))
+
 
 DATASETS = Registry(
     'dataset', parent=MMENGINE_DATASETS, scope=SCOPE, locations=['mmbmtas.datasets']
 )
 TRANSFORMS = Registry(
     'transform',
+    build_func=_build_transform,
     parent=MMENGINE_TRANSFORMS,
     scope=SCOPE,
     locations=['mmbmtas.datasets.transforms'],

@@ -475,7 +475,7 @@ def test_ignored_pixels_of_nyud_are_no_edge():
 def test_processes_change_nothing(capfd):
     assert run(OdsF(jobs=2)) == run(OdsF(jobs=1))
     shown = capfd.readouterr()
-    assert 'ETA' in shown.err
+    assert 'scoring edges: ' in shown.err
     assert not shown.out
 
 

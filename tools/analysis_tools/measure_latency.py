@@ -6,11 +6,9 @@ the config's cost_shape, one image at a time. A search takes the file in place o
 """
 
 import argparse
-import sys
 
 import torch
 from mmengine.device import get_device
-from mmengine.utils import ProgressBar
 
 from mmbmtas.cost import LatencyTable
 from mmbmtas.engine.errors import one_line_errors
@@ -18,6 +16,7 @@ from mmbmtas.engine.latency import CLOCKS, measure_latency
 from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.engine.tree_config import read_tree_config
 from mmbmtas.errors import InputError
+from mmbmtas.progress import Progress
 from mmbmtas.writing import file_place
 
 
@@ -78,18 +77,18 @@ def main() -> None:
         raise InputError('--repeats must be at least 1, --warmup 0')
     config = read_tree_config(args.config, args.cfg_options)
     device = torch.device(args.device or get_device())
-    bar = ProgressBar((args.warmup + args.repeats) * len(config.tasks), file=sys.stderr)
-    table = measure_latency(
-        config,
-        device,
-        args.warmup,
-        args.repeats,
-        args.fuse_conv_bn,
-        args.channels_last,
-        args.clock,
-        report=bar.update,
-    )
-    print(file=sys.stderr)
+    rounds = (args.warmup + args.repeats) * len(config.tasks)
+    with Progress(rounds, 'measuring rounds') as progress:
+        table = measure_latency(
+            config,
+            device,
+            args.warmup,
+            args.repeats,
+            args.fuse_conv_bn,
+            args.channels_last,
+            args.clock,
+            report=progress.advance,
+        )
     table.save(args.out)
     print(format_table(table))
     print(f'Wrote {args.out}')

@@ -43,6 +43,8 @@ def main() -> None:
     print(report.summary())
     for problem in report.problems[:10]:
         print(f'  {problem.path}: {problem.message}')
+    for note in report.notes:
+        print(f'  note: {note}')
     print(f'report: {text_file} and .json')
     raise SystemExit(130 if report.interrupted else int(not report.passed))
 

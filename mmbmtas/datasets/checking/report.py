@@ -10,6 +10,9 @@ from mmbmtas.writing import file_place, written_beside
 
 Kind = Literal['split', 'missing', 'unreadable', 'size', 'range']
 
+Remark = Literal['turned', 'mask of 0 and 1', 'mask of 0 to 255']
+"""What is worth knowing of a file though it is not wrong."""
+
 _HEADINGS: dict[Kind, str] = {
     'split': 'Lists of ids',
     'missing': 'Missing files',

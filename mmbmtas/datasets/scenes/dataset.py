@@ -138,7 +138,8 @@ def _build(root: Path, request: Request, jobs: int) -> None:
         (root / folder).mkdir(parents=True)
     counts = {'train': request.train, 'val': request.val}
     tasks = [(split, i) for split in SPLITS for i in range(counts[split])]
-    classes = dict(run_parallel(partial(_write_image, root, request), tasks, jobs))
+    work = partial(_write_image, root, request)
+    classes = dict(run_parallel(work, tasks, jobs, 'drawing scenes'))
     for split in SPLITS:
         names = [_name(split, i) for i in range(counts[split])]
         _write_lists(root, request.layout, split, names, classes)

@@ -12,7 +12,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.tasks import IGNORE_INDEX
 
-from .labels import iter_labels, resize_nearest
+from .labels import check_sizes, iter_labels, resize_nearest
 
 IMAGE_PAD_VALUE = (128, 128, 128)
 """Grey that becomes zero up to rounding (0.004) when 0..255 is mapped to [-1, 1]."""
@@ -39,7 +39,7 @@ class ResizeSample(BaseTransform):
             NYUD-v2.
 
     Raises:
-        ValueError: If the factor is not greater than 0.
+        ValueError: If the factor is not greater than 0, or a label has another size than the image.
     """
 
     def __init__(self, scale_factor: float) -> None:
@@ -49,6 +49,7 @@ class ResizeSample(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize the image, its labels and its label map."""
+        check_sizes(results, 'ResizeSample')
         size = scaled_size(results, self.scale_factor)
         results['img'] = mmcv.imresize(results['img'], size)
         results['img_shape'] = results['img'].shape[:2]
@@ -94,7 +95,8 @@ class RandomScale(BaseTransform):
             paper's (section 5).
 
     Raises:
-        ValueError: If there is no factor, or one is not greater than 0.
+        ValueError: If there is no factor, one is not greater than 0, or a label has another size
+            than the image.
     """
 
     def __init__(self, scales: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)) -> None:
@@ -108,6 +110,7 @@ class RandomScale(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Scale the image and its labels."""
+        check_sizes(results, 'RandomScale')
         scale = self._choose_scale()
         results['scale_factor'] = scale
         size = scaled_size(results, scale)
@@ -128,7 +131,8 @@ class PadToSize(BaseTransform):
 
     The image is padded with grey (128), class and binary maps with 255, all others with 0, which
     are ignored unless ``label_values`` says otherwise. Larger sides stay as they are. Adds
-    ``padding``, the number of pixels added ``(left, top, right, bottom)``.
+    ``padding``, the number of pixels added ``(left, top, right, bottom)``, and where labels are
+    not padded ``label_shape``, their size.
 
     Args:
         size: Least height and width in pixels; default the image's own.
@@ -140,7 +144,8 @@ class PadToSize(BaseTransform):
             ``DepthL1Loss`` that is not 0, for example ``dict(height=-9999)``.
 
     Raises:
-        ValueError: If neither size nor divisor is given, or one is not positive.
+        ValueError: If neither size nor divisor is given, one is not positive, or a label has
+            another size than the image.
     """
 
     def __init__(
@@ -170,6 +175,9 @@ class PadToSize(BaseTransform):
         left, top = across // 2, down // 2
         padding = (left, top, across - left, down - top)
         results['padding'] = padding
+        if not self.pad_labels:
+            results.setdefault('label_shape', (height, width))
+        check_sizes(results, 'PadToSize', results.get('label_shape'))
         if not any(padding):
             return results
         results['img'] = mmcv.impad(results['img'], padding=padding, pad_val=IMAGE_PAD_VALUE)
@@ -206,7 +214,7 @@ class RandomCropSample(BaseTransform):
         size: Height and width of the window in pixels.
 
     Raises:
-        ValueError: If the image is smaller than the window.
+        ValueError: If the image is smaller than the window, or a label has another size.
     """
 
     def __init__(self, size: Sequence[int]) -> None:
@@ -218,6 +226,7 @@ class RandomCropSample(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Cut the window out of the image and its labels."""
+        check_sizes(results, 'RandomCropSample')
         height, width = results['img'].shape[:2]
         if height < self.size[0] or width < self.size[1]:
             raise InputError(
@@ -246,7 +255,8 @@ class RandomFlipSample(BaseTransform):
         prob: Probability of a flip, 0 to 1.
 
     Raises:
-        ValueError: If the probability lies outside 0 to 1.
+        ValueError: If the probability lies outside 0 to 1, or a label has another size than the
+            image.
     """
 
     def __init__(self, prob: float = 0.5) -> None:
@@ -260,6 +270,7 @@ class RandomFlipSample(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Mirror the image and its labels."""
+        check_sizes(results, 'RandomFlipSample')
         results['flip'] = self._choose_flip()
         if not results['flip']:
             return results

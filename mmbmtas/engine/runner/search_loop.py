@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from mmbmtas.engine.failures import divergence_located, worker_death_explained
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
 from mmbmtas.engine.randomness import Stream, seed_all
+from mmbmtas.engine.unlabelled import require_labels
 from mmbmtas.errors import InputError
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import LOOPS
@@ -60,8 +61,8 @@ class BranchedSearchLoop(BaseLoop):
         split_seed: Seed of the split.
 
     Raises:
-        ValueError: There are fewer than two training images, an argument is out of range, or the
-            loader's sampler is endless.
+        ValueError: There are fewer than two training images, an argument is out of range, the
+            loader's sampler is endless, or a task has no label in the training set.
         FloatingPointError: The search has diverged; the message says where.
         ChildProcessError: A worker of the loader has died.
 
@@ -83,7 +84,8 @@ class BranchedSearchLoop(BaseLoop):
     ) -> None:
         if not (isinstance(arch_fraction, float) and 0 < arch_fraction < 1):
             raise InputError(f'arch_fraction {arch_fraction}: expected a number between 0 and 1')
-        splits = split_dataset(build_dataset(dataloader['dataset']), arch_fraction, split_seed)
+        self.dataset = build_dataset(dataloader['dataset'])
+        splits = split_dataset(self.dataset, arch_fraction, split_seed)
         streams = Stream.SAMPLES, Stream.ARCH_SAMPLES
         weight_loader, arch_loader = (
             _build_loader(runner, dataloader, split, stream, what)
@@ -146,7 +148,9 @@ class BranchedSearchLoop(BaseLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         self._check_plan()
-        data_batches = self._batches()
+        data_batches = require_labels(
+            self._batches(), self.runner.model, self.dataset, self.runner.seed
+        )
         with worker_death_explained('train_dataloader', self.where):
             while self._iter < self.max_iters and not self.stop_training:
                 self.position = plan.position(self._iter)

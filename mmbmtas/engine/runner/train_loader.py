@@ -11,6 +11,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler, get_worker_info
 
 from mmbmtas.engine.randomness import Stream, seed_cpu, seeded
 from mmbmtas.errors import InputError
+from mmbmtas.foreign import keep_labels_in_place
 from mmbmtas.registry import DATASETS
 
 
@@ -146,9 +147,19 @@ def batch_size_of(cfg: Mapping[str, Any]) -> int:
 def build_dataset(cfg: Any) -> Any:
     """Build a data set from its config, unless it is one."""
     dataset = DATASETS.build(cfg) if isinstance(cfg, dict) else cfg
+    _keep_labels_in_place(dataset)
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     return dataset
+
+
+def _keep_labels_in_place(dataset: Any) -> None:
+    """Guard the pipelines of a data set, and of those within it, that mmengine has built."""
+    keep_labels_in_place(getattr(dataset, 'pipeline', None))
+    within = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    for inner in within:
+        if inner is not None:
+            _keep_labels_in_place(inner)
 
 
 def whole_batches(loader: DataLoader) -> int:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmbmtas.engine.failures import divergence_located, worker_death_explained
 from mmbmtas.engine.randomness import Stream, seed_all
+from mmbmtas.engine.unlabelled import require_labels
 from mmbmtas.errors import InputError
 from mmbmtas.registry import LOOPS
 
@@ -32,7 +33,7 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
         kwargs: What else mmengine's loop takes.
 
     Raises:
-        ValueError: The training set has fewer images than a batch.
+        InputError: The training set has fewer images than a batch, or no label of a task.
         FloatingPointError: The training has diverged; the message says where.
         ChildProcessError: A worker of the loader has died.
     """
@@ -57,7 +58,9 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
 
     def run(self) -> nn.Module:
         """Train, from the iteration that the runner was resumed at."""
-        self.dataloader_iterator = self._batches()
+        self.dataloader_iterator = require_labels(
+            self._batches(), self.runner.model, self.dataloader.dataset, self.runner.seed
+        )
         with worker_death_explained('train_dataloader', self.where):
             return super().run()
 

@@ -2,14 +2,12 @@
 
 import multiprocessing
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain
 
 import numpy as np
 from mmengine.dist import is_distributed
-from mmengine.utils import ProgressBar
 from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
@@ -23,6 +21,7 @@ from mmbmtas.evaluation.edges import (
 )
 from mmbmtas.evaluation.functional import quantise
 from mmbmtas.evaluation.metrics.base import TaskMetric, to_numpy
+from mmbmtas.progress import Progress
 from mmbmtas.registry import METRICS
 
 _WAITING_PER_JOB = 8
@@ -106,7 +105,7 @@ class OdsF(TaskMetric):
         return label_map[0]
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Waits for images still being scored, with a progress bar, then pools."""
+        """Waits for images still being scored, shows how many, then pools."""
         if self._pool is not None:
             self.results[:] = _finish(self.results)
             self._pool.shutdown()
@@ -127,10 +126,9 @@ def score_label_map(
 
 def _finish(results: list[list]) -> list[list]:
     """The results, those still being computed waited for."""
-    bar = ProgressBar(len(results), file=sys.stderr)
     finished = []
-    for entry in results:
-        finished.append([r.result() if isinstance(r, Future) else r for r in entry])
-        bar.update()
-    sys.stderr.write('\n')
+    with Progress(len(results), 'scoring edges') as progress:
+        for entry in results:
+            finished.append([r.result() if isinstance(r, Future) else r for r in entry])
+            progress.advance()
     return finished

@@ -126,7 +126,7 @@ class TestWriting:
 
         first = run('2')
         assert 'Wrote 2 training' in first.out
-        assert 'ETA' in first.err
+        assert 'drawing scenes: ' in first.err
         assert 'Nothing to do' in run('2').out
         with pytest.raises(SystemExit) as refusal:
             run('3')
