@@ -14,6 +14,7 @@ from mmbmtas.evaluation import (
     EdgePixelMetric,
     MultiTaskEvaluator,
     SemSegMetric,
+    ValueMetric,
     delta_m,
     load_baseline,
     score_constant,
@@ -208,3 +209,28 @@ def test_constant_scores():
     mean = torch.cat([s.gt_depth.data for s in training]).double().mean()
     errors = torch.cat([s.gt_depth.data for s in held_out]).double() - mean
     assert scores['depth/rmse'] == pytest.approx(float(errors.square().mean().sqrt()), rel=1e-6)
+
+
+class TestValueMetric:
+    def score(self, prediction, label, **options):
+        metric = ValueMetric('albedo', **options)
+        results = [
+            metric.score_image(np.array([[p]]), np.array([[t]]), {})
+            for p, t in zip(prediction, label, strict=True)
+        ]
+        return metric.pool_images(results)
+
+    def test_errors_by_hand(self):
+        """Errors 3, 0, 1 and 2: their mean is 1.5, the mean of their squares 3.5."""
+        scores = self.score([[1.0, -2.0], [5.0, 0.0]], [[-2.0, -2.0], [4.0, 2.0]])
+        assert scores == {'mae': 1.5, 'rmse': pytest.approx(math.sqrt(3.5))}
+
+    def test_what_is_ignored(self):
+        scores = self.score([[1.0, 9.0]], [[0.0, -9999.0]], ignore=-9999)
+        assert scores['mae'] == 1
+        assert self.score([[1.0, 9.0]], [[0.0, math.nan]])['mae'] == 1
+        assert math.isnan(self.score([[1.0]], [[math.nan]])['rmse'])
+
+    def test_headline(self):
+        headline = ValueMetric('albedo').headline
+        assert (headline.key, headline.lower_is_better) == ('albedo/mae', True)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from mmbmtas.cost import count_madds
 from mmbmtas.errors import InputError
-from mmbmtas.models.decode_heads import DeepLabV3PlusHead
+from mmbmtas.models.decode_heads import TaskHead
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.tasks import TASKS
 
@@ -282,7 +282,7 @@ class TestOptions:
 
     def test_every_option_of_the_base_is_taken_or_refused(self):
         known = {*inspect.signature(BaseDecodeHead.__init__).parameters} - {'self'}
-        own = {*inspect.signature(DeepLabV3PlusHead.__init__).parameters}
+        own = {*inspect.signature(TaskHead.__init__).parameters}
         assert known - own == {'out_channels', 'threshold', 'in_index', 'input_transform'}
 
     @pytest.mark.parametrize(
@@ -396,3 +396,17 @@ class TestOptions:
         assert both != first
         samples[0].gt_depth.data.fill_(float('nan') if ignore is None else ignore)
         assert not head.is_labelled(samples)
+
+
+def test_a_readout_is_linear_in_the_context():
+    head = MODELS.build(
+        dict(type='ReadoutHead', in_channels=[8, 8], num_classes=1, output='value')
+    ).eval()
+    head.init_weights()
+    low_level, context = features()
+    weight, bias = head.conv_seg.weight[0, :, 0, 0], head.conv_seg.bias[0]
+    expected = torch.einsum('nchw,c->nhw', context, weight) + bias
+    torch.testing.assert_close(head((low_level, context))[:, 0], expected)
+    wide = MODELS.build(dict(type='ReadoutHead', in_channels=[8, 4000], num_classes=1))
+    wide.init_weights()
+    assert wide.conv_seg.weight.std().item() == pytest.approx(0.5, abs=0.03)
