@@ -1,0 +1,23 @@
+# Search a branched network on the synthetic scenes by the similarity of features: our method, not
+# the paper's (docs/method.md).
+#
+#   python tools/dataset_converters/synthetic_scenes.py data/scenes \
+#       --layout pascal --train 400 --val 100
+#   python tools/train.py configs/similarity_scenes.py \
+#       --cfg-options model.resource_loss.target_madds=80e6
+#
+# Writes work_dirs/similarity_scenes/architecture.json, which branched_scenes.py retrains, and what it
+# compared as similarity.json and .png. Takes 150 iterations of the weights and none of the
+# architecture: about half the time of search_scenes.py. Without a budget the weight decides, which
+# counts billions of multiply-adds against the scatter of features within groups.
+_base_ = './search_scenes.py'
+
+weight_iters = 150
+
+model = dict(resource_loss=dict(weight=30.0))
+train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2)
+custom_hooks = [
+    dict(type='ArchitectureLoggerHook', interval=150),
+    dict(type='ArchitectureExportHook'),
+    dict(type='CollapseHook'),
+]
