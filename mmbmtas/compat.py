@@ -22,6 +22,7 @@ import os
 import pickle
 import sys
 import types
+from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -166,15 +167,49 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     if not path.is_file():
         raise MissingFileError(f'{filename} is not a checkpoint file: there is no such file.')
     try:
-        return _load_plain(path, map_location)
+        return _checked(_load_plain(path, map_location), filename)
+    except InputError:
+        raise
     except Exception as error:  # a damaged file fails in many ways
         if any(path.resolve().is_relative_to(directory) for directory in _TRUSTED):
-            return torch.load(path, map_location=map_location, weights_only=False)
+            found = torch.load(path, map_location=map_location, weights_only=False)
+            return _checked(found, filename)
         raise InputError(
             f'{filename} is not a checkpoint that can be read safely: it is damaged, or it holds '
             f'more than weights and training state ({_reason(error)}). Other objects are unpickled '
             'only when a run resumes from its own work directory (tools/train.py --resume).'
         ) from error
+
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    'state_dict': Mapping,
+    'meta': Mapping,
+    'message_hub': Mapping,
+    'optimizer': Mapping,
+    'param_schedulers': (list, Mapping),
+}
+"""Fields that mmengine's checkpoints have, and their types."""
+
+
+def _checked(checkpoint: Any, filename: str) -> Any:
+    """Give a checkpoint back if its fields are of the types that mmengine gives them.
+
+    Raises:
+        InputError: One is not; the message names it.
+    """
+    if not isinstance(checkpoint, Mapping):
+        kind = type(checkpoint).__name__
+        raise InputError(f'{filename} is not a checkpoint: expected a dict, found a {kind}')
+    expected = {**_FIELDS, 'meta.iter': int, 'meta.epoch': int}
+    meta = checkpoint.get('meta')
+    found = {f'meta.{k}': v for k, v in meta.items()} if isinstance(meta, Mapping) else {}
+    for name, value in {**checkpoint, **found}.items():
+        if name in expected and not isinstance(value, expected[name]):
+            raise InputError(
+                f'{filename}: {name} is a {type(value).__name__}, not what a checkpoint has there: '
+                'the file is damaged, or of another program'
+            )
+    return checkpoint
 
 
 def _reason(error: Exception) -> str:

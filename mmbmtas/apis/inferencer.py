@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from mmbmtas.engine import launch
-from mmbmtas.engine.inference import prepare_for_inference
+from mmbmtas.engine.inference import choose_device, prepare_for_inference
 from mmbmtas.engine.overrides import apply_overrides, plain_datasets
-from mmbmtas.errors import InputError
+from mmbmtas.errors import InputError, UserError
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 
 from .outputs import write_prediction
@@ -87,7 +86,7 @@ class MultiTaskInferencer:
         except RuntimeError as error:
             raise launch.misfit(checkpoint, error) from error
         prepare_for_inference(self.model, fuse_conv_bn, channels_last)
-        self.model.to(device or get_device())
+        self.model.to(choose_device(device))
         test_set = next(plain_datasets(self.cfg.test_dataloader.dataset))
         self.dataset_meta = _metainfo(content, test_set)
         self.pipeline = Compose(
@@ -141,7 +140,7 @@ class MultiTaskInferencer:
         for name, photo in zip(unique_names(photos), photos, strict=True):
             try:
                 prediction = self.predict(photo)
-            except (ValueError, FileNotFoundError) as error:
+            except UserError as error:
                 yield Outcome(name, error=str(error))
                 continue
             if out_dir is not None:

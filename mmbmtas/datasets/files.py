@@ -27,11 +27,11 @@ _MAT_ERRORS = (
 )
 
 
-class SizeError(ValueError):
+class SizeError(InputError):
     """A label has another size than its image."""
 
 
-class RangeError(ValueError):
+class RangeError(InputError):
     """A label holds values that it may not."""
 
 

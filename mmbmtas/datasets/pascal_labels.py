@@ -128,7 +128,7 @@ def _objects(path: str) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _structure_error(path: str) -> ValueError:
-    return ValueError(
+    return InputError(
         f'{path}: expected a structure anno with objects of class_ind, mask and parts '
         '(of part_name and mask), found another structure'
     )

@@ -37,7 +37,9 @@ def architecture_of_checkpoint(path: str | PathLike) -> BranchedArchitecture:
         )
     if _ARCH_PARAMS not in weights:
         return decode_tree(weights[_STATE], str(path))
-    state = decode_json(weights[_STATE])
+    state = decode_json(weights[_STATE], str(path))
+    if missing := [key for key in ('tasks', 'encoder') if key not in state]:
+        raise InputError(f'{path}: {_STATE} names no {missing[0]}')
     meta = checkpoint.get('meta', {})
     details = {
         'checkpoint': Path(path).name,

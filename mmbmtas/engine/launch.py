@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 from mmbmtas import compat
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint, is_whole
+from mmbmtas.engine.config_file import read_config_file
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.overrides import OverrideAction, apply_overrides, settle_inherited
@@ -72,9 +73,7 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
         FileNotFoundError: when there is no such config.
         ValueError: when an override would have no effect, or does not fit.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f'{path} is not a config file: there is no such file')
-    cfg = Config.fromfile(path)
+    cfg = read_config_file(path)
     settle_inherited(cfg)
     apply_overrides(cfg, options or {})
     return cfg
@@ -100,6 +99,10 @@ def prepare_config(cfg: Config) -> Config:
         ValueError: when the ranks do not divide the total batch size or would resume from
             different checkpoints, or ``single_checkpoints`` has another form.
     """
+    if not isinstance(cfg.get('model'), Mapping):
+        raise InputError(f'{cfg.filename or "the config"}: expected a dict model, found none')
+    if cfg.get('load_from') is not None:
+        require_checkpoint(cfg.load_from, 'load_from')
     world_size = start_ranks(cfg)
     if world_size > 1:
         _agree_on_checkpoint(cfg)
@@ -115,7 +118,7 @@ def prepare_config(cfg: Config) -> Config:
             resource_loss.latency, cfg.filename, 'latency table'
         )
     if cfg.get('pretrained') is not None:
-        checkpoint = require_checkpoint(cfg.pretrained)
+        checkpoint = require_checkpoint(cfg.pretrained, 'pretrained')
         cfg.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}
     if cfg.get('single_checkpoints'):
         checkpoints = _require_checkpoint_of_each_task(cfg.single_checkpoints)
@@ -243,8 +246,19 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
     cfg.architecture = tree.to_dict()
 
 
-def require_checkpoint(path: str) -> str:
-    """Give the path back when it is a file, or an address that one of mmengine's backends reads."""
+def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
+    """Give the path back when it is a file, or an address that one of mmengine's backends reads.
+
+    Args:
+        path: What the user gave.
+        key: Entry of the config that it stands in, for messages.
+
+    Raises:
+        MissingFileError: There is no such file.
+        InputError: It is no text.
+    """
+    if not isinstance(path, str):
+        raise InputError(f'{key} = {path!r}: expected the file of a checkpoint')
     if '://' not in path and not Path(path).expanduser().is_file():
         raise MissingFileError(f'{path} is not a checkpoint file: there is no such file')
     return path
@@ -257,7 +271,9 @@ def _require_checkpoint_of_each_task(paths: Any) -> dict[str, str]:
             f'single_checkpoints = {paths!r}: expected a checkpoint for each task, '
             'single_checkpoints.TASK=PATH'
         )
-    return {task: require_checkpoint(path) for task, path in paths.items()}
+    return {
+        task: require_checkpoint(path, f'single_checkpoints.{task}') for task, path in paths.items()
+    }
 
 
 def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:
@@ -333,10 +349,10 @@ def _require_state(runner: Runner, checkpoint: Mapping[str, Any], filename: str)
         )
 
 
-def misfit(checkpoint: str | Path, error: RuntimeError) -> ValueError:
+def misfit(checkpoint: str | Path, error: RuntimeError) -> InputError:
     """Say that a checkpoint does not fit, with the beginning of each of torch's complaints."""
     lines = [textwrap.shorten(line, 250, placeholder=' ...') for line in str(error).splitlines()]
-    return ValueError(f'{checkpoint} does not fit the model: ' + '\n'.join(lines[:6]))
+    return InputError(f'{checkpoint} does not fit the model: ' + '\n'.join(lines[:6]))
 
 
 def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import torch
-from mmengine.device import get_device
 from mmengine.utils import ProgressBar
 
 from mmbmtas.cost import LatencyTable
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.inference import choose_device
 from mmbmtas.engine.latency import CLOCKS, measure_latency
 from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.engine.tree_config import read_tree_config
@@ -77,7 +77,7 @@ def main() -> None:
     if args.repeats < 1 or args.warmup < 0:
         raise InputError('--repeats must be at least 1, --warmup 0')
     config = read_tree_config(args.config, args.cfg_options)
-    device = torch.device(args.device or get_device())
+    device = choose_device(args.device)
     bar = ProgressBar((args.warmup + args.repeats) * len(config.tasks), file=sys.stderr)
     table = measure_latency(
         config,

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from mmbmtas.errors import InputError
 from mmbmtas.writing import written_beside
 
 from .arrays import decode, encode
@@ -113,7 +114,7 @@ def _read_block(file: BinaryIO, size: int) -> np.ndarray:
 
 
 def _damaged(path: Path) -> ValueError:
-    return ValueError(
+    return InputError(
         f'{path}: expected a whole file of a sample cache, found a damaged one; '
         'delete it and run tools/dataset_converters/prepare_dataset.py again'
     )

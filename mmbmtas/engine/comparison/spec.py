@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from mmbmtas.engine import launch
-from mmbmtas.errors import InputError, MissingFileError
+from mmbmtas.engine.config_file import read_config_file
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation import DECLARED_METRICS
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -117,9 +118,7 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
         ValueError: A key or a kind is unknown, a value is out of range, or a model that another one
             refers to is missing.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f'{path} is not a file that describes a comparison: no such file')
-    cfg = Config.fromfile(path)
+    cfg = read_config_file(path)
     cfg.merge_from_dict(dict(overrides or {}))
     content = {key: value for key, value in cfg.to_dict().items() if key[0] != '_'}
     _refuse_unknown(content, _TOP, path)

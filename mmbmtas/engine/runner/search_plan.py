@@ -54,6 +54,11 @@ class SearchPlan:
     arch_batches: int
 
     def __post_init__(self) -> None:
+        for name in ('weight_iters', 'warmup_iters'):
+            if not isinstance(getattr(self, name), int):
+                raise InputError(
+                    f'{name} {getattr(self, name)!r}: expected a whole number (train_cfg.{name})'
+                )
         if not 0 <= self.warmup_iters <= self.weight_iters:
             raise InputError(
                 f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters '

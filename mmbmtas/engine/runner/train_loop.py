@@ -32,8 +32,8 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
 
     Raises:
         ValueError: A pass over the training set has no batch.
-        FloatingPointError: The training has diverged; the message says where.
-        ChildProcessError: A worker of the loader has died.
+        DivergenceError: The training has diverged; the message says where.
+        WorkerError: A worker of the loader has died.
     """
 
     def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:

@@ -88,7 +88,7 @@ class TaskMetric(BaseMetric):
         try:
             label = to_numpy(sample[f'gt_{self.task}']['data'])
             return self.score_image(self._checked_prediction(sample, label.shape), label, sample)
-        except ValueError as error:
+        except InputError as error:
             raise InputError(
                 f'{self.task} of image {sample.get("img_path", "(no img_path)")}: {error}'
             ) from error
