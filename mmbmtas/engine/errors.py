@@ -25,8 +25,8 @@ _FIXABLE = {
 }
 """What the system refuses because of a name, a permission or a limit."""
 
-_FIXABLE_CLASSES = (FileNotFoundError, NotADirectoryError, IsADirectoryError) + (
-    FileExistsError,
+_FIXABLE_CLASSES = (
+    *(FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError),
     PermissionError,
 )
 
@@ -56,7 +56,7 @@ def _message_for_user(error: Exception) -> str | None:
         return _without_worker_traceback(error)
     if isinstance(error, OSError) and (message := _refusal_of_system(error)) is not None:
         return message
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.cuda.OutOfMemoryError):
         return f'{error}. A smaller total_batch_size needs less memory'
     return mistake_seen_by_library(error)
 

@@ -21,6 +21,7 @@ from mmbmtas.engine.config_file import read_config_file
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.overrides import OverrideAction, apply_overrides, settle_inherited
+from mmbmtas.engine.runner.page_runner import PageRunner
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
@@ -319,7 +320,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     or resumed from; mmengine alone would warn, and go on with random weights. One that is resumed
     from must also hold all that a training goes on with.
     """
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PageRunner.from_cfg(cfg)
     if strict:
         load = runner.load_checkpoint
 

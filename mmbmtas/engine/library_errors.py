@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import build_from_cfg
 from mmengine.runner import CheckpointLoader, Runner
@@ -34,7 +33,7 @@ def mistake_seen_by_library(error: Exception) -> str | None:
 
 def _checkpoint(error: Exception, frames: Sequence[FrameType]) -> str | None:
     """Of a checkpoint that cannot be read, the name."""
-    loads = CheckpointLoader.load_checkpoint.__func__.__code__  # type: ignore[attr-defined]
+    loads = CheckpointLoader.load_checkpoint.__func__.__code__
     for frame in frames:
         if frame.f_code is loads:
             return f'{frame.f_locals["filename"]} cannot be read: {_told(error)}'
@@ -94,7 +93,8 @@ def _runner(error: Exception, frames: Sequence[FrameType]) -> str | None:
 
 def _batch(error: Exception, frames: Sequence[FrameType]) -> str | None:
     """Of a batch of one image that a normalisation cannot work with, what to do."""
-    if frames[-1].f_code is not torch.nn.functional._verify_batch_size.__code__:
+    last = frames[-1]
+    if (last.f_code.co_name, _module(last)) != ('_verify_batch_size', 'torch.nn.functional'):
         return None
     return f'{error}: one image cannot be normalised, give each rank at least 2 (total_batch_size)'
 

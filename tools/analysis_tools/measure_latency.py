@@ -9,7 +9,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
 from mmengine.utils import ProgressBar
 
 from mmbmtas.cost import LatencyTable

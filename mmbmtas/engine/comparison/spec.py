@@ -7,7 +7,6 @@ kind, are listed in ``docs/compare.md``.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import DictAction
