@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'registry',
         'writing',
         'compat',
+        'version',
     },
     'apis': {'errors', 'engine', 'visualization', 'structures', 'registry'},
 }

@@ -81,10 +81,8 @@ class MultiTaskInferencer:
                 'multi-task network (mmseg.apis.MMSegInferencer takes those of mmseg)'
             )
         self.model: Any = MODELS.build(self.cfg.model)
-        try:
+        with launch.misfit_named(checkpoint):
             content = load_checkpoint(self.model, str(checkpoint), 'cpu', strict=True)
-        except RuntimeError as error:
-            raise launch.misfit(checkpoint, error) from error
         prepare_for_inference(self.model, fuse_conv_bn, channels_last)
         self.model.to(choose_device(device))
         test_set = next(plain_datasets(self.cfg.test_dataloader.dataset))

@@ -10,6 +10,7 @@ from urllib.error import HTTPError, URLError
 
 import torch
 
+from mmbmtas.engine.failures import told_by_worker
 from mmbmtas.engine.library_errors import mistake_seen_by_library
 from mmbmtas.errors import UserError
 from mmbmtas.writing import NO_SPACE
@@ -53,7 +54,7 @@ def one_line_errors() -> Iterator[None]:
 def _message_for_user(error: Exception) -> str | None:
     """Return what the user can fix, None where that is unlikely."""
     if isinstance(error, UserError):
-        return _without_worker_traceback(error)
+        return told_by_worker(error)
     if isinstance(error, OSError) and (message := _refusal_of_system(error)) is not None:
         return message
     if isinstance(error, torch.cuda.OutOfMemoryError):
@@ -67,20 +68,14 @@ def _refusal_of_system(error: OSError) -> str | None:
         return f'{error.url}: {error}'
     if isinstance(error, URLError):
         return f'a download failed: {error.reason}'
-    number, told = error.errno, error.strerror or _without_worker_traceback(error)
+    number, told = error.errno, error.strerror or told_by_worker(error)
     if number is None and (found := re.match(r'\[Errno (\d+)\] (.+)', told, re.DOTALL)):
         number, told = int(found[1]), found[2]  # from a worker only the text comes
     if number not in _FIXABLE and not (number is None and isinstance(error, _FIXABLE_CLASSES)):
         return None
+    if number == errno.EEXIST and error.filename and os.path.isfile(error.filename):
+        told = 'is a file, expected a folder'
     names = ' -> '.join(str(name) for name in (error.filename, error.filename2) if name is not None)
     if not names and told == os.strerror(number or 0) and number in NO_SPACE:
         told += ': make room (df -h shows what is full, /dev/shm included)'
     return f'{names}: {told}' if names else told
-
-
-def _without_worker_traceback(error: Exception) -> str:
-    """Return an error's message; torch puts a worker's traceback and the type in front of it."""
-    message = str(error)
-    if 'Traceback (most recent call last)' not in message:
-        return message
-    return re.split(rf'\n[\w.]*{type(error).__name__}: ', message)[-1]

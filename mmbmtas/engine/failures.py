@@ -74,7 +74,7 @@ def worker_death_explained(loader: str, where: Callable[[], str] | None = None) 
         shared = Path('/dev/shm')
         free = f' ({shutil.disk_usage(shared).free / 1e9:.1f} GB are free)' * shared.is_dir()
         message = (
-            f'{str(error).strip()} A worker that is killed has mostly met a limit: of memory '
+            f'{told_by_worker(error).strip()} A worker that is killed has mostly met a limit: of memory '
             f'(fewer {loader}.num_workers, or more memory) or, with a bus error, of shared '
             f'memory{free}: docker run --shm-size=8g, or fewer workers. With '
             f'{loader}.num_workers=0 and persistent_workers=False errors show where they arise'
@@ -82,6 +82,14 @@ def worker_death_explained(loader: str, where: Callable[[], str] | None = None) 
         if where is not None:
             message = f'{where()}: {message}. Go on with --resume'
         raise WorkerError(message) from error
+
+
+def told_by_worker(error: Exception) -> str:
+    """Return an error's message; torch puts a worker's traceback and the type in front of it."""
+    message = str(error)
+    if 'Traceback (most recent call last)' not in message:
+        return message
+    return re.split(rf'\n[\w.]*{type(error).__name__}: ', message)[-1]
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import os
 import textwrap
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -325,10 +326,8 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
         load = runner.load_checkpoint
 
         def load_strictly(filename: str, *args: Any, **kwargs: Any) -> Any:
-            try:
+            with misfit_named(filename):
                 checkpoint = load(filename, *args, **{**kwargs, 'strict': True})
-            except RuntimeError as error:
-                raise misfit(filename, error) from error
             if cfg.get('resume'):
                 _require_state(runner, checkpoint, filename)
             return checkpoint
@@ -350,8 +349,24 @@ def _require_state(runner: Runner, checkpoint: Mapping[str, Any], filename: str)
         )
 
 
-def misfit(checkpoint: str | Path, error: RuntimeError) -> InputError:
-    """Say that a checkpoint does not fit, with the beginning of each of torch's complaints."""
+@contextmanager
+def misfit_named(checkpoint: str | Path) -> Iterator[None]:
+    """Name the checkpoint that is loaded into a model and does not fit.
+
+    Raises:
+        InputError: It does not; with the beginning of each of torch's complaints.
+    """
+    try:
+        yield
+    except InputError as error:
+        if str(checkpoint) in str(error):
+            raise
+        raise InputError(f'{checkpoint}: {error}') from error
+    except RuntimeError as error:
+        raise _misfit(checkpoint, error) from error
+
+
+def _misfit(checkpoint: str | Path, error: RuntimeError) -> InputError:
     lines = [textwrap.shorten(line, 250, placeholder=' ...') for line in str(error).splitlines()]
     return InputError(f'{checkpoint} does not fit the model: ' + '\n'.join(lines[:6]))
 

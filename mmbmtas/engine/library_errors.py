@@ -15,7 +15,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import build_from_cfg
 from mmengine.runner import CheckpointLoader, Runner
 
-_LIBRARIES = ('torch', 'mmengine', 'mmcv', 'mmseg', 'mmpretrain')
+_LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmseg', 'mmpretrain')
 _COMPLAINTS = (TypeError, ValueError, KeyError, AssertionError, NotImplementedError)
 
 
@@ -69,8 +69,13 @@ def _object_of_config(error: Exception, frames: Sequence[FrameType]) -> str | No
         return told
     kind = here.get('obj_cls')
     if _is_of_library(getattr(kind, '__module__', '')) and _is_in_library(frames[-1]):
-        given = ', '.join(f'{name}={value!r:.60}' for name, value in here['cfg'].items())
-        return f'the config cannot be built, {given}: {_told(error)}'
+        plain = (str, int, float, list, tuple, dict, type(None))
+        given = ', '.join(
+            f'{name}={value!r:.60}'
+            for name, value in here['cfg'].items()
+            if isinstance(value, plain) and name != 'params'
+        )
+        return f'the config dict({given}) cannot be built: {_told(error)}'
     return None
 
 

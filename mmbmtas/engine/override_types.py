@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine.config import Config
+
 from mmbmtas.errors import InputError
 
 _TEXTS = ('data_root', 'work_dir', 'load_from', 'pretrained', 'architecture')
 _NAMES = ('tasks',)
 
 
-def check_override_types(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+def check_override_types(cfg: Config, options: Mapping[str, Any]) -> None:
     """Refuse a text for a number, a number for a dict, and the like.
 
     A None on either side is no mistake, nor is another type that classes of the libraries take in
@@ -57,7 +59,7 @@ def _expected(name: str, old: Any, new: Any) -> str | None:
 def _entry(cfg: Any, name: str) -> Any:
     """Return the entry of a dotted name, None where there is none."""
     for key in name.split('.'):
-        if isinstance(cfg, Mapping):
+        if isinstance(cfg, Mapping | Config):
             cfg = cfg.get(key)
         elif isinstance(cfg, list | tuple) and key.isdigit() and int(key) < len(cfg):
             cfg = cfg[int(key)]

@@ -1,8 +1,8 @@
 from mmbmtas.evaluation.constant import ConstantBaseline, score_constant
 from mmbmtas.evaluation.evaluator import MultiTaskEvaluator
 from mmbmtas.evaluation.headline import (
-    DECLARED_METRICS,
     HEADLINE_METRICS,
+    declared_metrics,
     delta_m,
     load_baseline,
 )
@@ -19,7 +19,6 @@ from mmbmtas.evaluation.metrics import (
 )
 
 __all__ = [
-    'DECLARED_METRICS',
     'HEADLINE_METRICS',
     'ConstantBaseline',
     'DepthMetric',
@@ -32,6 +31,7 @@ __all__ = [
     'SaliencyMetric',
     'SemSegMetric',
     'TaskMetric',
+    'declared_metrics',
     'delta_m',
     'load_baseline',
     'score_constant',

@@ -12,13 +12,12 @@ from mmbmtas.evaluation.metrics import (
     HeadlineMetric,
     HumanPartsMetric,
     NormalsMetric,
-    OdsF,
     SaliencyMetric,
     SemSegMetric,
     TaskMetric,
 )
+from mmbmtas.registry import METRICS
 
-_OTHERS: tuple[type[TaskMetric], ...] = (OdsF,)
 _METRICS: tuple[type[TaskMetric], ...] = (
     SemSegMetric,
     HumanPartsMetric,
@@ -33,10 +32,23 @@ HEADLINE_METRICS: dict[str, HeadlineMetric] = {
 }
 """The default number of each task; direction and unit are those its metric class declares."""
 
-DECLARED_METRICS: dict[str, HeadlineMetric] = {
-    metric.headline_of().key: metric.headline_of() for metric in _METRICS + _OTHERS
-}
-"""Every number that can stand for a task, by its key in the results."""
+
+def declared_metrics() -> dict[str, HeadlineMetric]:
+    """Return every number that can stand for a task, by its key in the results.
+
+    These are the headlines of all registered metrics, users' own included, for the tasks that the
+    classes are of by default.
+    """
+    found = [
+        metric.headline_of()
+        for metric in METRICS.module_dict.values()
+        if isinstance(metric, type)
+        and issubclass(metric, TaskMetric)
+        and hasattr(metric, 'default_task')
+        and hasattr(metric, 'headline_name')
+    ]
+    return {headline.key: headline for headline in found}
+
 
 Baseline = str | Path | Mapping[str, float] | Sequence[str | Path]
 
@@ -76,8 +88,8 @@ def delta_m(
     Args:
         results: The model's results by metric key; others than the headlines' are not used.
         baseline: See :func:`load_baseline`.
-        headlines: One number a task. Default: for each task the first in ``DECLARED_METRICS``
-            that both sides have.
+        headlines: One number a task. Default: for each task the first of
+            :func:`declared_metrics` that both sides have.
 
     Raises:
         ValueError: A headline that the baseline lacks or has at 0, or no headline at all.
@@ -97,7 +109,7 @@ def _common_headlines(
 ) -> list[HeadlineMetric]:
     """One number for each task of the results, one of the baseline's if possible."""
     chosen: dict[str, HeadlineMetric] = {}
-    for key, headline in DECLARED_METRICS.items():
+    for key, headline in declared_metrics().items():
         task = key.split('/')[0]
         if key in results and (task not in chosen or chosen[task].key not in single):
             chosen[task] = headline

@@ -55,10 +55,8 @@ def load_shared(config: TreeConfig, checkpoint: str) -> Any:
         )
     model = MODELS.build(config.model_config(tree))
     weights = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')['state_dict']
-    try:
+    with launch.misfit_named(checkpoint):
         model.load_state_dict(without_balancing(weights))
-    except RuntimeError as error:
-        raise launch.misfit(checkpoint, error) from error
     return model.to(get_device())
 
 

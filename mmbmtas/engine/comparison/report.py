@@ -27,8 +27,6 @@ from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
 from mmbmtas.writing import written_beside
 
-_UNITS = {'percent': '%', 'degrees': '°', 'm': 'm'}
-_DIGITS = {'percent': 2, 'degrees': 2, 'm': 4}
 _NOT_TREES = ('single', 'exchange')
 
 
@@ -141,14 +139,14 @@ def _results(
     """The main table."""
     header = ['model', 'runs']
     for h in headlines:
-        task, metric = h.key.split('/')
-        header.append(f'{task} {metric} {_UNITS[h.unit]} {"↓" if h.lower_is_better else "↑"}')
+        arrow = '↓' if h.lower_is_better else '↑'
+        header.append(' '.join(filter(None, [*h.key.split('/', 1), h.unit, arrow])))
     header += ['Δm % ↑', 'MAdds M', "MAdds M (paper's)", 'params M', 'ms']
     header += ['tree s', 'train s']
     lines = []
     for summary in summaries:
         line = [summary.model, str(len(summary.done))]
-        line += [summary.cell(h.key, _DIGITS[h.unit]) for h in headlines]
+        line += [summary.cell(h.key, h.digits) for h in headlines]
         line.append(summary.cell('delta_m', 2, sign=True))
         line += [summary.cell(key, 1, 1e-6) for key in ('madds', 'madds_paper')]
         line.append(summary.cell('params', 3, 1e-6))

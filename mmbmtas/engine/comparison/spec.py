@@ -14,7 +14,6 @@ from mmengine.config import DictAction
 from mmbmtas.engine import launch
 from mmbmtas.engine.config_file import read_config_file
 from mmbmtas.errors import InputError
-from mmbmtas.evaluation import DECLARED_METRICS
 
 KINDS: dict[str, dict[str, Any]] = {
     'single': {},
@@ -133,10 +132,12 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
         for key in ('branched', 'search', 'paper')
         if content.get(key)
     }
-    headlines = tuple(content.get('headlines') or ())
-    if unknown := [key for key in headlines if key not in DECLARED_METRICS]:
+    headlines = content.get('headlines') or ()
+    is_list = isinstance(headlines, list | tuple)
+    if not is_list or not all(isinstance(key, str) and '/' in key for key in headlines):
         raise InputError(
-            f'{path}: headlines names {unknown[0]!r}, expected some of {[*DECLARED_METRICS]}'
+            f'{path}: headlines = {headlines!r:.60}: expected a list of names such as '
+            "'edge/odsF', a task and a number of its metrics"
         )
     options = {
         key: _flat(content.get(key, {}), f'{path}: {key}')
@@ -156,7 +157,7 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
         models=tuple(models),
         data_root=content.get('data_root'),
         options={**options['cfg_options'], **options['train_options']},
-        headlines=headlines,
+        headlines=tuple(headlines),
         paper=found.get('paper'),
     )
 

@@ -17,7 +17,7 @@ class NormalsMetric(TaskMetric):
     default_task = 'normals'
     headline_name = 'mean'
     lower_is_better = True
-    unit = 'degrees'
+    unit = '°'
 
     def score_image(
         self, prediction: NDArray, label: NDArray, sample: dict
@@ -41,6 +41,7 @@ class DepthMetric(TaskMetric):
     headline_name = 'rmse'
     lower_is_better = True
     unit = 'm'
+    digits = 4
 
     def score_image(
         self, prediction: NDArray, label: NDArray, sample: dict
