@@ -74,8 +74,8 @@ def worker_death_explained(loader: str, where: Callable[[], str] | None = None) 
         shared = Path('/dev/shm')
         free = f' ({shutil.disk_usage(shared).free / 1e9:.1f} GB are free)' * shared.is_dir()
         message = (
-            f'{told_by_worker(error).strip()} A worker that is killed has mostly met a limit: of memory '
-            f'(fewer {loader}.num_workers, or more memory) or, with a bus error, of shared '
+            f'{told_by_worker(error).strip()} A worker that is killed has mostly met a limit: of '
+            f'memory (fewer {loader}.num_workers, or more memory) or, with a bus error, of shared '
             f'memory{free}: docker run --shm-size=8g, or fewer workers. With '
             f'{loader}.num_workers=0 and persistent_workers=False errors show where they arise'
         )

@@ -103,11 +103,11 @@ def prepare_config(cfg: Config) -> Config:
     """
     if not isinstance(cfg.get('model'), Mapping):
         raise InputError(f'{cfg.filename or "the config"}: expected a dict model, found none')
-    if cfg.get('load_from') is not None:
-        require_checkpoint(cfg.load_from, 'load_from')
     world_size = start_ranks(cfg)
     if world_size > 1:
         _agree_on_checkpoint(cfg)
+    if cfg.get('load_from') is not None and not cfg.get('resume'):
+        require_checkpoint(cfg.load_from, 'load_from')
     adapt_to_ranks(cfg)
     if cfg.get('architecture') is not None:
         if isinstance(cfg.architecture, str):

@@ -1,6 +1,7 @@
 """Overrides of a type that nothing could read in the place of what they replace."""
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 from mmengine.config import Config
@@ -37,7 +38,7 @@ def _expected(name: str, old: Any, new: Any) -> str | None:
         names = [new] if isinstance(new, str) else new
         is_list = isinstance(names, list | tuple) and all(isinstance(item, str) for item in names)
         return None if is_list else 'a name, or a list of names'
-    if last in _TEXTS and new is not None and not isinstance(new, str | Mapping):
+    if last in _TEXTS and new is not None and not isinstance(new, str | PathLike | Mapping):
         return f'a text (of a folder or file with such a name, {last}=./{new})'
     if old is None or new is None:
         return None
@@ -51,7 +52,7 @@ def _expected(name: str, old: Any, new: Any) -> str | None:
         return f'numbers, as in {_shown(old)}' if old and has_text and _are_numbers(old) else None
     if isinstance(old, bool):
         return None if isinstance(new, bool) or new in (0, 1) else f'True or False, as in {old}'
-    if _are_numbers([old]) and not _are_numbers([new]):
+    if _are_numbers([old]) and isinstance(new, str | Mapping | list | tuple):
         return f'a number, such as {old}'
     return None
 

@@ -90,9 +90,9 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
             have no effect; or a value does not fit.
     """
     options = dict(options)
-    check_override_types(cfg, options)
     for name in options:
         _refuse_without_effect(cfg, str(name))
+    check_override_types(cfg, options)
     if 'data_root' in options:
         _move_data(cfg, [cfg.get('data_root')], options['data_root'])
     for name in ('max_iters', 'weight_iters', 'total_batch_size'):
