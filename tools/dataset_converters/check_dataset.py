@@ -9,7 +9,7 @@ import argparse
 import signal
 from pathlib import Path
 
-from mmbmtas.datasets.checking import check_dataset, write_report
+from mmbmtas.datasets.checking import check_dataset, find_dataset_class, write_report
 from mmbmtas.engine.errors import one_line_errors
 
 
@@ -26,6 +26,12 @@ def parse_args() -> argparse.Namespace:
         help='write the report here as .json and .txt; default <name of ROOT>.check.json',
     )
     parser.add_argument('--jobs', type=int, default=1, help='processes, %(default)s by default')
+    parser.add_argument(
+        '--dataset',
+        metavar='CLASS',
+        help='class that reads a data set of your own, as package.module.Class; by default the '
+        'folders tell which of the two releases it is',
+    )
     return parser.parse_args()
 
 
@@ -34,7 +40,8 @@ def main() -> None:
     args = parse_args()
     # A polite kill keeps what was found, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    report = check_dataset(args.root, args.jobs)
+    dataset_type = find_dataset_class(args.dataset) if args.dataset else None
+    report = check_dataset(args.root, args.jobs, dataset_type)
     name = args.report or f'{Path(args.root).resolve().name}.check.json'
     _, text_file = write_report(report, name)
     print(report.summary())

@@ -5,6 +5,7 @@ from contextlib import nullcontext, suppress
 from typing import NamedTuple
 
 import numpy as np
+from mmcv.transforms import BaseTransform
 
 from mmbmtas.datasets.files import (
     RangeError,
@@ -19,8 +20,6 @@ from mmbmtas.datasets.transforms import LoadNYUDv2Labels, LoadPascalContextLabel
 
 from .report import Kind, Problem
 
-Loader = LoadPascalContextLabels | LoadNYUDv2Labels
-
 _NUM_VOC_OBJECTS = 20
 _NORMALS_TOLERANCE = 1e-3
 
@@ -32,7 +31,7 @@ class SampleFiles(NamedTuple):
     paths: Mapping[str, Sequence[str]]
 
 
-def check_sample(loader: Loader, files: SampleFiles) -> tuple[int, list[Problem]]:
+def check_sample(loader: BaseTransform, files: SampleFiles) -> tuple[int, list[Problem]]:
     """Open the files of an image, each as training would, and look at the values as stored.
 
     Loading mends some values silently (negative depth becomes unknown); they are problems here.
@@ -69,7 +68,7 @@ def _labels(files: SampleFiles) -> Iterator[tuple[str, str]]:
             yield from ((name, path) for path in paths)
 
 
-def _load(loader: Loader, name: str, path: str, shape: tuple[int, int]) -> None:
+def _load(loader: BaseTransform, name: str, path: str, shape: tuple[int, int]) -> None:
     """Read one label as training does."""
     loader.transform(
         {
@@ -81,11 +80,11 @@ def _load(loader: Loader, name: str, path: str, shape: tuple[int, int]) -> None:
     )
 
 
-def _check_stored_values(loader: Loader, name: str, path: str) -> None:
+def _check_stored_values(loader: BaseTransform, name: str, path: str) -> None:
     """Raise where a file holds values that loading would mend or overlook."""
-    checks = _NYUD_CHECKS if isinstance(loader, LoadNYUDv2Labels) else _PASCAL_CHECKS
-    if name in checks:
-        checks[name](path)
+    for kind, checks in _CHECKS.items():
+        if isinstance(loader, kind) and name in checks:
+            checks[name](path)
 
 
 def _check_objects(path: str) -> None:
@@ -127,6 +126,7 @@ _NYUD_CHECKS: dict[str, Callable[[str], None]] = {
     'normals': _check_normals,
     'depth': _check_depth,
 }
+_CHECKS = {LoadPascalContextLabels: _PASCAL_CHECKS, LoadNYUDv2Labels: _NYUD_CHECKS}
 
 
 def _problem(path: str, error: Exception) -> Problem:
