@@ -188,6 +188,12 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     'optimizer': Mapping,
     'param_schedulers': (list, Mapping),
 }
+_META: dict[str, type | tuple[type, ...]] = {
+    'meta.iter': int,
+    'meta.epoch': int,
+    'meta.seed': (int, type(None)),
+    'meta.dataset_meta': (Mapping, type(None)),
+}
 """Fields that mmengine's checkpoints have, and their types."""
 
 
@@ -200,7 +206,7 @@ def _checked(checkpoint: Any, filename: str) -> Any:
     if not isinstance(checkpoint, Mapping):
         kind = type(checkpoint).__name__
         raise InputError(f'{filename} is not a checkpoint: expected a dict, found a {kind}')
-    expected = {**_FIELDS, 'meta.iter': int, 'meta.epoch': int}
+    expected = _FIELDS | _META
     meta = checkpoint.get('meta')
     found = {f'meta.{k}': v for k, v in meta.items()} if isinstance(meta, Mapping) else {}
     for name, value in {**checkpoint, **found}.items():

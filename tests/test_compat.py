@@ -183,3 +183,28 @@ def test_needed_versions_are_those_of_the_requirements_file():
     lines = Path(__file__).parents[1].joinpath('requirements/mminstall.txt').read_text().split()
     for names, (lowest, too_new) in mmbmtas._NEEDED.values():
         assert any(f'{name}>={lowest},<{too_new}' in lines for name in names)
+
+
+@pytest.mark.parametrize(
+    ('fields', 'name'),
+    [
+        ({'state_dict': None}, 'state_dict is a NoneType'),
+        ({'state_dict': [1]}, 'state_dict is a list'),
+        ({'meta': [1]}, 'meta is a list'),
+        ({'meta': {'iter': '5'}}, 'meta.iter is a str'),
+        ({'meta': {'dataset_meta': 5}}, 'meta.dataset_meta is a int'),
+        ({'optimizer': [1]}, 'optimizer is a list'),
+        ({'message_hub': 1}, 'message_hub is a int'),
+    ],
+)
+def test_fields_of_other_types_are_named(fields, name, tmp_path):
+    path = tmp_path / 'mine.pth'
+    torch.save({'meta': {}, 'state_dict': {}, **fields}, path)
+    with pytest.raises(ValueError, match=f'mine.pth: {name}'):
+        compat.load_from_local(str(path))
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    torch.save([1], tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match='expected a dict, found a list'):
+        compat.load_from_local(str(tmp_path / 'list.pth'))

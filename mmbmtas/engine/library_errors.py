@@ -6,6 +6,7 @@ The frames that an exception came through tell them from faults of the code.
 import difflib
 import inspect
 import re
+import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
@@ -16,7 +17,7 @@ from mmengine.registry import build_from_cfg
 from mmengine.runner import CheckpointLoader, Runner
 
 _LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmseg', 'mmpretrain')
-_COMPLAINTS = (TypeError, ValueError, KeyError, AssertionError, NotImplementedError)
+_COMPLAINTS = (TypeError, ValueError, KeyError, AssertionError, RuntimeError)
 
 
 def mistake_seen_by_library(error: Exception) -> str | None:
@@ -24,7 +25,7 @@ def mistake_seen_by_library(error: Exception) -> str | None:
     frames = _frames(error)
     if not frames:
         return None
-    for look in (_checkpoint, _entry, _object_of_config, _runner, _batch):
+    for look in (_checkpoint, _entry, _optimizer, _object_of_config, _runner, _batch):
         message = look(error, frames)
         if message is not None:
             return message
@@ -32,11 +33,13 @@ def mistake_seen_by_library(error: Exception) -> str | None:
 
 
 def _checkpoint(error: Exception, frames: Sequence[FrameType]) -> str | None:
-    """Of a checkpoint that cannot be read, the name."""
+    """Of a checkpoint that cannot be read, or not be resumed from, the name."""
     loads = CheckpointLoader.load_checkpoint.__func__.__code__
-    for frame in frames:
+    for index, frame in enumerate(frames):
         if frame.f_code is loads:
             return f'{frame.f_locals["filename"]} cannot be read: {_told(error)}'
+        if frame.f_code is Runner.resume.__code__ and all(map(_is_in_library, frames[index:])):
+            return f'{frame.f_locals["filename"]} cannot be resumed from: {_told(error)}'
     return None
 
 
@@ -67,8 +70,7 @@ def _object_of_config(error: Exception, frames: Sequence[FrameType]) -> str | No
         return f'{told}; it takes {", ".join(_parameters(here["obj_cls"]))}'
     if is_direct:
         return told
-    kind = here.get('obj_cls')
-    if _is_of_library(getattr(kind, '__module__', '')) and _is_in_library(frames[-1]):
+    if _is_refused_by_constructor(here.get('obj_cls'), frames[-1]):
         plain = (str, int, float, list, tuple, dict, type(None))
         given = ', '.join(
             f'{name}={value!r:.60}'
@@ -76,6 +78,23 @@ def _object_of_config(error: Exception, frames: Sequence[FrameType]) -> str | No
             if isinstance(value, plain) and name != 'params'
         )
         return f'the config dict({given}) cannot be built: {_told(error)}'
+    return None
+
+
+def _is_refused_by_constructor(kind: Any, last: FrameType) -> bool:
+    """Tell whether a library refused the arguments of an object of its own, or of ours."""
+    module = getattr(kind, '__module__', '')
+    if module.partition('.')[0] == 'mmbmtas':  # its parts are torch's; other calls may be at fault
+        return last.f_code.co_name == '__init__' and _module(last).startswith(('torch.', 'mmcv.'))
+    return _is_of_library(module) and _is_in_library(last)
+
+
+def _optimizer(error: Exception, frames: Sequence[FrameType]) -> str | None:
+    """Of an optimiser that mmengine does not know, the type."""
+    for frame in frames:
+        here = frame.f_locals
+        if _is_in_library(frame) and here.get('optimizer_cls', here) is None:
+            return f'{here["self"].optimizer_cfg["type"]} is not in the registry of optimizers'
     return None
 
 
@@ -87,7 +106,7 @@ def _runner(error: Exception, frames: Sequence[FrameType]) -> str | None:
     if 'unexpected keyword argument' in told and 'mmengine' in _module(frames[-1]):
         return told
     own = [frame for frame in frames if frame.f_globals is Runner.__init__.__globals__]
-    builds = ('__init__', 'from_cfg', 'set_randomness', 'build_', '_check', 'scale_lr')
+    builds = ('__init__', 'from_cfg', 'set', 'build_', 'register_', '_check', 'scale_lr')
     # Whatever the runner calls that is not of libraries may have faults of its own.
     if own and own[-1].f_code.co_name.startswith(builds):
         inner = frames[frames.index(own[-1]) :]
@@ -126,7 +145,8 @@ def _module(frame: FrameType) -> str:
 
 
 def _is_in_library(frame: FrameType) -> bool:
-    return _is_of_library(_module(frame))
+    module = _module(frame)
+    return _is_of_library(module) or module.partition('.')[0] in sys.stdlib_module_names
 
 
 def _is_of_library(module: str) -> bool:

@@ -3,11 +3,13 @@
 import errno
 import os
 import traceback
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import CheckpointLoader, Runner
 from torch._utils import ExceptionWrapper
@@ -223,11 +225,23 @@ class TestLibraries:
         assert expected in line
         assert 'tensor' not in line
 
+    def test_arguments_that_torch_refuses_of_ours(self, told):
+        head = {'type': 'DeepLabV3PlusHead', 'in_channels': (8, 64), 'num_classes': 1}
+        head |= {'low_level_channels': 4, 'target_key': 'gt_edge', 'channels': -1}
+        line = told(lambda: MODELS.build(head))
+        assert 'channels=-1' in line
+
+    def test_an_optimizer_that_there_is_not(self, told):
+        cfg = {'optimizer': {'type': 'Nope', 'lr': 1.0}}
+        line = told(lambda: DefaultOptimWrapperConstructor(cfg)(torch.nn.Linear(1, 1)))
+        assert line == 'Nope is not in the registry of optimizers'
+
     @pytest.mark.parametrize(
         ('entries', 'expected'),
         [
             ({'train_cfg': {'max_iters': 1}}, 'train_dataloader, train_cfg, and optim_wrapper'),
             ({'randomness': {'seed': 'abc'}}, 'mmengine cannot make a runner of the config'),
+            ({'env_cfg': {'mp_cfg': {'mp_start_method': 'zzz'}}}, "cannot find context for 'zzz'"),
             ({'randomness': {'sed': 1}}, "unexpected keyword argument 'sed'"),
             ({'param_scheduler': []}, 'param_scheduler should be None when optim_wrapper is None'),
         ],
@@ -245,6 +259,15 @@ class TestLibraries:
     def test_a_checkpoint_that_cannot_be_read_is_named(self, told):
         line = told(lambda: CheckpointLoader.load_checkpoint('torchvision://nosuch'))
         assert line.startswith('torchvision://nosuch')
+
+    def test_a_checkpoint_that_cannot_be_resumed_from_is_named(self, told):
+        runner = SimpleNamespace(
+            load_checkpoint=lambda *_, **__: {'meta': {}},
+            train_loop=SimpleNamespace(),
+            _train_loop=SimpleNamespace(),
+        )
+        line = told(lambda: Runner.resume(runner, 'mine.pth', map_location='cpu'))
+        assert line == 'mine.pth cannot be resumed from: KeyError: epoch'
 
     def test_a_batch_of_one_image_is_explained(self, told):
         line = told(lambda: torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1)))
