@@ -1,6 +1,5 @@
 """Which number stands for each task, and the comparison with single-task networks."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mmbmtas.evaluation.metrics import (
     TaskMetric,
 )
 from mmbmtas.registry import METRICS
+from mmbmtas.structures.architecture_file import read_document
 
 _METRICS: tuple[type[TaskMetric], ...] = (
     SemSegMetric,
@@ -69,10 +69,12 @@ def load_baseline(source: Baseline) -> dict[str, float]:
         return dict(source)
     merged: dict[str, float] = {}
     for path in [source] if isinstance(source, str | Path) else source:
-        results = json.loads(Path(path).read_text())
+        results = read_document(path)
         if not isinstance(results, dict):
             raise InputError(f'{path} should hold a JSON object of results, not {results!r:.50}')
         for key, value in results.items():
+            if not isinstance(value, int | float):
+                raise InputError(f'{path}: {key} is {value!r:.50}, expected a number')
             if merged.setdefault(key, value) != value:
                 raise InputError(f'{path} gives {key} {value}, another file {merged[key]}')
     return merged

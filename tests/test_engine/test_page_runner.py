@@ -32,6 +32,7 @@ def search(scenes_roots, tmp_path):
         settings = {
             'data_root': str(scenes_roots['pascal']),
             'weight_iters': 2,
+            'tasks': ['semseg', 'edge'],
             'total_batch_size': 2,
         }
         loader = {'num_workers': 0, 'persistent_workers': False}

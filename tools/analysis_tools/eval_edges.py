@@ -21,6 +21,7 @@ import numpy as np
 from mmengine.utils import ProgressBar
 from numpy.typing import NDArray
 
+from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges import MAX_DIST, EdgeProtocol, count_matches, edge_scores
 from mmbmtas.evaluation.edges.truths import list_truths, read_image, read_truths, refuse_missing
@@ -91,10 +92,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Runs the command line."""
     args = parse_args()
-    try:
-        scores = score_folder(args)
-    except ValueError as error:
-        sys.exit(f'error: {error}')
+    scores = score_folder(args)
     if args.json:
         print(json.dumps(scores))
         return
@@ -103,4 +101,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors():
+        main()

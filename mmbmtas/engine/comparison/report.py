@@ -1,6 +1,5 @@
 """What came out of a comparison, as tables and pictures: ``report.md`` and ``report.html``."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from mmbmtas.engine.comparison.results import Row, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures.architecture_file import read_document
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
 from mmbmtas.writing import written_beside
@@ -296,10 +296,14 @@ def read_paper(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: It is of another form.
     """
-    content = json.loads(Path(path).read_text())
+    content = read_document(path)
     if not isinstance(content, dict) or not {'title', 'columns', 'rows'} <= set(content):
         raise InputError(f'{path}: expected an object with title, columns and rows')
+    if not isinstance(content['rows'], Mapping) or not isinstance(content['columns'], list):
+        raise InputError(f'{path}: expected rows to be an object, and columns a list')
     for name, row in content['rows'].items():
+        if not isinstance(row, list):
+            raise InputError(f'{path}: {name} is {row!r:.50}, expected a list of numbers')
         if len(row) != len(content['columns']):
             raise InputError(
                 f'{path}: {name} has {len(row)} numbers, expected {len(content["columns"])}'
