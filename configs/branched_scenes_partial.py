@@ -37,7 +37,7 @@ nyud_test_pipeline = [
     dict(type='LoadNYUDv2Labels'),
     *_base_.test_pipeline[3:],
 ]
-pascal = dict(type='PascalContextMT', data_root=_base_.data_root, tasks=pascal_tasks)
+pascal = dict(type='PascalContextMT', tasks=pascal_tasks)
 nyud = dict(type='NYUDv2MT', data_root='data/scenes_nyud', tasks=nyud_tasks)
 train_dataloader = dict(
     dataset=dict(
@@ -74,7 +74,6 @@ depth_head = dict(
 model = dict(
     type='MultiTaskEncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder, architecture=architecture),
+    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder),
     decode_heads=dict(**_base_.decode_heads, depth=depth_head),
-    cost_shape=cost_shape,
 )

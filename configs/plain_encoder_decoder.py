@@ -36,7 +36,7 @@ model = dict(
         size=crop_size,
         test_cfg=dict(size_divisor=16),
     ),
-    backbone=dict(type='mmbmtas.BranchedNetwork', architecture=architecture, task='semseg'),
+    backbone=dict(type='mmbmtas.BranchedNetwork', task='semseg'),
     decode_head=dict(
         type='FCNHead',
         in_channels=[8, 64],
@@ -73,12 +73,10 @@ test_pipeline = [
 ]
 dataset = dict(
     type='mmbmtas.PascalContextMT',
-    data_root=data_root,
     tasks=['semseg'],
     metainfo=dict(classes=classes),
 )
 train_dataloader = dict(
-    batch_size=8,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
@@ -100,9 +98,9 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
 )
 param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
+    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, by_epoch=False),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=500)
+train_cfg = dict(type='IterBasedTrainLoop', val_interval=500)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

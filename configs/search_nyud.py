@@ -22,13 +22,12 @@ weight_iters = 20000
 model = dict(
     type='SearchEncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedSupernet', tasks=_base_.tasks, encoder=_base_.encoder),
+    backbone=dict(type='BranchedSupernet', encoder=_base_.encoder),
     decode_heads=_base_.decode_heads,
     resource_loss=dict(type='ResourceLoss', weight=0.5),
-    cost_shape=cost_shape,
 )
-train_cfg = dict(weight_iters=weight_iters, warmup_iters=1000)
+train_cfg = dict(warmup_iters=1000)
 param_scheduler = dict(
-    weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False, end=weight_iters)],
+    weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False)],
     arch_params=[],
 )

@@ -20,16 +20,15 @@ weight_iters = 100
 model = dict(
     type='SearchEncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedSupernet', tasks=_base_.tasks, encoder=_base_.encoder),
+    backbone=dict(type='BranchedSupernet', encoder=_base_.encoder),
     decode_heads=_base_.decode_heads,
     resource_loss=dict(type='ResourceLoss', weight=5.0),
-    cost_shape=cost_shape,
 )
 optim_wrapper = dict(
     weights=dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3)),
     arch_params=dict(optimizer=dict(lr=0.1)),
 )
-train_cfg = dict(weight_iters=weight_iters, warmup_iters=20, arch_fraction=0.7)
+train_cfg = dict(warmup_iters=20, arch_fraction=0.7)
 param_scheduler = dict(weights=[], arch_params=[])
 default_hooks = dict(
     logger=dict(interval=10),

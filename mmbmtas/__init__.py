@@ -56,7 +56,7 @@ def _version(distribution: str) -> str | None:
 
 _check_versions()
 
-from mmbmtas import compat  # noqa: E402  (imports what was just checked)
+from mmbmtas import compat  # noqa: E402  (import what was just checked)
 
 compat.apply()
 

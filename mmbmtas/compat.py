@@ -7,7 +7,7 @@ healthy installation alone:
 ``repair_torchvision``       a CUDA build of torchvision beside a CPU build of torch
 ``stub_mmcv_ops``            mmcv-lite has no compiled operators, mmseg imports them unguarded
 ``replace_pkg_resources``    setuptools 82 dropped ``pkg_resources``, mmengine asks it for paths
-``register_safe_loader``     torch 2.6 loads weights only, and knows no mmengine checkpoint
+``register_loaders``         mmengine's loaders of checkpoints run code that a file chooses
 ===========================  ==================================================================
 
 The optimiser wrapper for mixed precision on CPUs is ``mmbmtas.engine.optimizers``'s, and the set-up
@@ -19,21 +19,13 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
-import pickle
 import sys
 import types
-from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
-from packaging.version import Version
 
-from mmbmtas.errors import InputError, MissingFileError
-
-_TRUSTED: list[Path] = []  # directories whose checkpoints may unpickle anything
 _LIBRARIES: list[Any] = []  # schemas of torch.library live as long as their Library object
 
 
@@ -42,7 +34,9 @@ def apply() -> None:
     repair_torchvision()
     stub_mmcv_ops()
     replace_pkg_resources()
-    register_safe_loader()
+    from mmbmtas.checkpoints import register_loaders  # imports torchvision
+
+    register_loaders()
 
 
 def repair_torchvision() -> None:
@@ -134,162 +128,3 @@ def _top_level_modules(distribution: str) -> list[str]:
     except importlib.metadata.PackageNotFoundError:
         return []
     return (text or '').split()
-
-
-def register_safe_loader() -> None:
-    """Read local checkpoint files with ``load_from_local`` in everything that mmengine loads."""
-    from mmengine.runner.checkpoint import CheckpointLoader
-
-    CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
-
-
-def trust_directory(directory: str | os.PathLike[str]) -> None:
-    """Let checkpoints below a directory unpickle whatever they hold.
-
-    Unpickling runs code that the file chooses. Only ``tools/train.py --resume`` calls this, and
-    only for the run's own work directory, whose files the user's earlier run has written.
-    """
-    _TRUSTED.append(Path(directory).resolve())
-
-
-def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a local checkpoint without running code that the file chooses.
-
-    Weights, optimiser states and what mmengine adds to them (its ``HistoryBuffer`` of the log's
-    scalars, numpy arrays and numbers) are read from any file. Files below a directory given to
-    ``trust_directory`` may hold any other Python object too.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when a file that is not trusted holds anything else.
-    """
-    path = Path(filename).expanduser()
-    if not path.is_file():
-        raise MissingFileError(f'{filename} is not a checkpoint file: there is no such file.')
-    try:
-        return _checked(_load_plain(path, map_location), filename)
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file fails in many ways
-        if any(path.resolve().is_relative_to(directory) for directory in _TRUSTED):
-            found = torch.load(path, map_location=map_location, weights_only=False)
-            return _checked(found, filename)
-        raise InputError(
-            f'{filename} is not a checkpoint that can be read safely: it is damaged, or it holds '
-            f'more than weights and training state ({_reason(error)}). Other objects are unpickled '
-            'only when a run resumes from its own work directory (tools/train.py --resume).'
-        ) from error
-
-
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    'state_dict': Mapping,
-    'meta': Mapping,
-    'message_hub': Mapping,
-    'optimizer': Mapping,
-    'param_schedulers': (list, Mapping),
-}
-_META: dict[str, type | tuple[type, ...]] = {
-    'meta.iter': int,
-    'meta.epoch': int,
-    'meta.seed': (int, type(None)),
-    'meta.dataset_meta': (Mapping, type(None)),
-}
-"""Fields that mmengine's checkpoints have, and their types."""
-
-
-def _checked(checkpoint: Any, filename: str) -> Any:
-    """Give a checkpoint back if its fields are of the types that mmengine gives them.
-
-    Raises:
-        InputError: One is not; the message names it.
-    """
-    if not isinstance(checkpoint, Mapping):
-        kind = type(checkpoint).__name__
-        raise InputError(f'{filename} is not a checkpoint: expected a dict, found a {kind}')
-    expected = _FIELDS | _META
-    meta = checkpoint.get('meta')
-    found = {f'meta.{k}': v for k, v in meta.items()} if isinstance(meta, Mapping) else {}
-    for name, value in {**checkpoint, **found}.items():
-        if name in expected and not isinstance(value, expected[name]):
-            raise InputError(
-                f'{filename}: {name} is a {type(value).__name__}, not what a checkpoint has there: '
-                'the file is damaged, or of another program'
-            )
-    return checkpoint
-
-
-def _reason(error: Exception) -> str:
-    """Cut torch's page of advice down to what it complained about."""
-    text = str(error).rpartition('WeightsUnpickler error:')[2].partition('. ')[0].strip()
-    return text or type(error).__name__
-
-
-def _load_plain(path: Path, map_location: Any) -> Any:
-    """Load weights and the objects of ``_allowed_globals``, whatever the release of torch."""
-    allowed = _allowed_globals()
-    if Version(torch.__version__).release >= (2, 6):
-        named = [(item, name) for name, item in allowed.items()]
-        with torch.serialization.safe_globals([*named, *_dtype_classes()]):
-            return torch.load(path, map_location=map_location, weights_only=True)
-    try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError:
-        return torch.load(
-            path,
-            map_location=map_location,
-            weights_only=False,
-            pickle_module=_restricted_pickle(allowed),
-        )
-
-
-def _allowed_globals() -> dict[str, Any]:
-    """List what a checkpoint of mmengine names beside weights: full name in the file -> object."""
-    from mmengine.logging import HistoryBuffer
-
-    reconstruct = numpy.zeros(0).__reduce__()[0]
-    scalar = numpy.float64(0).__reduce__()[0]
-    allowed = {
-        'mmengine.logging.history_buffer.HistoryBuffer': HistoryBuffer,
-        'builtins.getattr': _history_statistic,
-        '__builtin__.getattr': _history_statistic,
-        'numpy.ndarray': numpy.ndarray,
-        'numpy.dtype': numpy.dtype,
-    }
-    for package in ('numpy.core', 'numpy._core'):  # the names of numpy 1 and numpy 2
-        allowed[f'{package}.multiarray._reconstruct'] = reconstruct
-        allowed[f'{package}.multiarray.scalar'] = scalar
-    return allowed
-
-
-def _history_statistic(owner: Any, name: str) -> Any:
-    """Stand for ``getattr``, which a HistoryBuffer needs for its four statistics only."""
-    from mmengine.logging import HistoryBuffer
-
-    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
-        return getattr(HistoryBuffer, name)
-    raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not allowed')
-
-
-def _dtype_classes() -> list[type]:
-    """List the classes of numpy's plain dtypes: numbers, truth values and strings, no objects."""
-    codes = numpy.typecodes['AllInteger'] + numpy.typecodes['AllFloat'] + '?US'
-    return list({type(numpy.dtype(code)) for code in codes})
-
-
-def _restricted_pickle(allowed: dict[str, Any]) -> types.ModuleType:
-    """Make a ``pickle`` for torch < 2.6, whose own safe loader takes no list of further objects."""
-    from torch._weights_only_unpickler import _get_allowed_globals
-
-    known = {**_get_allowed_globals(), **allowed}
-
-    class Unpickler(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            try:
-                return known[f'{module}.{name}']
-            except KeyError:
-                raise pickle.UnpicklingError(f'{module}.{name} is not allowed') from None
-
-    restricted = types.ModuleType('restricted_pickle')
-    restricted.Unpickler = Unpickler  # type: ignore[attr-defined]
-    restricted.load = lambda file, **options: Unpickler(file, **options).load()  # type: ignore[attr-defined]
-    return restricted

@@ -19,6 +19,10 @@ class MissingFileError(UserError, FileNotFoundError):
     """A file or folder that the user named does not exist."""
 
 
+class OccupiedError(UserError, FileExistsError):
+    """What would be written would replace something that must stay."""
+
+
 class WorkerError(UserError, ChildProcessError):
     """A process that helps this one, such as a data loader's worker, has died."""
 

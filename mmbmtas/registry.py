@@ -27,17 +27,25 @@ from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import Registry
+from mmengine.registry import Registry, build_from_cfg
 
 from mmbmtas.errors import InputError
+from mmbmtas.foreign import keep_labels_in_place
 
 SCOPE = 'mmbmtas'
+
+
+def _build_transform(cfg: dict[str, Any], registry: Registry, **given: Any) -> Any:
+    """Build a transform that leaves no label behind; see :mod:`mmbmtas.foreign`."""
+    return keep_labels_in_place(build_from_cfg(cfg, registry, **given))
+
 
 DATASETS = Registry(
     'dataset', parent=MMENGINE_DATASETS, scope=SCOPE, locations=['mmbmtas.datasets']
 )
 TRANSFORMS = Registry(
     'transform',
+    build_func=_build_transform,
     parent=MMENGINE_TRANSFORMS,
     scope=SCOPE,
     locations=['mmbmtas.datasets.transforms'],
@@ -78,7 +86,12 @@ VISUALIZERS = Registry(
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE)
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE)
 PARAM_SCHEDULERS = Registry('parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope=SCOPE)
-VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, scope=SCOPE)
+VISBACKENDS = Registry(
+    'vis_backend',
+    parent=MMENGINE_VISBACKENDS,
+    scope=SCOPE,
+    locations=['mmbmtas.visualization'],
+)
 
 
 def build_kind(
@@ -109,5 +122,51 @@ def build_kind(
     return found(**options)
 
 
-def _derives(value: Any, base: type) -> bool:
+def _derives(value: Any, base: type | tuple[type, ...]) -> bool:
     return isinstance(value, type) and issubclass(value, base)
+
+
+def find_type(registry: Registry, kind: Any, scope: str | None = None) -> Any:
+    """Return the class, or function, that a config's ``type`` names.
+
+    Args:
+        registry: Where a name is looked up.
+        kind: A name, with its package's prefix or not, or the class itself, as configs of
+            mmengine's newer style have it.
+        scope: The config's default scope, ours by default.
+
+    Returns:
+        The class; None where there is no such name.
+    """
+    if not isinstance(kind, str):
+        return kind
+    with registry.switch_scope_and_registry(scope or SCOPE) as scoped:
+        return scoped.get(kind)
+
+
+def is_type(
+    registry: Registry, kind: Any, base: type | tuple[type, ...], scope: str | None = None
+) -> bool:
+    """Tell whether a config's ``type`` is a class, or one derived from it, however it is named."""
+    return _derives(find_type(registry, kind, scope), base)
+
+
+def takes(registry: Registry, cfg: Mapping[str, Any], name: str, scope: str | None = None) -> bool:
+    """Tell whether what a config builds takes an argument; yes where it has no ``type``."""
+    kind = cfg.get('type')
+    return kind is None or _has_parameter(find_type(registry, kind, scope), name)
+
+
+def _has_parameter(kind: Any, name: str) -> bool:
+    """Look for a parameter, also in the bases that ``**kwargs`` may be handed on to."""
+    if not isinstance(kind, type):
+        return callable(kind) and name in inspect.signature(kind).parameters
+    for cls in kind.__mro__:
+        if '__init__' not in vars(cls):
+            continue
+        parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+        if name in parameters:
+            return True
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+            return False
+    return False

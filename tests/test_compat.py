@@ -1,51 +1,15 @@
-"""The repairs of the OpenMMLab stack, and what may be unpickled."""
+"""The repairs of the OpenMMLab stack."""
 
 import importlib.metadata
 import importlib.util
-import pickle
 import sys
 from pathlib import Path
 
 import mmengine.utils
-import numpy as np
 import pytest
-import torch
-from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader, save_checkpoint
 
 import mmbmtas
 from mmbmtas import compat
-
-
-class Stranger:
-    """An object that no checkpoint of ours holds."""
-
-
-@pytest.fixture
-def training_state():
-    """Weights and all that mmengine's own runner adds to them."""
-    return {
-        'meta': {'epoch': 0, 'iter': 3, 'dataset_meta': {'classes': ('a', 'b')}},
-        'state_dict': {'weight': torch.arange(3.0)},
-        'optimizer': {'state': {}, 'param_groups': [{'lr': np.float64(0.1)}]},
-        'message_hub': {
-            'log_scalars': {'loss': HistoryBuffer([1.0, 3.0], [1, 1])},
-            'runtime_info': {'eta': np.float32(2), 'shape': np.array([4, 5])},
-        },
-    }
-
-
-@pytest.fixture
-def no_trust(monkeypatch):
-    monkeypatch.setattr(compat, '_TRUSTED', [])
-
-
-def _check(loaded):
-    assert torch.equal(loaded['state_dict']['weight'], torch.arange(3.0))
-    history = loaded['message_hub']['log_scalars']['loss']
-    assert history.mean() == 2.0
-    assert history.statistics('max') == 3.0
-    np.testing.assert_array_equal(loaded['message_hub']['runtime_info']['shape'], [4, 5])
 
 
 def test_mm_packages_import():
@@ -105,53 +69,6 @@ def test_configs_of_another_package_resolve():
     assert Config.fromstring(text, '.py').model.type == 'EncoderDecoder'
 
 
-@pytest.mark.usefixtures('no_trust')
-def test_training_state_loads_from_anywhere(tmp_path, training_state):
-    save_checkpoint(training_state, str(tmp_path / 'a.pth'))
-    _check(CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'), 'cpu'))
-
-
-@pytest.mark.usefixtures('no_trust')
-def test_older_torch_loads_the_same_with_a_restricted_pickle(tmp_path, training_state, monkeypatch):
-    monkeypatch.setattr(torch, '__version__', '2.1.0')
-    torch.save(training_state, tmp_path / 'a.pth')
-    _check(compat.load_from_local(str(tmp_path / 'a.pth')))
-    torch.save({'a': Stranger()}, tmp_path / 'b.pth')
-    with pytest.raises(ValueError, match='Stranger is not allowed'):
-        compat.load_from_local(str(tmp_path / 'b.pth'))
-
-
-def test_other_objects_load_from_trusted_directories_only(tmp_path, no_trust):
-    (tmp_path / 'run').mkdir()
-    for path in (tmp_path / 'run' / 'a.pth', tmp_path / 'b.pth'):
-        torch.save({'a': Stranger()}, path)
-    compat.trust_directory(tmp_path / 'run')
-    assert type(compat.load_from_local(str(tmp_path / 'run' / 'a.pth'))['a']).__name__ == 'Stranger'
-    for name in ('b.pth', 'run/../b.pth'):
-        with pytest.raises(ValueError, match=r'b\.pth is not a checkpoint.*Stranger'):
-            compat.load_from_local(str(tmp_path / name))
-
-
-@pytest.mark.usefixtures('no_trust')
-@pytest.mark.parametrize('content', [b'', b'hello', b'PK\x03\x04 cut short'])
-def test_damaged_files_are_named(tmp_path, content):
-    (tmp_path / 'a.pth').write_bytes(content)
-    with pytest.raises(ValueError, match=r'a\.pth is not a checkpoint that can be read safely'):
-        compat.load_from_local(str(tmp_path / 'a.pth'))
-
-
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'a\.pth is not a checkpoint file'):
-        compat.load_from_local(str(tmp_path / 'a.pth'))
-
-
-def test_getattr_reaches_the_statistics_only():
-    assert compat._history_statistic(HistoryBuffer, 'mean') is HistoryBuffer.mean
-    for owner, name in ((HistoryBuffer, '__init__'), (torch, 'load')):
-        with pytest.raises(pickle.UnpicklingError, match='not allowed'):
-            compat._history_statistic(owner, name)
-
-
 @pytest.mark.parametrize(
     ('installed', 'complaint'),
     [
@@ -183,28 +100,3 @@ def test_needed_versions_are_those_of_the_requirements_file():
     lines = Path(__file__).parents[1].joinpath('requirements/mminstall.txt').read_text().split()
     for names, (lowest, too_new) in mmbmtas._NEEDED.values():
         assert any(f'{name}>={lowest},<{too_new}' in lines for name in names)
-
-
-@pytest.mark.parametrize(
-    ('fields', 'name'),
-    [
-        ({'state_dict': None}, 'state_dict is a NoneType'),
-        ({'state_dict': [1]}, 'state_dict is a list'),
-        ({'meta': [1]}, 'meta is a list'),
-        ({'meta': {'iter': '5'}}, 'meta.iter is a str'),
-        ({'meta': {'dataset_meta': 5}}, 'meta.dataset_meta is a int'),
-        ({'optimizer': [1]}, 'optimizer is a list'),
-        ({'message_hub': 1}, 'message_hub is a int'),
-    ],
-)
-def test_fields_of_other_types_are_named(fields, name, tmp_path):
-    path = tmp_path / 'mine.pth'
-    torch.save({'meta': {}, 'state_dict': {}, **fields}, path)
-    with pytest.raises(ValueError, match=f'mine.pth: {name}'):
-        compat.load_from_local(str(path))
-
-
-def test_a_file_of_another_kind_is_named(tmp_path):
-    torch.save([1], tmp_path / 'list.pth')
-    with pytest.raises(ValueError, match='expected a dict, found a list'):
-        compat.load_from_local(str(tmp_path / 'list.pth'))

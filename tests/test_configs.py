@@ -14,6 +14,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope, init_default_scope
 
 from mmbmtas.engine import launch
+from mmbmtas.engine.runner.search_plan import SearchPlan
 from mmbmtas.structures import BranchedArchitecture
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,7 @@ CONFIGS = sorted(
     if not {'_base_', 'compare'} & {*path.parts}
 )
 PAIRS = [f'{data}{net}' for data in ('pascal', 'nyud', 'scenes') for net in ('', '_r50')]
+TREE_PAIRS = [*PAIRS, 'nyud_lite0']
 EXCHANGES = [
     f'configs/exchange/{kind}_{pair}.py'
     for kind in ('cross_stitch', 'nddr', 'mtan')
@@ -50,7 +52,8 @@ def _scope(monkeypatch):
 
 
 def test_all_configs_were_found():
-    expected = {f'configs/{kind}_{pair}.py' for kind in ('search', 'branched') for pair in PAIRS}
+    kinds = ('search', 'branched')
+    expected = {f'configs/{kind}_{pair}.py' for kind in kinds for pair in TREE_PAIRS}
     expected |= {*EXCHANGES}
     assert expected | {'configs/plain_encoder_decoder.py'} <= {*CONFIGS}
 
@@ -151,13 +154,14 @@ def test_header(name):
         assert int(iterations) == length
 
 
-@pytest.mark.parametrize('pair', PAIRS)
+@pytest.mark.parametrize('pair', TREE_PAIRS)
 def test_search_and_retraining_fit_together(pair):
     search, branched = (load(f'configs/{kind}_{pair}.py') for kind in ('search', 'branched'))
     tree = BranchedArchitecture.load(branched.architecture)
     assert [*tree.tasks] == [*search.model.backbone.tasks] == [*search.tasks]
     assert search.model.backbone.encoder == branched.model.backbone.encoder
     assert search.model.decode_heads == branched.model.decode_heads
+    assert search.model.data_preprocessor == branched.model.data_preprocessor
     assert tuple(search.cost_shape) == tuple(branched.cost_shape)
     assert search.total_batch_size == branched.total_batch_size
     assert tree.groupings[-1].num_groups > 1
@@ -176,6 +180,21 @@ def test_exchanging_encoders_differ_from_a_tree_in_the_backbone_alone(name):
     same = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'total_batch_size')
     for key in (*same, 'train_dataloader', 'test_dataloader', 'test_evaluator', 'cost_shape'):
         assert exchange[key] == branched[key], key
+
+
+@pytest.mark.parametrize('kind', ['search', 'branched'])
+def test_another_encoder_changes_nothing_else(kind):
+    lite, plain = load(f'configs/{kind}_nyud_lite0.py'), load(f'configs/{kind}_nyud.py')
+    encoder = {'type': 'EfficientNetLiteEncoder', 'variant': 0}
+    assert lite.model.backbone.pop('encoder') == encoder != plain.model.backbone.pop('encoder')
+    norm = lite.model.pop('data_preprocessor')
+    assert norm.pop('mean') == [127] * 3  # as the weights were trained
+    assert norm.pop('std') == [128] * 3
+    assert norm == {k: v for k, v in plain.model.pop('data_preprocessor').items() if k in norm}
+    for cfg in (lite, plain):
+        cfg.model.backbone.pop('architecture', None)
+    for name in {*lite, *plain} - {'encoder', 'architecture', 'pretrained', 'work_dir'}:
+        assert lite[name] == plain[name], name
 
 
 PAPER = {'pascal': (40000, 2000, 16), 'pascal_r50': (40000, 2000, 8)} | {
@@ -224,7 +243,10 @@ ABLATIONS = {
 }
 
 
-@pytest.mark.parametrize('name', [n for n in CONFIGS if n.startswith('configs/ablations/')])
+@pytest.mark.parametrize(
+    'name',
+    [n for n in CONFIGS if n.startswith('configs/ablations/') and 'public_code' not in n],
+)
 def test_an_ablation_changes_one_thing(name):
     data, ablation = Path(name).stem.removeprefix('search_').split('_', 1)
     base, ablated = load(f'configs/search_{data}.py'), load(name)
@@ -241,6 +263,32 @@ def test_an_ablation_changes_one_thing(name):
         assert 'ResizeSample' not in kinds
         retraining = load(f'configs/branched_{data}.py').train_dataloader.dataset.pipeline
         assert kinds == [step.type for step in retraining]
+
+
+def test_settings_of_the_public_code():
+    """What the authors' repository states, in its own units."""
+    cfg = load('configs/ablations/search_pascal_public_code.py')
+    images, batch, epochs = 4998, 16, 160
+    passes = int(0.8 * images) // batch
+    assert cfg.train_cfg.weight_iters == epochs * passes
+    assert cfg.train_cfg.warmup_iters == epochs // 20 * passes
+    weights, arch = cfg.optim_wrapper.weights.optimizer, cfg.optim_wrapper.arch_params.optimizer
+    assert weights == {'type': 'Adam', 'lr': 0.001, 'weight_decay': 1e-4}
+    assert arch == {'type': 'Adam', 'lr': 0.01, 'weight_decay': 5e-5}
+    assert not [*cfg.param_scheduler.weights, *cfg.param_scheduler.arch_params]
+    resource = cfg.model.resource_loss
+    assert (resource.weight, resource.expectation) == (0.05 * 2 * 5, 'recursive')
+    assert [hook.type for hook in cfg.custom_hooks] == [
+        hook.type for hook in load('configs/search_pascal.py').custom_hooks
+    ]
+    # Their temperature by epoch, from the ninth on: 5 - 4.9 * (epoch - 9) / 151.
+    plan = SearchPlan(cfg.train_cfg.weight_iters, cfg.train_cfg.warmup_iters, passes, 62)
+    for epoch in (9, 10, 100, 160):
+        first = 8 * passes + (epoch - 9) * (passes + 62)
+        for iteration in (first, first + 62 + passes - 1):
+            progress = plan.progress(iteration, by_cycle=True)
+            assert progress == pytest.approx((epoch - 9) / 151)
+    assert plan.progress(8 * passes - 1, by_cycle=True) == 0
 
 
 def test_overrides_reach_the_model(tmp_path):

@@ -22,8 +22,9 @@ from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.stages import Stages, write_json
 from mmbmtas.engine.summary import format_summary, score_constants, summarise
+from mmbmtas.errors import OccupiedError
 from mmbmtas.visualization.overview import stack_pictures
-from mmbmtas.writing import written_beside
+from mmbmtas.writing import file_place, folder_place, folder_written_beside, written_beside
 
 ROOT = Path(__file__).resolve().parents[1]
 if Path.cwd() == ROOT:
@@ -64,7 +65,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the images and of both trainings')
     parser.add_argument(
-        '--overwrite', action='store_true', help='start again, whatever an earlier demo has left'
+        '--overwrite',
+        action='store_true',
+        help='start again, and replace what an earlier demo has left',
     )
     return parser.parse_args()
 
@@ -75,7 +78,8 @@ def main() -> None:
     # A polite kill ends the running stage as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settings = {'seed': args.seed, **(SHORT if args.short else FULL)}
-    stages = Stages(args.out / 'work', settings, args.overwrite)
+    check_places(args.out)
+    stages = Stages(args.out / 'work', settings, args.overwrite, Demo.CONTENTS)
     demo = Demo(args.out, stages, settings)
     for name in ('render', 'search', 'retrain', 'test', 'summarise'):
         stages.run(name, getattr(demo, name))
@@ -83,8 +87,33 @@ def main() -> None:
     print(f'See {args.out}: overview.png, architecture.json, tree.png, predictions/, summary.md')
 
 
+def check_places(out: Path) -> None:
+    """Refuse a folder with files of these names that no earlier demo has written.
+
+    Raises:
+        OccupiedError: There is one.
+    """
+    is_ours = (out / 'work/stages.json').is_file()
+    for name in Demo.OUTPUTS:
+        place = file_place(out / name)
+        if place.exists() and not is_ours:
+            raise OccupiedError(
+                f'{place} was not written by a demo, which leaves no {out / "work/stages.json"}: '
+                'choose another --out, or move it away'
+            )
+    folder_place(out / 'predictions')
+
+
 class Demo:
-    """The stages. Each continues what it finds, and gives its outputs their names at its end."""
+    """The stages. Each continues what it finds, and gives its outputs their names at its end.
+
+    Attributes:
+        OUTPUTS: Files in the folder ``--out``, beside the folders ``predictions`` and ``work``.
+        CONTENTS: What the stages make in the folder ``work``.
+    """
+
+    OUTPUTS = ('architecture.json', 'tree.png', 'overview.png', 'summary.md', 'summary.json')
+    CONTENTS = ('scenes', 'search', 'retrain', 'test', 'results.json', 'costs.json')
 
     def __init__(self, out: Path, stages: Stages, settings: dict[str, Any]) -> None:
         self.out, self.work, self.stages, self.settings = out, stages.folder, stages, settings
@@ -107,9 +136,8 @@ class Demo:
         found = (work_dir / 'architecture.json').read_text()
         with written_beside(self.architecture) as path:
             path.write_text(found)
-        with written_beside(self.out / 'tree.png') as path:
-            plot = ROOT / 'tools/analysis_tools/plot_architecture.py'
-            self.stages.call([plot, self.architecture, '-o', path])
+        plot = ROOT / 'tools/analysis_tools/plot_architecture.py'
+        self.stages.call([plot, self.architecture, '-o', self.out / 'tree.png'])
 
     def retrain(self) -> None:
         """Train the tree from random weights."""
@@ -128,7 +156,7 @@ class Demo:
         tree, data = f'architecture={self.architecture}', f'data_root={self.data}'
         checkpoint = find_latest_checkpoint(str(self.work / 'retrain'))
         interval = max(1, self.settings['val'] // 25)
-        with written_beside(self.out / 'predictions') as folder:
+        with folder_written_beside(self.out / 'predictions') as folder:
             drawing = {'draw': True, 'show_dir': folder, 'interval': interval}
             options = [f'default_hooks.visualization.{k}={v}' for k, v in drawing.items()]
             command: list[str | Path] = [ROOT / 'tools/test.py', BRANCHED, str(checkpoint)]
@@ -136,8 +164,7 @@ class Demo:
             self.stages.call([*command, '--cfg-options', tree, data, *options])
             self._choose_sheets(folder)
         sheets = sorted((self.out / 'predictions').glob('*.png'))
-        with written_beside(self.out / 'overview.png') as path:
-            stack_pictures([self.out / 'tree.png', *sheets[:2]], path)
+        stack_pictures([self.out / 'tree.png', *sheets[:2]], self.out / 'overview.png')
         with written_beside(self.costs) as path, path.open('w') as file:
             get_madds = ROOT / 'tools/analysis_tools/get_madds.py'
             self.stages.call([get_madds, BRANCHED, '--json', '--cfg-options', tree], file)

@@ -6,13 +6,16 @@ import sys
 
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.export import architecture_of_checkpoint
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('checkpoint', help='checkpoint file (.pth)')
-    parser.add_argument('-o', '--out', help='file to write; by default standard output')
+    parser.add_argument(
+        '-o', '--out', type=file_place, help='file to write; by default standard output'
+    )
     return parser.parse_args()
 
 

@@ -7,11 +7,10 @@ probabilities times 255, OUT/TASK/NAME.npy normals or depth in metres.
 import argparse
 import sys
 
-from mmengine.utils import ProgressBar
-
 from mmbmtas.apis import MultiTaskInferencer, list_photos
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.overrides import OverrideAction
+from mmbmtas.progress import Progress
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,13 +59,12 @@ def main() -> int:
         args.fuse_conv_bn,
         args.channels_last,
     )
-    bar = ProgressBar(len(photos), file=sys.stderr)
     errors = []
-    for outcome in inferencer.run(photos, args.out_dir):
-        if outcome.error:
-            errors.append(outcome.error)
-        bar.update()
-    print(file=sys.stderr)
+    with Progress(len(photos), 'predicting images') as progress:
+        for outcome in inferencer.run(photos, args.out_dir):
+            if outcome.error:
+                errors.append(outcome.error)
+            progress.advance()
     for message in errors:
         print(f'error: {message}', file=sys.stderr)
     print(f'{len(photos) - len(errors)} of {len(photos)} images predicted in {args.out_dir}')

@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.failures import worker_death_explained
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,7 +18,10 @@ def parse_args() -> argparse.Namespace:
     launch.add_common_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--out', metavar='FILE.json', help='write the metrics here, as one flat JSON object'
+        '--out',
+        type=file_place,
+        metavar='FILE.json',
+        help='write the metrics here, as one flat JSON object',
     )
     parser.add_argument('--show', action='store_true', help='show predictions on the screen')
     parser.add_argument('--show-dir', help='write pictures of predictions into this folder')
@@ -37,7 +41,7 @@ def main() -> None:
     launch.use_tree_of_checkpoint(cfg, args.checkpoint, args.cfg_options)
     if args.show or args.show_dir:
         launch.use_drawing(cfg, args.show, args.show_dir, args.wait_time)
-    launch.prepare_config(cfg)
+    launch.prepare_config(cfg, training=False)
     if args.tta:
         launch.use_tta(cfg)
     runner = launch.build_runner(cfg, strict=True)

@@ -4,6 +4,7 @@ import argparse
 
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.work_dir import sole_training
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,7 +33,8 @@ def main() -> None:
     if args.resume is not None:
         launch.use_resume(cfg, args.resume)
     launch.prepare_config(cfg)
-    launch.build_runner(cfg, strict=cfg.get('resume', False)).train()
+    with sole_training(cfg.work_dir):
+        launch.build_runner(cfg, strict=cfg.get('resume', False)).train()
 
 
 if __name__ == '__main__':

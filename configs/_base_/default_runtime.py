@@ -13,6 +13,9 @@ randomness = dict(seed=0)
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='MultiTaskVisualizer', vis_backends=vis_backends, name='visualizer')
 
+# Of tools/test.py --tta; its views are the data set's `tta_pipeline`.
+tta_model = dict(type='MultiTaskTTAModel')
+
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None

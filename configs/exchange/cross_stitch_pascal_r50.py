@@ -29,7 +29,6 @@ cost_shape = (512, 512)
 model = dict(
     type='MultiTaskEncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='CrossStitchNetwork', tasks=_base_.tasks, encoder=_base_.encoder),
+    backbone=dict(type='CrossStitchNetwork', encoder=_base_.encoder),
     decode_heads=_base_.decode_heads,
-    cost_shape=cost_shape,
 )

@@ -23,7 +23,6 @@ cost_shape = (425, 560)
 model = dict(
     type='MultiTaskEncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='MTAN', tasks=_base_.tasks, encoder=_base_.encoder),
+    backbone=dict(type='MTAN', encoder=_base_.encoder),
     decode_heads=_base_.decode_heads,
-    cost_shape=cost_shape,
 )

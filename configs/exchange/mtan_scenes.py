@@ -21,12 +21,10 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='MTAN',
-        tasks=_base_.tasks,
         encoder=_base_.encoder,
         separable=True,
         refine_last=False,
         act_cfg=dict(type='ReLU6'),
     ),
     decode_heads=_base_.decode_heads,
-    cost_shape=cost_shape,
 )

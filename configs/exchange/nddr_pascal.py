@@ -32,10 +32,8 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='NDDRCNN',
-        tasks=_base_.tasks,
         encoder=_base_.encoder,
         act_cfg=dict(type='ReLU6'),
     ),
     decode_heads=_base_.decode_heads,
-    cost_shape=cost_shape,
 )

@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmcv.transforms import Compose
+from mmcv.transforms import Compose, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
+from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.engine import launch
 from mmbmtas.engine.inference import choose_device, prepare_for_inference
-from mmbmtas.engine.overrides import apply_overrides, plain_datasets
+from mmbmtas.engine.loading import misfit_named
+from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.errors import InputError, UserError
-from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
+from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS, find_type, is_type
 
 from .outputs import write_prediction
 from .photos import Photo, as_bgr, list_photos, read_photo, unique_names
 from .prediction import Prediction
-
-_READERS = ('LoadSampleImage', 'LoadImageFromFile')
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,15 @@ class MultiTaskInferencer:
                 'multi-task network (mmseg.apis.MMSegInferencer takes those of mmseg)'
             )
         self.model: Any = MODELS.build(self.cfg.model)
-        with launch.misfit_named(checkpoint):
+        with misfit_named(checkpoint):
             content = load_checkpoint(self.model, str(checkpoint), 'cpu', strict=True)
+        require_finite(network_weights(self.model), checkpoint)
         prepare_for_inference(self.model, fuse_conv_bn, channels_last)
         self.model.to(choose_device(device))
         test_set = next(plain_datasets(self.cfg.test_dataloader.dataset))
         self.dataset_meta = _metainfo(content, test_set)
         self.pipeline = Compose(
-            [TRANSFORMS.build(t) for t in test_set.pipeline if t['type'] not in _READERS]
+            [TRANSFORMS.build(t) for t in test_set.pipeline if not _reads_image(t)]
         )
 
     def __call__(
@@ -169,17 +170,24 @@ def _prepare(
     """Settle a config as the tools do; the checkpoint holds all weights, so no others are read."""
     if isinstance(config, Config):
         cfg = config.copy()
-        apply_overrides(cfg, options or {})
+        launch.override(cfg, options)
     else:
         cfg = launch.read_config(str(config), options)
     init_default_scope(cfg.get('default_scope', SCOPE))
     cfg.launcher = 'none'
-    cfg.pretrained = cfg.single_checkpoints = None
+    launch.leave_out_weights(cfg)
     launch.use_tree_of_checkpoint(cfg, checkpoint, options)
-    return launch.prepare_config(cfg)
+    return launch.prepare_config(cfg, training=False)
 
 
 def _metainfo(checkpoint: Mapping[str, Any], dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     """Class names and colours as trained, else those of the config's data set."""
     meta = (checkpoint.get('meta') or {}).get('dataset_meta')
-    return meta or getattr(DATASETS.get(dataset['type']), 'METAINFO', {})
+    return meta or getattr(find_type(DATASETS, dataset['type']), 'METAINFO', {})
+
+
+def _reads_image(transform: Any) -> bool:
+    """Tell whether a transform reads the image's file, whose pixels are there already."""
+    kind = transform.get('type') if isinstance(transform, Mapping) else type(transform)
+    readers = find_type(TRANSFORMS, 'LoadSampleImage'), LoadImageFromFile
+    return is_type(TRANSFORMS, kind, readers)

@@ -7,6 +7,7 @@ from PIL import Image
 
 from mmbmtas.structures.tasks import label_task
 from mmbmtas.visualization.label_maps import class_table, default_palette
+from mmbmtas.writing import write_array, written_beside
 
 from .prediction import Prediction
 
@@ -32,13 +33,13 @@ def write_prediction(prediction: Prediction, folder: str | Path, name: str) -> l
         The files written.
     """
     folder = Path(folder)
-    sheet = _place(folder / 'sheets' / f'{name}.png')
-    Image.fromarray(prediction.draw_sheet(name)).save(sheet)
+    sheet = folder / 'sheets' / f'{name}.png'
+    _write_picture(Image.fromarray(prediction.draw_sheet(name)), sheet)
     written = [sheet]
     palettes = prediction.dataset_meta.get('palette') or {}
     for name_of_task, array in prediction.arrays().items():
         task = label_task(name_of_task, array.dtype.kind == 'f')
-        path = _place(folder / name_of_task / name)
+        path = folder / name_of_task / f'{name}.png'
         if task.kind == 'classes' and array.dtype == np.uint8:
             picture = Image.fromarray(array)
             table = class_table(palettes.get(name_of_task) or default_palette(task))
@@ -46,15 +47,15 @@ def write_prediction(prediction: Prediction, folder: str | Path, name: str) -> l
         elif task.kind == 'binary':
             picture = Image.fromarray((array * 255).astype(np.uint8))
         else:
-            np.save(path.with_name(f'{name}.npy'), array)
-            written.append(path.with_name(f'{name}.npy'))
+            path = path.with_name(f'{name}.npy')
+            write_array(array, path)
+            written.append(path)
             continue
-        picture.save(path.with_name(f'{name}.png'))
-        written.append(path.with_name(f'{name}.png'))
+        _write_picture(picture, path)
+        written.append(path)
     return written
 
 
-def _place(path: Path) -> Path:
-    """The path, with its folder made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def _write_picture(picture: Image.Image, path: Path) -> None:
+    with written_beside(path) as beside:
+        picture.save(beside)

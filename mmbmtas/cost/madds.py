@@ -1,11 +1,12 @@
 """Count the multiply-adds of a torch module, in our convention and in the paper's.
 
-A hook sees each call of a convolution or pooling module with the shapes that pass through it; the
-rest is arithmetic on shapes. Parameters and inputs are replaced by ``meta`` tensors for the pass,
-so nothing is computed, whatever the device and the size.
+Convolutions and matrix products are counted as they are dispatched, pooling by hooks on its
+modules; the rest is arithmetic on shapes. Parameters and inputs are replaced by ``meta`` tensors
+for the pass, so nothing is computed, whatever the device and the size.
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-_Conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_ConvTranspose = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+from mmbmtas.cost.products import LinearBiases, ProductCounter
+
 _MaxPool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 _GlobalPool = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 
@@ -26,7 +27,7 @@ class ModuleCost:
     """What one forward pass takes; costs add up and can be multiplied by a number of copies.
 
     Attributes:
-        madds: Multiply-adds of the convolutions, counted as one each.
+        madds: Multiply-adds of convolutions and matrix products, counted as one each.
         operations: Single operations in the paper's convention, see :attr:`madds_paper`.
         params: Number of parameters.
     """
@@ -57,14 +58,19 @@ def count_madds(module: nn.Module, *inputs: Any) -> ModuleCost:
     """Count the cost of one call ``module(*inputs)``, in evaluation mode.
 
     ``madds`` is kernel area x input channels / groups x output elements, over all convolutions
-    (1-d to 3-d, transposed ones too, subclasses included). Not counted: biases, normalisation,
-    activations, pooling, interpolation, linear layers, attention, and whatever a ``forward`` calls
-    as a function (``F.conv2d``) and not as a module.
+    (1-d to 3-d, transposed ones too), and inner size x output elements over all matrix products:
+    linear layers, attention (both of its products), ``@``, ``einsum``. It does not matter whether a
+    module, a function or an operator computes them. Not counted, since they are element by element
+    or multiply nothing: biases, normalisation, activations (PReLU too), scales of channels or
+    layers, masks, softmax, pooling, interpolation, look-ups.
 
     ``madds_paper`` is the convention behind the paper's tables: half of all operations, where an
-    output element of a convolution with ``K`` weights takes ``K`` multiplications and ``K - 1``
-    additions (``K`` with a bias), an output element of max-pooling its kernel area, and global
-    average pooling its input elements.
+    output element of a convolution or product with ``K`` weights takes ``K`` multiplications and
+    ``K - 1`` additions (``K`` with a bias), an output element of max-pooling its kernel area, and
+    global average pooling its input elements.
+
+    A module with parameters that does anything else is named in a ``RuntimeWarning``: its cost is
+    left out.
 
     A module that is called twice counts twice; its parameters count once. The batch is part of
     the input: give one image for the cost of one image. Training flags and parameters are left as
@@ -87,27 +93,36 @@ def forward_cost(module: nn.Module, *inputs: Any) -> tuple[Any, ModuleCost]:
 
     def add(part: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal cost
-        cost += _call_cost(part, args[0], output)
+        cost += _pooling_cost(part, args[0], output)
 
     tensors = dict([*module.named_parameters(), *module.named_buffers()])
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(_evaluating(module))
         for part in module.modules():
-            if isinstance(part, (*_Conv, *_ConvTranspose, *_MaxPool, *_GlobalPool)):
+            if isinstance(part, (*_MaxPool, *_GlobalPool)):
                 stack.callback(part.register_forward_hook(add).remove)
-        output = functional_call(module, _to_meta(tensors), _to_meta(inputs))
-    return output, cost
+        counter = ProductCounter(module)
+        stack.callback(counter.remove_hooks)
+        meta = _to_meta(tensors), _to_meta(inputs)
+        stack.enter_context(counter)
+        stack.enter_context(LinearBiases(counter))
+        output = functional_call(module, *meta)
+    if counter.uncounted:
+        named = ', '.join(
+            f'{name or "the module itself"} ({what})' for name, what in counter.uncounted.items()
+        )
+        warnings.warn(
+            f'multiply-adds of {type(module).__name__} leave out what these parts with parameters '
+            f'compute: {named}',
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return output, cost + ModuleCost(counter.madds, counter.operations)
 
 
-def _call_cost(part: nn.Module, x: Tensor, output: Tensor) -> ModuleCost:
-    """Cost of one call of a counted module, without its parameters."""
-    if isinstance(part, (*_Conv, *_ConvTranspose)):
-        # A weight's first axis is the output's channels, or the input's if transposed: what one
-        # element on that side multiplies with is the rest of the weight.
-        elements = x.numel() if isinstance(part, _ConvTranspose) else output.numel()
-        madds = elements * part.weight[0].numel()
-        return ModuleCost(madds, 2 * madds - (output.numel() if part.bias is None else 0))
+def _pooling_cost(part: nn.Module, x: Tensor, output: Tensor) -> ModuleCost:
+    """Cost of one call of a pooling module."""
     if isinstance(part, _MaxPool):
         size = part.kernel_size
         area = math.prod(size) if isinstance(size, tuple) else size ** (x.dim() - 2)

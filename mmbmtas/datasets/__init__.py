@@ -4,12 +4,14 @@ from .collating import collate_in_block
 from .concat import ConcatDataset
 from .nyudv2 import NYUDv2MT
 from .pascal_context import PascalContextMT
+from .planted import PlantedMT
 
 __all__ = [
     'ConcatDataset',
     'MultiTaskDataset',
     'NYUDv2MT',
     'PascalContextMT',
+    'PlantedMT',
     'collate_in_block',
     'transforms',
 ]

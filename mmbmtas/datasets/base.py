@@ -11,6 +11,8 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import print_log
 
 from mmbmtas.errors import InputError, MissingFileError
+from mmbmtas.foreign import keep_labels_in_place
+from mmbmtas.reading import read_id_list
 from mmbmtas.registry import TRANSFORMS
 
 from .cache import check_holds, default_cache, find_variant
@@ -90,7 +92,10 @@ class MultiTaskDataset(BaseDataset):
             data_root=str(data_root),
             data_prefix={},
             metainfo=metainfo,
-            pipeline=[TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in pipeline],
+            pipeline=[
+                TRANSFORMS.build(t) if isinstance(t, Mapping) else keep_labels_in_place(t)
+                for t in pipeline
+            ],
             test_mode=test_mode,
             lazy_init=lazy_init,
             indices=indices,
@@ -236,10 +241,7 @@ class MultiTaskDataset(BaseDataset):
                 f'{type(self).__name__}: no list of ids at {path}; '
                 f'data_root {self.data_root} must be the folder of the unpacked dataset'
             )
-        ids = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-        if not ids:
-            raise InputError(f'{path}: expected one id a line, found none')
-        return ids
+        return read_id_list(path)
 
     def _exists(self, relative: str, folders: dict[str, set[str]]) -> bool:
         """Whether a file exists, by one listing of each folder instead of one query a file."""

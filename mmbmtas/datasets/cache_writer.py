@@ -129,7 +129,9 @@ def write_cache(
         ).load_data_list()
     ]
     counts: Counter[str] = Counter()
-    for outcomes in run_parallel(partial(_cache_image, cache, recipe), tasks, jobs):
+    for outcomes in run_parallel(
+        partial(_cache_image, cache, recipe), tasks, jobs, 'writing the cache'
+    ):
         counts.update(outcomes)
     with written_beside(cache / INDEX) as beside:
         beside.write_text(json.dumps(index, indent=2) + '\n')

@@ -1,25 +1,26 @@
-"""Work on many files in several processes, with a progress bar."""
+"""Work on many files in several processes, and show how it goes on."""
 
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
 
 import cv2
-from mmengine.utils import ProgressBar
 
 from mmbmtas.errors import InputError
+from mmbmtas.progress import Progress
 
 T = TypeVar('T')
 R = TypeVar('R')
 
 
-def run_parallel(work: Callable[[T], R], tasks: Sequence[T], jobs: int = 1) -> Iterator[R]:
-    """Do all tasks, in this process or several, with a bar on the standard error.
+def run_parallel(
+    work: Callable[[T], R], tasks: Sequence[T], jobs: int = 1, what: str = 'done'
+) -> Iterator[R]:
+    """Do all tasks, in this process or several, and show the progress on the standard error.
 
     An interrupt or an error in one task ends the processes after the task each is at.
 
@@ -27,6 +28,7 @@ def run_parallel(work: Callable[[T], R], tasks: Sequence[T], jobs: int = 1) -> I
         work: What to do with a task; it and its results must be picklable for several processes.
         tasks: The tasks.
         jobs: Number of processes.
+        what: What is being done, for the line that shows it.
 
     Yields:
         The results in the order in which they are ready.
@@ -36,14 +38,11 @@ def run_parallel(work: Callable[[T], R], tasks: Sequence[T], jobs: int = 1) -> I
     """
     if jobs < 1:
         raise InputError(f'jobs must be at least 1, got {jobs}')
-    bar = ProgressBar(len(tasks), file=sys.stderr)
     results = map(work, tasks) if min(jobs, len(tasks)) < 2 else _pooled(work, tasks, jobs)
-    try:
+    with Progress(len(tasks), what) as progress:
         for result in results:
-            bar.update()
+            progress.advance()
             yield result
-    finally:
-        sys.stderr.write('\n')
 
 
 def _pooled(work: Callable[[T], R], tasks: Sequence[T], jobs: int) -> Iterator[R]:

@@ -1,6 +1,7 @@
 """PASCAL-Context with labels of five tasks (the multi-task release, ``PASCAL_MT``)."""
 
 import json
+import os
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -56,8 +57,8 @@ class PascalContextMT(MultiTaskDataset):
     The layout is that of PASCAL_MT.tgz (4998 training, 5105 validation images). Of the two semantic
     maps the VOC 2012 one wins where both exist. Where ``human_parts`` is the only task, images
     without people are dropped. ``ImageSets/Parts/<split>.txt`` caches the object classes of each
-    image; it is written again where it is missing or lists other images, and kept in memory where
-    the folder cannot be written.
+    image. It is written again where it is missing or lists other images, mended where annotations
+    are newer, and kept in memory where the folder cannot be written.
 
     Sample information beside that of :class:`MultiTaskDataset`: ``has_people`` where human parts
     are asked for. Arguments and errors are those of the base class.
@@ -117,19 +118,31 @@ class PascalContextMT(MultiTaskDataset):
             samples = [sample for sample in samples if sample['has_people']]
         return samples
 
+    def objects_file(self) -> Path:
+        """The list of the objects of each image, which the dataset keeps."""
+        return Path(self.data_root, 'ImageSets', 'Parts', f'{self.split}.txt')
+
+    def listed_objects(self) -> dict[str, list[int]] | None:
+        """VOC classes of the objects of each image as listed, or None without a usable list."""
+        return _read_cache(self.objects_file())
+
     def _object_classes(self, samples: list[dict[str, Any]]) -> dict[str, list[int]]:
         """VOC classes of the objects of each image, by id, from the cache or the annotations."""
-        cache = Path(self.data_root, 'ImageSets', 'Parts', f'{self.split}.txt')
-        classes = _read_cache(cache)
-        if classes is not None and set(classes) == {sample['img_id'] for sample in samples}:
-            return classes
+        cache = self.objects_file()
+        paths = {sample['img_id']: sample['label_paths']['human_parts'] for sample in samples}
+        listed = self.listed_objects()
+        if listed is None or listed.keys() != paths.keys():
+            listed, due = {}, paths
+        else:  # an annotation that is newer than the list may have other objects
+            written = os.stat(cache).st_mtime_ns
+            due = {i: path for i, path in paths.items() if os.stat(path).st_mtime_ns > written}
+        if not due:
+            return listed
         print_log(
-            f'Reading {len(samples)} part annotations to list their objects in {cache} (once)',
+            f'Reading {len(due)} part annotations to list their objects in {cache} (once)',
             logger='current',
         )
-        classes = {
-            s['img_id']: read_object_classes(s['label_paths']['human_parts']) for s in samples
-        }
+        classes = {**listed, **{i: read_object_classes(path) for i, path in due.items()}}
         try:
             _write_cache(cache, classes)
         except OSError as error:
@@ -145,7 +158,11 @@ def _read_cache(path: Path) -> dict[str, list[int]] | None:
         classes = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return classes if isinstance(classes, dict) else None
+    usable = isinstance(classes, dict) and all(
+        isinstance(entry, list) and all(isinstance(number, int) for number in entry)
+        for entry in classes.values()
+    )
+    return classes if usable else None
 
 
 def _write_cache(path: Path, classes: dict[str, list[int]]) -> None:

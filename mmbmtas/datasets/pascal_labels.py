@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mmbmtas.errors import InputError
-
-from .files import RangeError, SizeError, read_mat
+from mmbmtas.reading import RangeError, SizeError, read_mat
 
 PERSON = 15
 """VOC class of people, counted from 1."""
@@ -127,7 +126,7 @@ def _objects(path: str) -> Iterator[tuple[int, np.ndarray]]:
         raise _structure_error(path) from error
 
 
-def _structure_error(path: str) -> ValueError:
+def _structure_error(path: str) -> InputError:
     return InputError(
         f'{path}: expected a structure anno with objects of class_ind, mask and parts '
         '(of part_name and mask), found another structure'

@@ -10,7 +10,14 @@ from mmbmtas.errors import InputError, MissingFileError
 from .base import MultiTaskDataset
 from .cache import default_cache
 from .cache_writer import find_recipe, write_cache
-from .checking import Report, check_dataset, find_dataset_type, release_name, write_report
+from .checking import (
+    Report,
+    check_dataset,
+    find_dataset_type,
+    release_name,
+    report_places,
+    write_report,
+)
 from .unpacking import DEFAULT_LIMIT, unpack
 
 
@@ -74,8 +81,9 @@ def prepare_dataset(
     # Of "." and "data/.." the name, too.
     name = root.resolve().name
     dataset_type = dataset_type or find_dataset_type(root)
+    _, report_file = report_places(out / f'{name}.check.json')
     report = check_dataset(root, jobs, dataset_type)
-    report_file = write_report(report, out / f'{name}.check.json')[1]
+    write_report(report, out / f'{name}.check.json')
     cache = default_cache(out / name)
     missing = {p for p in report.problems if p.kind == 'missing'} if allow_missing_labels else set()
     if report.interrupted or set(report.problems) - missing:

@@ -4,15 +4,13 @@ import lzma
 import os
 import posixpath
 import shutil
-import sys
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from mmengine.utils import ProgressBar
-
 from mmbmtas.errors import InputError
+from mmbmtas.progress import Progress
 
 GIB = 1 << 30
 DEFAULT_LIMIT = 64 * GIB
@@ -44,8 +42,12 @@ def unpack(archive: str | Path, folder: Path, limit: int = DEFAULT_LIMIT) -> Non
     with open(archive, 'rb') as file:
         folder.mkdir()
         try:
-            with tarfile.open(fileobj=file, mode='r:*') as tar:
-                _unpack(tar, file, folder, limit)
+            size = -(-os.fstat(file.fileno()).st_size // _CHUNK)
+            with (
+                tarfile.open(fileobj=file, mode='r:*') as tar,
+                Progress(size, f'unpacking {folder.name}, MiB') as progress,
+            ):
+                _unpack(tar, file, folder, limit, progress)
         # Whatever ends it, half a dataset must not stay.
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
@@ -58,12 +60,11 @@ def unpack(archive: str | Path, folder: Path, limit: int = DEFAULT_LIMIT) -> Non
             if isinstance(error, ValueError):
                 raise InputError(f'{archive}: {error}') from error
             raise
-        finally:
-            sys.stderr.write('\n')  # after the bar
 
 
-def _unpack(tar: tarfile.TarFile, file: IO[bytes], folder: Path, limit: int) -> None:
-    bar = ProgressBar(-(-Path(file.name).stat().st_size // _CHUNK), file=sys.stderr)  # of MiB
+def _unpack(
+    tar: tarfile.TarFile, file: IO[bytes], folder: Path, limit: int, progress: Progress
+) -> None:
     links = []
     left = limit
     for number, member in enumerate(tar):
@@ -79,9 +80,8 @@ def _unpack(tar: tarfile.TarFile, file: IO[bytes], folder: Path, limit: int) -> 
             links.append((member.name, place, folder / _link_target(member)))
         else:
             raise InputError(f'{member.name!r} is a device or pipe: expected files and folders')
-        done = file.tell() // _CHUNK
-        if done > bar.completed:
-            bar.update(done - bar.completed)
+        if (done := file.tell() // _CHUNK) > progress.done:
+            progress.advance(done - progress.done)
     _read_to_the_end(cast('IO[bytes]', tar.fileobj), limit)
     for name, place, target in links:
         if not target.is_file():

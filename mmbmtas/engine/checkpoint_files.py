@@ -4,13 +4,13 @@ import logging
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 
+from mmbmtas.checkpoints import is_whole
 from mmbmtas.writing import NO_SPACE, written_beside
 
 WHOLE_FILES = 'whole'
@@ -47,16 +47,6 @@ class WholeFileBackend(LocalBackend):
                 'Make room, or keep fewer (default_hooks.checkpoint.max_keep_ckpts), and go on '
                 'with --resume',
             ) from error
-
-
-def is_whole(path: str | Path) -> bool:
-    """Tell whether a file is a checkpoint, as ``torch.save`` writes them, to its last byte."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {Path(name).name for name in archive.namelist()}
-            return 'data.pkl' in names and archive.testzip() is None
-    except Exception:  # damaged bytes may also look like other names, encryption or compression
-        return False
 
 
 def find_whole_checkpoint(folder: str | Path) -> Path | None:

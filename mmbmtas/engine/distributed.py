@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_dist_info, init_dist, is_distributed
 from mmengine.utils.dl_utils import set_multi_processing
-from torch import distributed
+from torch import distributed, nn
 
 from mmbmtas.errors import InputError
 
@@ -97,6 +97,7 @@ def adapt_to_ranks(cfg: Config) -> None:
 def _check_noise(cfg: Config) -> None:
     """Refuse a search in which the statistics of one candidate would meet those of another."""
     routing = (cfg.model.get('backbone', {}).get('routing') or {}).get('type', 'SoftRouting')
+    routing = getattr(routing, '__name__', routing)
     own_noise = (cfg.get('randomness') or {}).get('diff_rank_seed', False)
     if own_noise and cfg.sync_bn and 'SoftRouting' not in str(routing):
         raise InputError(
@@ -109,7 +110,7 @@ def _check_noise(cfg: Config) -> None:
 def _replace_sync_bn(node: Any) -> None:
     """Turn every ``dict(type='SyncBN')`` of a config into plain batch normalisation."""
     if isinstance(node, dict):
-        if node.get('type') == 'SyncBN':
+        if node.get('type') in ('SyncBN', nn.SyncBatchNorm):
             node['type'] = 'BN'
         for child in node.values():
             _replace_sync_bn(child)

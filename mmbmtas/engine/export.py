@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.runner import CheckpointLoader
 
+from mmbmtas.checkpoints import require_finite
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import decode_json, decode_tree
 from mmbmtas.structures import BranchedArchitecture
@@ -28,15 +29,28 @@ def architecture_of_checkpoint(path: str | PathLike) -> BranchedArchitecture:
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: no such checkpoint')
-    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
-    weights = checkpoint.get('state_dict', {}) if isinstance(checkpoint, dict) else {}
-    if _STATE not in weights:
+    tree = find_architecture(path)
+    if tree is None:
         raise InputError(
-            f'{path} holds no tree: {_STATE} is missing among its {len(weights)} entries. '
-            'Expected a checkpoint of a BranchedSupernet or a BranchedNetwork'
+            f'{path} holds no tree: {_STATE} is missing among its weights. Expected a checkpoint '
+            'of a BranchedSupernet or a BranchedNetwork'
         )
+    return tree
+
+
+def find_architecture(path: str | PathLike) -> BranchedArchitecture | None:
+    """Return the tree of a checkpoint, as above, or None where it is of another network.
+
+    Raises:
+        ValueError: The checkpoint can't be read, or its tree can't.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    weights = checkpoint.get('state_dict', {})
+    if _STATE not in weights:
+        return None
     if _ARCH_PARAMS not in weights:
         return decode_tree(weights[_STATE], str(path))
+    require_finite({_ARCH_PARAMS: weights[_ARCH_PARAMS]}, path)
     state = decode_json(weights[_STATE], str(path))
     if missing := [key for key in ('tasks', 'encoder') if key not in state]:
         raise InputError(f'{path}: {_STATE} names no {missing[0]}')

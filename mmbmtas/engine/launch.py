@@ -3,10 +3,8 @@
 import json
 import math
 import os
-import textwrap
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,19 @@ from mmengine.dist import all_gather_object
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmbmtas import compat
-from mmbmtas.engine.checkpoint_files import find_whole_checkpoint, is_whole
+from mmbmtas.checkpoints import PREFIX, find_weights, is_whole
+from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
 from mmbmtas.engine.config_file import read_config_file
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
-from mmbmtas.engine.export import architecture_of_checkpoint
-from mmbmtas.engine.overrides import OverrideAction, apply_overrides, settle_inherited
+from mmbmtas.engine.export import find_architecture
+from mmbmtas.engine.loading import guard_loading
+from mmbmtas.engine.overrides import OverrideAction, apply_overrides, refuse_idle_names
 from mmbmtas.engine.runner.page_runner import PageRunner
+from mmbmtas.engine.shared_keys import fill_in, plain_datasets, release, share_batch
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
+from mmbmtas.registry import OPTIM_WRAPPERS, find_type
 from mmbmtas.writing import written_beside
 
 
@@ -59,6 +60,7 @@ def load_config(args: Namespace) -> Config:
         FileNotFoundError: when there is no such config.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    _refuse_stated_twice(args)
     cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -68,33 +70,56 @@ def load_config(args: Namespace) -> Config:
     return cfg
 
 
+def _refuse_stated_twice(args: Namespace) -> None:
+    """Refuse overrides of what arguments of the command line say."""
+    checkpoint = getattr(args, 'checkpoint', None)
+    resume = getattr(args, 'resume', None)
+    arguments = {
+        'launcher': '--launcher',
+        'work_dir': args.work_dir and '--work-dir',
+        'load_from': (checkpoint and 'CHECKPOINT') or (resume and '--resume'),
+        'resume': (checkpoint and 'CHECKPOINT') or (resume and '--resume'),
+    }
+    for name, argument in arguments.items():
+        if argument and name in (args.cfg_options or {}):
+            raise InputError(
+                f'--cfg-options {name}={args.cfg_options[name]} has no effect beside {argument}, '
+                'which says the same: leave it out'
+            )
+
+
 def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config with overrides, see :func:`settle_inherited` and :func:`apply_overrides`.
+    """Read a config with overrides and fill in what it leaves out, see :func:`fill_in`.
 
     Raises:
         FileNotFoundError: when there is no such config.
-        ValueError: when an override would have no effect, or does not fit.
+        ValueError: when an override, or an assignment of a file, would have no effect, or does
+            not fit.
     """
     cfg = read_config_file(path)
-    settle_inherited(cfg)
-    apply_overrides(cfg, options or {})
+    refuse_idle_names(cfg)
+    override(cfg, options)
     return cfg
 
 
-def prepare_config(cfg: Config) -> Config:
+def override(cfg: Config, options: Mapping[str, Any] | None) -> None:
+    """Change entries of a config in place, and fill in what it leaves out.
+
+    Raises:
+        ValueError: when an override would have no effect, or does not fit.
+    """
+    release(cfg, options or {})
+    apply_overrides(cfg, options or {})
+    fill_in(cfg, options)
+
+
+def prepare_config(cfg: Config, training: bool = True) -> Config:
     """Start the ranks, if any, and settle all that depends on them or on other entries.
 
-    Four top-level keys of our configs are settled here, where overrides of them still count
-    (what a config file computes from its keys is fixed once mmengine has read it), and a path:
-
-    - ``architecture``, the file of a branched architecture or its content, goes to
-      ``model.backbone``; where it has fewer tasks than the config, such as one, the config is
-      narrowed to them.
-    - ``pretrained``, a checkpoint or None, goes to ``model.backbone.init_cfg``.
-    - ``single_checkpoints``, a checkpoint of a single-task network for each task or None, goes to
-      ``model.init_cfg``.
-    - ``total_batch_size`` is divided among the ranks and goes to the training data loaders.
-    - ``model.resource_loss.latency``, a file, is looked for like the architecture's.
+    What the config leaves out is filled in (:func:`fill_in`), and for a training
+    ``total_batch_size`` is divided among the ranks (:func:`share_batch`). Files of a tree and of
+    latencies are looked for beside the config too. Where the tree has fewer tasks than the config,
+    such as one, the config is narrowed to them.
 
     Raises:
         FileNotFoundError: when the architecture's file, a latency table or a checkpoint is missing.
@@ -106,35 +131,43 @@ def prepare_config(cfg: Config) -> Config:
     world_size = start_ranks(cfg)
     if world_size > 1:
         _agree_on_checkpoint(cfg)
-    if cfg.get('load_from') is not None and not cfg.get('resume'):
-        require_checkpoint(cfg.load_from, 'load_from')
     adapt_to_ranks(cfg)
-    if cfg.get('architecture') is not None:
-        if isinstance(cfg.architecture, str):
-            cfg.architecture = find_beside_config(cfg.architecture, cfg.filename)
-        cfg.model.backbone.architecture = cfg.architecture
-        narrow_to_architecture(cfg)
-    resource_loss: Any = (cfg.get('model') or {}).get('resource_loss') or {}
+    fill_in(cfg)
+    if training:
+        share_batch(cfg, world_size)
+    model: Any = cfg.get('model') or {}
+    backbone: Any = model.get('backbone') or {}
+    if backbone.get('architecture') is not None:
+        if isinstance(backbone.architecture, str):
+            backbone.architecture = find_beside_config(backbone.architecture, cfg.filename)
+        if 'architecture' in cfg:
+            cfg.architecture = backbone.architecture
+            narrow_to_architecture(cfg)
+    resource_loss: Any = model.get('resource_loss') or {}
     if isinstance(resource_loss.get('latency'), str):
         resource_loss.latency = find_beside_config(
             resource_loss.latency, cfg.filename, 'latency table'
         )
-    if cfg.get('pretrained') is not None:
-        checkpoint = require_checkpoint(cfg.pretrained, 'pretrained')
-        cfg.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}
-    if cfg.get('single_checkpoints'):
-        checkpoints = _require_checkpoint_of_each_task(cfg.single_checkpoints)
-        cfg.model.init_cfg = {'type': 'SingleCheckpoints', 'checkpoints': checkpoints}
-    if 'total_batch_size' in cfg:
-        batch_size, rest = divmod(cfg.total_batch_size, world_size)
-        if rest:
-            raise InputError(
-                f'total_batch_size = {cfg.total_batch_size} cannot be shared equally by '
-                f'{world_size} ranks: choose a multiple of {world_size}'
-            )
-        for loader in _train_dataloaders(cfg):
-            loader.batch_size = batch_size
+    single = cfg.get('single_checkpoints') or {}
+    checkpoints = {
+        'pretrained': cfg.get('pretrained'),
+        **{f'single_checkpoints.{task}': path for task, path in single.items()},
+        'load_from': None if cfg.get('resume') else cfg.get('load_from'),
+    }
+    for key, checkpoint in checkpoints.items():
+        if checkpoint is not None:
+            require_checkpoint(checkpoint, key)
     return cfg
+
+
+def leave_out_weights(cfg: Config) -> None:
+    """Let a network start from random weights: those of a checkpoint follow, or none matter."""
+    model = cfg.model
+    for key, holder in (('pretrained', model.get('backbone')), ('single_checkpoints', model)):
+        if key in cfg:
+            cfg[key] = None
+        if holder is not None:
+            holder.pop('init_cfg', None)
 
 
 def _agree_on_checkpoint(cfg: Config) -> None:
@@ -168,15 +201,6 @@ def find_beside_config(path: str, config: str | None, what: str = 'architecture 
     raise MissingFileError(f'{what} {path} not found here ({Path.cwd()}){where}')
 
 
-def _train_dataloaders(cfg: Config) -> Iterator[ConfigDict]:
-    """Yield the data loader of training, and those that the training loop has beside it."""
-    if cfg.get('train_dataloader') is not None:
-        yield cfg.train_dataloader
-    for key, value in (cfg.get('train_cfg') or {}).items():
-        if key.endswith('dataloader'):
-            yield value
-
-
 def use_amp(cfg: Config) -> None:
     """Switch every optimiser to mixed precision: float16 on GPUs, bfloat16 on CPUs.
 
@@ -184,14 +208,20 @@ def use_amp(cfg: Config) -> None:
         ValueError: when a wrapper is of a type that has no mixed-precision twin.
     """
     prefix = 'Amp' if torch.cuda.is_available() else 'CpuAmp'
+    names = {
+        find_type(OPTIM_WRAPPERS, before + name): name
+        for name in ('OptimWrapper', 'JacobianOptimWrapper')
+        for before in ('', 'Amp', 'CpuAmp')
+    }
     for wrapper in _optim_wrappers(cfg.optim_wrapper):
         kind = wrapper.get('type', 'OptimWrapper')
-        plain = kind.removeprefix('Cpu').removeprefix('Amp')
-        if plain not in ('OptimWrapper', 'JacobianOptimWrapper'):
+        found = find_type(OPTIM_WRAPPERS, kind, cfg.get('default_scope'))
+        if found is None or found not in names:
             raise InputError(
-                f'--amp replaces wrappers of type OptimWrapper or JacobianOptimWrapper, not {kind}'
+                '--amp replaces wrappers of type OptimWrapper or JacobianOptimWrapper, not '
+                f'{getattr(kind, "__name__", kind)}'
             )
-        wrapper.type = prefix + plain
+        wrapper.type = prefix + names[found]
 
 
 def _optim_wrappers(cfg: ConfigDict) -> list[ConfigDict]:
@@ -206,8 +236,7 @@ def use_resume(cfg: Config, checkpoint: str) -> None:
 
     A checkpoint that is damaged, since the run was killed while it was written, is passed over.
     With 'auto' and no checkpoint yet the run starts anew, so that a job can be restarted by the
-    same command whenever it was interrupted. Checkpoints in the work directory are the user's own
-    and are trusted, see ``mmbmtas.compat.trust_directory``; others are read without unpickling.
+    same command whenever it was interrupted.
 
     Raises:
         FileNotFoundError: when the named checkpoint is missing.
@@ -226,26 +255,26 @@ def use_resume(cfg: Config, checkpoint: str) -> None:
                 'of the work directory'
             )
     cfg.resume = True
-    compat.trust_directory(cfg.work_dir)
 
 
 def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, Any] | None) -> None:
     """Take the tree that a checkpoint was trained with, unless an override names one.
 
-    Without a tree, or of another kind of network, the checkpoint is left to whoever loads it.
+    Of another kind of network, the checkpoint is left to whoever loads it.
 
     Raises:
-        ValueError: when the tree is for another encoder than the config's.
+        ValueError: when the checkpoint can't be read, or its tree is for another encoder than the
+            config's.
     """
-    if 'architecture' not in cfg or 'architecture' in (options or {}) or '://' in checkpoint:
+    given = {'architecture', 'model.backbone.architecture'} & {*(options or {})}
+    if cfg.get('architecture') is None or given or '://' in checkpoint:
         return
-    try:
-        tree = architecture_of_checkpoint(checkpoint)
-    except ValueError:
+    tree = find_architecture(checkpoint)
+    if tree is None:
         return
     if encoder := cfg.model.backbone.get('encoder'):
         check_fits(tree, build_encoder(encoder), checkpoint)
-    cfg.architecture = tree.to_dict()
+    cfg.architecture = cfg.model.backbone.architecture = tree.to_dict()
 
 
 def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
@@ -261,21 +290,11 @@ def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
     """
     if not isinstance(path, str):
         raise InputError(f'{key} = {path!r}: expected the file of a checkpoint')
-    if '://' not in path and not Path(path).expanduser().is_file():
+    if path.startswith(PREFIX):
+        find_weights(path)
+    elif '://' not in path and not Path(path).expanduser().is_file():
         raise MissingFileError(f'{path} is not a checkpoint file: there is no such file')
     return path
-
-
-def _require_checkpoint_of_each_task(paths: Any) -> dict[str, str]:
-    """Give the paths of checkpoints back by task."""
-    if not isinstance(paths, Mapping):
-        raise InputError(
-            f'single_checkpoints = {paths!r}: expected a checkpoint for each task, '
-            'single_checkpoints.TASK=PATH'
-        )
-    return {
-        task: require_checkpoint(path, f'single_checkpoints.{task}') for task, path in paths.items()
-    }
 
 
 def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:
@@ -301,74 +320,25 @@ def use_drawing(cfg: Config, show: bool, show_dir: str | None, wait_time: float)
 
 
 def use_tta(cfg: Config) -> None:
-    """Test with the config's augmentations, their predictions merged.
+    """Test on several views of each image (``tta_pipeline``), averaged by ``tta_model``.
 
     Raises:
-        ValueError: when the config names none.
+        ValueError: when the config lacks one of the two.
     """
     missing = [key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is None]
     if missing:
         raise InputError(f'--tta needs {" and ".join(missing)} in the config')
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    for dataset in plain_datasets(cfg.test_dataloader.dataset):
+        dataset.pipeline = cfg.tta_pipeline
     cfg.tta_model.module = cfg.model
     cfg.model = cfg.tta_model
 
 
 def build_runner(cfg: Config, strict: bool) -> Runner:
-    """Build the runner of a prepared config.
-
-    With ``strict`` a checkpoint must fit the model to the last tensor, as one must that is tested
-    or resumed from; mmengine alone would warn, and go on with random weights. One that is resumed
-    from must also hold all that a training goes on with.
-    """
+    """Build the runner of a prepared config; see :func:`guard_loading` for what it loads."""
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PageRunner.from_cfg(cfg)
-    if strict:
-        load = runner.load_checkpoint
-
-        def load_strictly(filename: str, *args: Any, **kwargs: Any) -> Any:
-            with misfit_named(filename):
-                checkpoint = load(filename, *args, **{**kwargs, 'strict': True})
-            if cfg.get('resume'):
-                _require_state(runner, checkpoint, filename)
-            return checkpoint
-
-        runner.load_checkpoint = load_strictly
+    guard_loading(runner, strict)
     return runner
-
-
-def _require_state(runner: Runner, checkpoint: Mapping[str, Any], filename: str) -> None:
-    """Refuse to resume from weights alone: optimisers and schedules would begin anew."""
-    parts = ['meta', 'message_hub', 'optimizer']
-    parts += ['param_schedulers'] * (runner.param_schedulers is not None)
-    missing = [part for part in parts if part not in checkpoint]
-    if missing:
-        raise InputError(
-            f'{filename} has no {", ".join(missing)}, as those have not that hold the best or '
-            'published weights: a training cannot be resumed from it. load_from=FILE, without '
-            '--resume, starts a new one from its weights'
-        )
-
-
-@contextmanager
-def misfit_named(checkpoint: str | Path) -> Iterator[None]:
-    """Name the checkpoint that is loaded into a model and does not fit.
-
-    Raises:
-        InputError: It does not; with the beginning of each of torch's complaints.
-    """
-    try:
-        yield
-    except InputError as error:
-        if str(checkpoint) in str(error):
-            raise
-        raise InputError(f'{checkpoint}: {error}') from error
-    except RuntimeError as error:
-        raise _misfit(checkpoint, error) from error
-
-
-def _misfit(checkpoint: str | Path, error: RuntimeError) -> InputError:
-    lines = [textwrap.shorten(line, 250, placeholder=' ...') for line in str(error).splitlines()]
-    return InputError(f'{checkpoint} does not fit the model: ' + '\n'.join(lines[:6]))
 
 
 def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:

@@ -1,15 +1,14 @@
 """Overrides of a type that nothing could read in the place of what they replace."""
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from typing import Any
 
 from mmengine.config import Config
 
 from mmbmtas.errors import InputError
 
-_TEXTS = ('data_root', 'work_dir', 'load_from', 'pretrained', 'architecture')
-_NAMES = ('tasks',)
+_OF_SEVERAL_TYPES = ('architecture', 'tasks')
+"""Entries that ``config_values`` checks: a text may stand for what it names."""
 
 
 def check_override_types(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -33,17 +32,10 @@ def check_override_types(cfg: Config, options: Mapping[str, Any]) -> None:
 
 def _expected(name: str, old: Any, new: Any) -> str | None:
     """Say what an override should be, None if it may be what it is."""
-    last = name.rpartition('.')[-1]
-    if last in _NAMES:
-        names = [new] if isinstance(new, str) else new
-        is_list = isinstance(names, list | tuple) and all(isinstance(item, str) for item in names)
-        return None if is_list else 'a name, or a list of names'
-    if last in _TEXTS and new is not None and not isinstance(new, str | PathLike | Mapping):
-        return f'a text (of a folder or file with such a name, {last}=./{new})'
-    if old is None or new is None:
+    if old is None or new is None or name.rpartition('.')[-1] in _OF_SEVERAL_TYPES:
         return None
     if isinstance(old, Mapping):
-        wrong = last not in _TEXTS and not isinstance(new, Mapping | list | tuple)
+        wrong = not isinstance(new, Mapping | list | tuple)
         return f'a dict: name its entries, such as {name}.{next(iter(old), "KEY")}' * wrong or None
     if isinstance(old, list | tuple):
         if not isinstance(new, list | tuple | Mapping):

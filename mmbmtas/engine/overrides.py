@@ -1,12 +1,11 @@
-"""Overrides of a config's entries, on the command line or in a file that has it as its base.
+"""Overrides of a config's entries, on the command line or in a file that builds on it.
 
-What they reach, and which of them would reach nothing.
+Those that would reach nothing are refused.
 """
 
 import difflib
 import inspect
 import itertools
-import logging
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping
@@ -14,26 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mmbmtas.engine.inherited import inherited_values, read_names
+from mmbmtas.engine.config_names import idle_names, value_in
 from mmbmtas.engine.override_types import check_override_types
-from mmbmtas.engine.task_subset import narrow_to_tasks
+from mmbmtas.engine.shared_keys import SHARED_KEYS
 from mmbmtas.errors import InputError
 
-_SETTLED = (
-    *('architecture', 'pretrained', 'single_checkpoints', 'total_batch_size'),
-    *('data_root', 'tasks', 'max_iters', 'weight_iters'),
-)
-"""Names at the top of our configs whose overrides reach what depends on them."""
-
 _READ = {
-    *inspect.signature(Runner.__init__).parameters,
-    *('custom_imports', 'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn'),
-    *('find_unused_parameters', 'tta_model', 'tta_pipeline'),
+    *({*inspect.signature(Runner.__init__).parameters} - {'self', 'cfg'}),
+    *('custom_imports', 'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn', 'compile'),
+    *('find_unused_parameters', 'activation_checkpointing', 'efficient_conv_bn_eval'),
+    *('tta_model', 'tta_pipeline'),
 }
-"""Names that mmengine reads when it builds a runner."""
+"""Names that mmengine and our tools read when they build a runner."""
 
 _MAX_PLACES = 4
 _HOW_TO_SEE = 'see tools/misc/print_config.py'
@@ -74,12 +67,7 @@ def _fault_of_word(key: str, value: str) -> str | None:
 
 
 def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Change entries of a config, in place, and what was computed from them.
-
-    What a config file computes from its names is fixed once mmengine has read it. Overriding
-    ``data_root`` therefore moves all data sets that lie there, overriding ``max_iters``
-    (``weight_iters`` in a search) changes the training loop's length and its schedulers', and
-    ``tasks`` leaves out the other tasks' decoders, labels and metrics.
+    """Change entries of a config, in place.
 
     Args:
         cfg: The config.
@@ -89,70 +77,44 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
         ValueError: An entry does not exist or is not read by anything, so that its override would
             have no effect; or a value does not fit.
     """
-    options = dict(options)
     for name in options:
         _refuse_without_effect(cfg, str(name))
     check_override_types(cfg, options)
-    if 'data_root' in options:
-        _move_data(cfg, [cfg.get('data_root')], options['data_root'])
-    for name in ('max_iters', 'weight_iters', 'total_batch_size'):
-        if not isinstance(options.get(name, 1), int) or options.get(name, 1) < 1:
-            raise InputError(f'{name}={options[name]}: expected a whole number from 1')
-    for name in ('max_iters', 'weight_iters'):
-        if name in options:
-            _change_length(cfg, name, [cfg.train_cfg.get(name)], options[name])
-    if 'tasks' in options:
-        tasks = options['tasks']
-        options['tasks'] = [tasks] if isinstance(tasks, str) else [*tasks]
-        narrow_to_tasks(cfg, options['tasks'])
     if cfg.get('single_checkpoints', {}) is None:
         cfg.single_checkpoints = {}  # mmengine merges no single_checkpoints.TASK into None
     try:
-        cfg.merge_from_dict(options)
+        cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError) as error:
         raise InputError(f'an override does not fit {_name(cfg)}: {error.args[0]}') from error
 
 
-def settle_inherited(cfg: Config) -> None:
-    """Let what a config's file sets over its ``_base_`` reach what that has computed from it.
+def refuse_idle_names(cfg: Config) -> None:
+    """Refuse what a config's files assign in vain; nothing is refused of one without a file.
 
-    As :func:`apply_overrides` does for the names that it takes, wherever the base's value still
-    stands. Other names that the base has used and the file itself does not are logged: they have
-    no effect. Nothing changes in a config that was not read from a Python file.
+    Raises:
+        ValueError: A file assigns a name that its base has used already, or misspells a key.
     """
     if cfg.filename is None:
         return
-    names = read_names(Path(cfg.filename))
-    inherited = inherited_values(names)
-    olds = {
-        name: [value for value in inherited.get(name, ()) if value != cfg.get(name)]
-        for name in ('data_root', 'max_iters', 'weight_iters', 'tasks')
-    }
-    _move_data(cfg, olds['data_root'], cfg.get('data_root'))
-    for name in ('max_iters', 'weight_iters'):
-        if (cfg.get('train_cfg') or {}).get(name) in olds[name]:
-            _change_length(cfg, name, olds[name], cfg[name])
-    if olds['tasks'] and {*cfg.tasks} < {*(cfg.get('model') or {}).get('decode_heads', ())}:
-        narrow_to_tasks(cfg, cfg.tasks)
-    for name in names.values:
-        known = name in _READ or name in _SETTLED or name in names.used or name[0] == '_'
-        if name in inherited and not known:
-            places = ', '.join(_few_places(cfg, inherited[name]))
-            print_log(
-                f'{name} = ... has no effect in {_name(cfg)}: its _base_ has computed other '
-                f'entries from it already. Set these entries: {places or _HOW_TO_SEE}',
-                logger='current',
-                level=logging.WARNING,
+    for idle in idle_names(Path(cfg.filename), _READ | {*SHARED_KEYS}):
+        if idle.base is None:
+            raise InputError(
+                f'{idle.path}: nothing reads {idle.name!r}: did you mean {idle.meant!r}?'
             )
+        places = ', '.join(_few_places(cfg, [value_in(idle.base, idle.name)]))
+        raise InputError(
+            f'{idle.path}: {idle.name} = ... has no effect: {idle.base} has used this name '
+            f'already. Set these entries: {places or _HOW_TO_SEE}'
+        )
 
 
 def _refuse_without_effect(cfg: Config, option: str) -> None:
     """Refuse an override of what nothing reads."""
     name, _, rest = option.partition('.')
-    if name in _READ or (name in cfg and name in _SETTLED):
+    if name in _READ or (name in cfg and name in SHARED_KEYS):
         return
     if name not in cfg:
-        known = [key for key in cfg if key in _READ or key in _SETTLED]
+        known = [key for key in cfg if key in _READ or key in SHARED_KEYS]
         near = difflib.get_close_matches(name, [*known, *_READ], n=1, cutoff=0.5)
         hint = f'did you mean {near[0]!r}?' if near else f'expected one of {known}'
         raise InputError(f'{_name(cfg)} has no entry {name!r} to override: {hint}')
@@ -190,30 +152,3 @@ def _equal_entries(entry: Any, value: Any, name: str) -> Iterator[str]:
         inner = enumerate(entry) if isinstance(entry, list | tuple) else ()
     for key, item in inner:
         yield from _equal_entries(item, value, f'{name}.{key}')
-
-
-def _move_data(cfg: Config, olds: Collection[Any], new: Any) -> None:
-    """Let every data set that lies at one of ``olds`` lie at ``new``."""
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        for dataset in plain_datasets((cfg.get(name) or {}).get('dataset') or {}):
-            if dataset.get('data_root') in olds:
-                dataset.data_root = new
-
-
-def plain_datasets(dataset: Any) -> Iterator[Any]:
-    """Yield the config of a data set, or of each that wrappers (``ConcatDataset``) hold."""
-    inner = dataset.get('datasets') or [dataset[key] for key in ('dataset',) if key in dataset]
-    for wrapped in inner:
-        yield from plain_datasets(wrapped)
-    if not inner:
-        yield dataset
-
-
-def _change_length(cfg: Config, name: str, olds: Collection[Any], iterations: int) -> None:
-    """Let the training loop, and the schedulers that end at ``olds``, end after ``iterations``."""
-    cfg.train_cfg[name] = iterations
-    schedulers: Any = cfg.get('param_scheduler') or []
-    named = isinstance(schedulers, dict)
-    for scheduler in itertools.chain(*schedulers.values()) if named else schedulers:
-        if scheduler.get('end') in olds:
-            scheduler.end = iterations

@@ -21,6 +21,7 @@ class Stream(enum.IntEnum):
     ITERATION = 0
     SAMPLES = 1
     ARCH_SAMPLES = 2
+    LABELS = 3
 
 
 def seed_all(seed: int, stream: Stream, *place: int) -> None:

@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from mmbmtas.errors import InputError
+from mmbmtas.errors import InputError, OccupiedError
 from mmbmtas.writing import remove_leftovers, written_beside
 
 
@@ -26,22 +26,28 @@ class Stages:
     Args:
         folder: Where the job works; made if missing.
         settings: What decides the results: numbers, strings, lists, booleans.
-        overwrite: Whether to empty a folder that another job has used.
+        overwrite: Whether to empty a folder that a job of other settings has used.
+        contents: Names of all that the job makes in the folder; only those are ever removed.
 
     Raises:
+        OccupiedError: ``overwrite`` is on, and the folder holds something else.
         ValueError: The folder holds something else, or a job of other settings and ``overwrite``
             is off.
     """
 
     def __init__(
-        self, folder: str | Path, settings: Mapping[str, Any], overwrite: bool = False
+        self,
+        folder: str | Path,
+        settings: Mapping[str, Any],
+        overwrite: bool = False,
+        contents: Collection[str] = (),
     ) -> None:
         self.folder = Path(folder)
         self._path = self.folder / 'stages.json'
         self._lock = lock_folder(self.folder)
         remove_leftovers(self.folder)
         if overwrite and self._path.exists():
-            _empty(self.folder, last=self._path)
+            _empty(self.folder, contents, last=self._path)
         self.seconds = self._read(dict(settings))
 
     def _read(self, settings: dict[str, Any]) -> dict[str, float]:
@@ -114,11 +120,16 @@ def lock_folder(folder: Path) -> TextIO:
     return file
 
 
-def _empty(folder: Path, last: Path) -> None:
-    """Remove what a folder holds, but the lock; the record goes last, it says whose they are."""
-    for path in folder.iterdir():
-        if path.name not in ('.lock', last.name):
-            remove(path)
+def _empty(folder: Path, contents: Collection[str], last: Path) -> None:
+    """Remove what a job made in a folder; the record goes last, it says whose they are."""
+    foreign = sorted({path.name for path in folder.iterdir()} - {'.lock', last.name, *contents})
+    if foreign:
+        raise OccupiedError(
+            f'{folder} holds {foreign[0]}, which no earlier run made: choose another folder, or '
+            'move that away'
+        )
+    for name in contents:
+        remove(folder / name)
     last.unlink()
 
 

@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.metrics import TaskMetric
 from mmbmtas.models.backbones.branched_network import as_architecture
-from mmbmtas.registry import METRICS
+from mmbmtas.registry import METRICS, find_type
 
 
 def narrow_to_architecture(cfg: Config) -> None:
@@ -36,6 +36,8 @@ def narrow_to_architecture(cfg: Config) -> None:
     name = cfg.architecture if isinstance(cfg.architecture, str) else 'The tree'
     print_log(f'{name} leaves out the tasks {dropped} of the config.', logger='current')
     _narrow(cfg, tasks, f'the tasks {sorted(tasks)} of {name}')
+    if cfg.get('tasks') is not None:
+        cfg.tasks = [task for task in cfg.tasks if task in tasks]
 
 
 def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
@@ -54,19 +56,19 @@ def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
 
 
 def _narrow(cfg: Config, tasks: Collection[str], what: str) -> None:
-    for task in [*cfg.model.decode_heads]:
-        if task not in tasks:
-            del cfg.model.decode_heads[task]
+    order = [task for task in cfg.model.decode_heads if task in tasks]
+    for task in {*cfg.model.decode_heads} - {*order}:
+        del cfg.model.decode_heads[task]
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
-        if loader is not None and not _narrow_dataset(loader.dataset, tasks):
+        if loader is not None and not _narrow_dataset(loader.dataset, order):
             raise InputError(f'{name} has labels of none of {what}')
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg.get(name) is not None:
             cfg[name] = _narrow_evaluator(cfg[name], tasks)
 
 
-def _narrow_dataset(dataset: Any, tasks: Collection[str]) -> bool:
+def _narrow_dataset(dataset: Any, tasks: Sequence[str]) -> bool:
     """Narrow a data set and those that it wraps; tell whether it has a task left."""
     if dataset.get('datasets'):
         dataset.datasets = [inner for inner in dataset.datasets if _narrow_dataset(inner, tasks)]
@@ -75,7 +77,7 @@ def _narrow_dataset(dataset: Any, tasks: Collection[str]) -> bool:
         return _narrow_dataset(dataset.dataset, tasks)
     if dataset.get('tasks') is None:
         return True  # it has labels of whatever it can read
-    dataset.tasks = [task for task in dataset.tasks if task in tasks]
+    dataset.tasks = [task for task in tasks if task in dataset.tasks]
     return bool(dataset.tasks)
 
 
@@ -89,7 +91,7 @@ def _narrow_evaluator(evaluator: Any, tasks: Collection[str]) -> Any:
 
 def _task_of_metric(metric: Any) -> str | None:
     """Return the task that a metric's config is for, None if it is for no single one."""
-    kind = metric['type'] if isinstance(metric['type'], type) else METRICS.get(metric['type'])
+    kind = find_type(METRICS, metric['type'])
     if not (isinstance(kind, type) and issubclass(kind, TaskMetric)):
         return None
     return metric.get('task') or kind.default_task

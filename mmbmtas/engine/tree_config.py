@@ -19,6 +19,7 @@ from mmbmtas.models.backbones.branched_network import check_fits
 from mmbmtas.models.encoders import Encoder
 from mmbmtas.registry import MODELS, SCOPE
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.writing import file_place
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ def add_tree_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '-o',
         '--out',
-        type=Path,
-        default=Path('architecture.json'),
+        type=file_place,
+        default='architecture.json',
         metavar='FILE.json',
         help='file to write; of several, FILE_1.json, FILE_2.json, ...',
     )
@@ -170,12 +171,21 @@ def config_of(args: Namespace) -> TreeConfig:
     return read_tree_config(args.config, args.cfg_options)
 
 
+def tree_places(path: Path, count: int) -> list[Path]:
+    """List the files of so many trees: one, or numbered ones beside it.
+
+    Raises:
+        OccupiedError: A folder is at one of the places.
+    """
+    if count == 1:
+        return [file_place(path)]
+    numbers = range(1, count + 1)
+    return [file_place(path.with_name(f'{path.stem}_{n}{path.suffix}')) for n in numbers]
+
+
 def write_trees(architectures: Sequence[BranchedArchitecture], path: Path) -> list[Path]:
     """Write one file, or numbered ones beside it, and print a line for each."""
-    paths = [path]
-    if len(architectures) > 1:
-        numbers = range(1, len(architectures) + 1)
-        paths = [path.with_name(f'{path.stem}_{number}{path.suffix}') for number in numbers]
+    paths = tree_places(path, len(architectures))
     for architecture, file in zip(architectures, paths, strict=True):
         architecture.save(file)
         madds = (architecture.madds or {}).get('network')

@@ -16,6 +16,7 @@ from mmbmtas.evaluation.metrics import (
     SaliencyMetric,
     SemSegMetric,
     TaskMetric,
+    ValueMetric,
 )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     'SaliencyMetric',
     'SemSegMetric',
     'TaskMetric',
+    'ValueMetric',
     'declared_metrics',
     'delta_m',
     'load_baseline',

@@ -126,10 +126,10 @@ def saliency_scores(histograms: Sequence[NDArray[np.int64]]) -> dict[str, float]
 
     Returns:
         ``maxIoU``: best over the thresholds 0.20, 0.25, ..., 0.90 of the images' mean foreground
-        Jaccard index, where both empty counts as 1. Then the two published variants of maxF, which
-        must not be compared: ``maxF_image_mean`` from mean precision and mean recall over images
-        at the same thresholds, beta^2 = 1 (an empty denominator counts as 1), and ``maxF_pooled``
-        from pixels pooled over the split at 0.05, 0.10, ..., 0.95, beta^2 = 0.3.
+        Jaccard index, where both empty counts as 1. Then two published variants of maxF, not to be
+        compared: ``maxF_image_mean`` from mean precision and recall over images at the same
+        thresholds, beta^2 = 1; ``maxF_pooled`` from the split's pixels at 0.05, 0.10, ..., 0.95,
+        beta^2 = 0.3. In both, an empty denominator gives 0, as in the public implementations.
     """
     counted = [histogram for histogram in histograms if histogram.any()]
     if not counted:
@@ -137,11 +137,11 @@ def saliency_scores(histograms: Sequence[NDArray[np.int64]]) -> dict[str, float]
         return dict.fromkeys(('maxIoU', 'maxF_image_mean', 'maxF_pooled'), undefined)
     hits, predicted, positive = _saliency_counts(np.stack(counted))
     pooled = _f_measure(
-        _ratio(hits.sum(0), predicted.sum(0)), _ratio(hits.sum(0), positive.sum(0)), 0.3
+        _ratio(hits.sum(0), predicted.sum(0), 0), _ratio(hits.sum(0), positive.sum(0), 0), 0.3
     )
     hits, predicted = hits[:, _PER_IMAGE], predicted[:, _PER_IMAGE]
-    jaccard = _exact_mean(_ratio(hits, predicted + positive - hits))
-    precision, recall = (_exact_mean(_ratio(hits, n)) for n in (predicted, positive))
+    jaccard = _exact_mean(_ratio(hits, predicted + positive - hits, 1))
+    precision, recall = (_exact_mean(_ratio(hits, n, 0)) for n in (predicted, positive))
     return {
         'maxIoU': float(jaccard.max()) * 100,
         'maxF_image_mean': float(_f_measure(precision, recall, 1.0).max()) * 100,
@@ -155,10 +155,10 @@ def _saliency_counts(histograms: NDArray[np.int64]) -> tuple[NDArray, NDArray, N
     return above[:, 1], above.sum(1), histograms[:, 1].sum(-1, keepdims=True)
 
 
-def _ratio(part: NDArray, whole: NDArray) -> NDArray[np.float64]:
-    """Share of ``whole``; 1 where whole is 0."""
+def _ratio(part: NDArray, whole: NDArray, empty: float) -> NDArray[np.float64]:
+    """Share of ``whole``; ``empty`` where whole is 0."""
     part, whole = np.broadcast_arrays(part, whole)
-    return np.divide(part, whole, out=np.ones(part.shape), where=whole > 0)
+    return np.divide(part, whole, out=np.full(part.shape, float(empty)), where=whole > 0)
 
 
 def _exact_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -312,29 +312,33 @@ def _pool(errors: Sequence[ErrorSums], count: int) -> tuple[int, list[float]]:
 # --- Depth ----------------------------------------------------------------------------------------
 
 
-def depth_errors(prediction: NDArray, label: NDArray) -> ErrorSums:
-    """Sums one image's depth errors.
+def depth_errors(prediction: NDArray, label: NDArray, ignore: float | None = 0.0) -> ErrorSums:
+    """Sums one image's depth errors, or those of another map of values.
 
     Args:
         prediction: Metres, any shape.
-        label: Metres, of the same shape; 0 is left out.
+        label: Metres, of the same shape.
+        ignore: The label that is left out, None for none; NaN always is.
 
     Returns:
-        Sums of squared error, relative error, squared error of the natural logarithm, and of
-        pixels whose ratio to the truth (or its inverse) is under 1.25, 1.25^2, 1.25^3.
+        The sum of the squared error, and the number of pixels whose truth is above 0. Over these,
+        sums of relative error, squared error of the natural logarithm, and of pixels whose ratio to
+        the truth (or its inverse) is under 1.25, 1.25^2, 1.25^3.
     """
-    valid = label > 0
+    valid = ~np.isnan(label) & (True if ignore is None else label != ignore)
     p, g = prediction[valid].astype(np.float64), label[valid].astype(np.float64)
-    error = p - g
+    pixels, square = g.size, np.square(p - g).sum()
+    p, g = p[g > 0], g[g > 0]
     positive = np.maximum(p, MIN_DEPTH)
     ratio = np.maximum(positive / g, g / positive)
     sums = [
-        np.square(error).sum(),
-        (np.abs(error) / g).sum(),
+        square,
+        g.size,
+        (np.abs(p - g) / g).sum(),
         np.square(np.log(positive / g)).sum(),
         *((ratio < 1.25**k).sum() for k in (1, 2, 3)),
     ]
-    return ErrorSums(g.size, np.array(sums, dtype=np.float64), np.zeros(0, np.uint32))
+    return ErrorSums(pixels, np.array(sums, dtype=np.float64), np.zeros(0, np.uint32))
 
 
 def depth_scores(errors: Sequence[ErrorSums]) -> dict[str, float]:
@@ -345,14 +349,18 @@ def depth_scores(errors: Sequence[ErrorSums]) -> dict[str, float]:
 
     Returns:
         ``rmse`` in metres, ``abs_rel`` and ``log_rmse`` without unit, ``delta1``, ``delta2`` and
-        ``delta3`` in percent.
+        ``delta3`` in percent. All but ``rmse`` are of the pixels whose truth is above 0.
     """
-    pixels, sums = _pool(errors, 6)
+    pixels, sums = _pool(errors, 7)
     names = ['rmse', 'abs_rel', 'log_rmse', 'delta1', 'delta2', 'delta3']
     if pixels == 0:
         return dict.fromkeys(names, nan_with_warning('depth'))
-    square, relative, log_square, *deltas = (total / pixels for total in sums)
-    values = [math.sqrt(square), relative, math.sqrt(log_square), *(100 * d for d in deltas)]
+    square, positive, *ratios = sums
+    rmse = math.sqrt(square / pixels)
+    if positive == 0:
+        return dict.fromkeys(names, nan_with_warning('depth ratio')) | {'rmse': rmse}
+    relative, log_square, *deltas = (total / positive for total in ratios)
+    values = [rmse, relative, math.sqrt(log_square), *(100 * d for d in deltas)]
     return dict(zip(names, values, strict=True))
 
 

@@ -4,9 +4,11 @@ from mmbmtas.grouping.bmn import dissimilarity, grouping_costs, rsa_affinity
 from mmbmtas.grouping.choice import permuted_trees, random_trees, vanilla_tree
 from mmbmtas.grouping.fafs import branch_affinity, difficulty_affinity, fafs_tree
 from mmbmtas.grouping.least_cost import least_cost_tree
+from mmbmtas.grouping.similarity import FeatureMoments, scatter_costs
 from mmbmtas.grouping.trees import Tree, count_trees, tree_madds
 
 __all__ = [
+    'FeatureMoments',
     'Tree',
     'branch_affinity',
     'count_trees',
@@ -18,6 +20,7 @@ __all__ = [
     'permuted_trees',
     'random_trees',
     'rsa_affinity',
+    'scatter_costs',
     'tree_madds',
     'vanilla_tree',
 ]

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.tree import INK, draw_tree
+from mmbmtas.writing import written_beside
 
 
 def plot_affinities(
@@ -20,6 +21,7 @@ def plot_affinities(
     tasks: Sequence[str],
     path: str | os.PathLike,
     layers: Sequence[str] | None = None,
+    label: str = 'task affinity (Spearman correlation)',
 ) -> None:
     """Write a picture with a matrix a layer, all in the same colours.
 
@@ -28,6 +30,7 @@ def plot_affinities(
         tasks: Task names.
         path: Where to; its extension gives the format.
         layers: Layer names; by default numbers from 0.
+        label: What the colours show.
 
     Raises:
         ValueError: The affinities are not of these tasks and layers.
@@ -53,8 +56,9 @@ def plot_affinities(
         axis.set_xticks(range(len(tasks)), tasks, rotation=90, fontsize=8)
         axis.set_yticks(range(len(tasks)), tasks, fontsize=8)
         axis.tick_params(labelbottom=index + columns >= len(layers), length=2)
-    figure.colorbar(image, ax=axes, label='task affinity (Spearman correlation)', shrink=0.8)
-    figure.savefig(path, dpi=150)
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=150)
 
 
 def plot_affinities_and_tree(
@@ -106,7 +110,8 @@ def plot_affinities_and_tree(
         axis.tick_params(length=2, colors=INK)
         _frame_groups(axis, architecture.groupings[layer].labels, order)
     lower.colorbar(image, ax=axes, label='task affinity', shrink=0.8)
-    figure.savefig(path, dpi=150)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=150)
 
 
 def _leaf_order(architecture: BranchedArchitecture) -> list[int]:

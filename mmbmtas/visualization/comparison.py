@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.tree import COLOURS, INK, describe_madds, draw_tree
+from mmbmtas.writing import written_beside
 
 _MARKERS = 'os^Dv*XP<>ph8d'
 
@@ -99,7 +100,8 @@ def plot_pareto(
     axes.grid(color='#eef1f5')
     axes.set_axisbelow(True)
     figure.legend(loc='outside right upper', frameon=False, labelcolor=INK)
-    figure.savefig(path, dpi=150)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=150)
 
 
 def plot_trees(
@@ -133,4 +135,5 @@ def plot_trees(
         madds = (tree.madds or {}).get('network')
         cost = '' if madds is None else f': {describe_madds(madds)}'
         axis.set_title(name + cost, color=INK, fontsize=10, parse_math=False)
-    figure.savefig(path, dpi=130)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=130)

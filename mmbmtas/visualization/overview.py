@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image
+
+from mmbmtas.writing import written_beside
 
 _GAP = 12
 
@@ -30,5 +31,5 @@ def stack_pictures(
     for picture in pictures:
         stack.paste(picture, (0, top))
         top += picture.height + _GAP
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    stack.save(out, optimize=True)
+    with written_beside(out) as beside:
+        stack.save(beside, optimize=True)

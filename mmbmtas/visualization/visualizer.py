@@ -13,6 +13,7 @@ from mmengine.visualization import Visualizer
 from mmbmtas.registry import VISUALIZERS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.structures.tasks import TASKS, label_task
+from mmbmtas.writing import written_beside
 
 from .contact_sheet import Column, draw_contact_sheet
 from .label_maps import describe_colours, draw_label, valid_range
@@ -81,7 +82,8 @@ class MultiTaskVisualizer(Visualizer):
         if show:
             self.show(sheet, win_name=name, wait_time=wait_time)
         if out_file is not None:
-            mmcv.imwrite(sheet[..., ::-1], out_file)
+            with written_beside(out_file) as beside:
+                mmcv.imwrite(sheet[..., ::-1], str(beside))
         elif not show:
             self.add_image(name, sheet, step)
 

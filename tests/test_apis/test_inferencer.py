@@ -29,7 +29,7 @@ def files(toys, pascal_root, tmp_path_factory):
     folder = tmp_path_factory.mktemp('network')
     model = {
         **toys.branched_config(toys.SIX),
-        'backbone': {'type': 'BranchedNetwork', 'architecture': str(folder / 'tree.json')},
+        'backbone': {'type': 'BranchedNetwork'},
         'data_preprocessor': {
             'type': 'mmengine.ImgDataPreprocessor',
             'mean': [127.5] * 3,
@@ -64,7 +64,7 @@ def files(toys, pascal_root, tmp_path_factory):
             'pretrained': 'weights that a checkpoint makes needless.pth',
         }
     ).dump(config)
-    network = toys.build(model)
+    network = toys.build(toys.branched_config(toys.SIX))
     toys.randomise(network)
     state = {'state_dict': network.state_dict(), 'meta': {'dataset_meta': META}}
     torch.save(state, folder / 'weights.pth')

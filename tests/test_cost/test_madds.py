@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from hypothesis import given
@@ -47,9 +49,121 @@ def test_pooling_counts_in_the_paper_only():
 
 def test_nothing_else_counts():
     module = nn.Sequential(
-        nn.BatchNorm2d(4), nn.ReLU6(), nn.Upsample(scale_factor=2), nn.Linear(16, 2)
+        nn.BatchNorm2d(4),
+        nn.GroupNorm(2, 4),
+        nn.LayerNorm(8),
+        nn.ReLU6(),
+        nn.PReLU(4),
+        LayerScale(4),
+        nn.Softmax(1),
+        nn.Upsample(scale_factor=2),
     )
-    assert count_madds(module, torch.empty(1, 4, 8, 8)) == ModuleCost(params=8 + 34)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        cost = count_madds(module, torch.empty(1, 4, 8, 8))
+        cost += count_madds(nn.Embedding(5, 3), torch.zeros(2, 4).long())
+    assert cost == ModuleCost(params=8 + 8 + 16 + 4 + 4 + 15)
+
+
+class LayerScale(nn.Module):
+    """A factor for each channel, as in ConvNeXt."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x):
+        return self.gamma * x
+
+
+class ConvNeXtBlock(nn.Module):
+    """7x7 depthwise convolution, normalisation, two linear layers, layer scale."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.LayerNorm(channels)
+        self.expand, self.reduce = (
+            nn.Linear(channels, 4 * channels),
+            nn.Linear(4 * channels, channels),
+        )
+        self.scale = LayerScale(channels)
+
+    def forward(self, x):
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        return x + self.scale(self.reduce(F.gelu(self.expand(y))).permute(0, 3, 1, 2))
+
+
+def test_a_convnext_block():
+    """Linear layers read maps of permuted channels, where torch adds the bias on its own."""
+    cost = count_madds(ConvNeXtBlock(8), torch.empty(1, 8, 6, 5))
+    assert cost.madds == 30 * (49 * 8 + 2 * 8 * 32)
+    assert cost.madds_paper == cost.madds  # as many additions as multiplications, with biases
+
+
+@pytest.mark.parametrize('shape', [(2, 8), (2, 5, 8), (2, 3, 5, 8)])
+@pytest.mark.parametrize('bias', [True, False])
+def test_linear(shape, bias):
+    x = torch.empty(shape)
+    cost = count_madds(nn.Linear(8, 3, bias), x)
+    outputs = x.numel() // 8 * 3
+    assert cost.madds == 8 * outputs
+    assert cost.operations == outputs * (8 + 7 + bias)
+    assert cost.params == 24 + 3 * bias
+
+
+class Calls(nn.Module):
+    """A function of its inputs, and perhaps of a parameter."""
+
+    def __init__(self, function, *shape):
+        super().__init__()
+        self.function = function
+        if shape:
+            self.weight = nn.Parameter(torch.rand(shape))
+
+    def forward(self, *inputs):
+        return self.function(*self.parameters(), *inputs)
+
+
+@pytest.mark.parametrize(
+    ('module', 'shapes', 'madds'),
+    [
+        (Calls(torch.matmul), [(2, 3, 4, 5), (2, 3, 5, 6)], 2 * 3 * 4 * 5 * 6),
+        (Calls(torch.bmm), [(3, 4, 5), (3, 5, 6)], 3 * 4 * 5 * 6),
+        (Calls(lambda a, b: a @ b), [(4, 5), (5,)], 4 * 5),
+        (Calls(lambda w, x: torch.einsum('oc,nchw->nohw', w, x), 3, 4), [(2, 4, 5, 6)], 2 * 360),
+        (Calls(lambda w, x: F.conv2d(x, w), 3, 4, 2, 2), [(1, 4, 6, 6)], 25 * 3 * 16),
+        (Calls(lambda w, x: F.linear(x, w), 3, 4), [(2, 5, 4)], 120),
+        (Calls(F.scaled_dot_product_attention), [(2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 4)], 2520),
+        # Query, key, value and output projections, and both products of attention.
+        (
+            nn.MultiheadAttention(8, 2, batch_first=True),
+            [(2, 5, 8)] * 3,
+            2 * (4 * 5 * 64 + 2 * 200),
+        ),
+        (nn.LSTM(8, 16), [(3, 2, 8)], 3 * 2 * 4 * 16 * (8 + 16)),
+    ],
+)
+def test_products_count_whoever_computes_them(module, shapes, madds):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert count_madds(module, *map(torch.empty, shapes)).madds == madds
+
+
+@pytest.mark.parametrize(
+    ('module', 'shapes', 'name'),
+    [
+        (nn.Bilinear(8, 6, 4), [(3, 8), (3, 6)], 'Bilinear'),
+        (Calls(lambda w, x: (x[..., None] * w).sum(-2), 8, 4), [(2, 8)], 'Calls'),
+        (Calls(lambda w, x: torch.fft.ifft(torch.fft.fft(x) * w).real, 8), [(2, 8)], 'Calls'),
+    ],
+)
+def test_what_has_parameters_and_is_not_counted_is_named(module, shapes, name):
+    whole = nn.Module()
+    whole.part = module
+    whole.forward = lambda *inputs: whole.part(*inputs)
+    with pytest.warns(RuntimeWarning, match=rf'leave out .* part \({name}: aten::'):
+        count_madds(whole, *map(torch.empty, shapes))
 
 
 def test_subclasses_count_and_calls_add_up():

@@ -154,9 +154,9 @@ def test_map_that_comes_to_win_is_noticed(pascal, layouts):
 def test_samples_of_another_version_are_made_again(pascal, monkeypatch):
     cache = str(default_cache(pascal))
     for module in (cache_writer, opening, steps):
-        monkeypatch.setattr(module, 'VERSION', 2)
+        monkeypatch.setattr(module, 'VERSION', 99)
     assert not is_cached(train_set(pascal))
-    with pytest.raises(ValueError, match=r'is of version 1, not 2: run .*prepare_dataset'):
+    with pytest.raises(ValueError, match=r'is of version 2, not 99: run .*prepare_dataset'):
         train_set(pascal, cache=cache)
     assert write_cache(PascalContextMT, pascal, cache) == {'replaced': 9}
     assert is_cached(train_set(pascal))

@@ -77,6 +77,19 @@ def test_stale_parts_cache_is_rebuilt(pascal_copy, stale):
     assert json.loads(cache.read_text())['2008_000002'] == [8]
 
 
+def test_annotations_newer_than_the_parts_cache_are_read_again(pascal_copy, layouts):
+    PascalContextMT(str(pascal_copy))
+    people = layouts.people(layouts.PASCAL_SIZES['2008_000002'])
+    path = pascal_copy / 'human_parts/2008_000002.mat'
+    layouts.save_parts(path, '2008_000002', people)
+    cache = pascal_copy / 'ImageSets/Parts/train.txt'
+    later = cache.stat().st_mtime + 5
+    os.utime(path, (later, later))
+    dataset = PascalContextMT(str(pascal_copy), tasks=['human_parts'])
+    assert len(dataset) == 3
+    assert json.loads(cache.read_text())['2008_000002'] == [8, 15, 15]
+
+
 def test_parts_cache_stays_in_memory_on_a_read_only_folder(pascal_copy, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError('read-only file system')

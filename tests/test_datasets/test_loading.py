@@ -8,8 +8,6 @@ import scipy.io
 from PIL import Image
 
 from mmbmtas.datasets import NYUDv2MT, PascalContextMT
-from mmbmtas.datasets import files as files_module
-from mmbmtas.datasets.files import read_mat
 from mmbmtas.datasets.pascal_labels import NORMALS_VALID, PARTS
 from mmbmtas.datasets.transforms import (
     LoadNYUDv2Labels,
@@ -290,31 +288,3 @@ def test_nyud_labels_of_another_structure(layouts, tmp_path, packaging, file, ar
     with pytest.raises(ValueError, match=message) as error:
         load(NYUDv2MT(str(root)), 0)
     assert str(root / file) in str(error.value)
-
-
-def write_hdf5_signature(path):
-    """The header of a MATLAB 7.3 file, as scipy looks at it."""
-    header = b'MATLAB 7.3 MAT-file, Platform: GLNXA64'.ljust(116) + b' ' * 8 + b'\x00\x02IM'
-    path.write_bytes(header + b'\x00' * 512)
-
-
-def test_version_73_without_h5py(tmp_path, monkeypatch):
-    path = tmp_path / 'depth.mat'
-    write_hdf5_signature(path)
-    monkeypatch.setattr(files_module, 'h5py', None)
-    with pytest.raises(ValueError, match='needs h5py; run `pip install h5py`'):
-        read_mat(str(path), 'depth')
-
-
-def test_version_73_with_h5py(tmp_path):
-    h5py = pytest.importorskip('h5py')
-    path = tmp_path / 'depth.mat'
-    depth = np.arange(12.0).reshape(3, 4)
-    with h5py.File(path, 'w', userblock_size=512) as file:
-        file['depth'] = depth.T
-    header = b'MATLAB 7.3 MAT-file'.ljust(124) + b'\x00\x02IM'
-    with path.open('r+b') as file:
-        file.write(header)
-    assert np.array_equal(read_mat(str(path), 'depth'), depth)
-    with pytest.raises(ValueError, match="expected a numeric array 'other'"):
-        read_mat(str(path), 'other')

@@ -299,3 +299,11 @@ def test_seeds_decide_the_augmentation(pascal_root):
 def test_arguments_out_of_range(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_padding_of_values_is_a_setting():
+    before = make_sample(12, 20)
+    after = PadToSize(size=(17, 20), label_values={'albedo': -9999.0})(copy_of(before))
+    assert (after['gt_albedo'][:2] == -9999).all()
+    assert np.array_equal(after['gt_albedo'][2:14], before['gt_albedo'])
+    assert (after['gt_depth'][:2] == 0).all()

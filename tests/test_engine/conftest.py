@@ -4,8 +4,6 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmbmtas import compat
-
 TASKS = ('semseg', 'normals', 'edge')
 HOOKS = [
     {'type': 'TemperatureHook', 'start': 5.0, 'end': 0.1},
@@ -57,7 +55,6 @@ def make_runner(toys):
             'sampler': {'type': 'DefaultSampler', 'shuffle': True},
             **options.pop('loader', {}),
         }
-        compat.trust_directory(work_dir)
         return Runner(
             model={**model, 'data_preprocessor': preprocessor},
             work_dir=str(work_dir),

@@ -307,13 +307,18 @@ def test_a_batch_without_labels_goes_by(search_runner, toys, tmp_path):
     """The weights rest, the architecture still feels the resource loss."""
 
     class Unlabelled(torch.utils.data.Dataset):
+        calls = 0
+
         def __len__(self):
             return 4
 
         def __getitem__(self, index):
+            self.calls += 1
+            # The first batch has two images; then the search looks whether there are labels.
+            tasks = TASKS if self.calls == 3 else []
             return {
                 'inputs': torch.zeros(3, 32, 32, dtype=torch.uint8),
-                'data_samples': toys.sample([], (32, 32), img_id=index),
+                'data_samples': toys.sample(tasks, (32, 32), img_id=index),
             }
 
     watcher = Watcher()
@@ -375,13 +380,25 @@ def test_arch_fraction_is_checked(fraction, search_runner, tmp_path):
         runner.train()
 
 
-def test_a_split_smaller_than_a_batch_repeats_its_images(search_runner, tmp_path):
-    watcher = Watcher()
-    loop = {'weight_iters': 2, 'warmup_iters': 1, 'arch_fraction': 0.1}
-    search_runner(tmp_path, [watcher], loop).train()
-    (entry,) = of(watcher.entries, 'arch')
-    assert len(entry['ids']) == 2
-    assert len({*entry['ids']}) == 1
+@pytest.mark.parametrize(('fraction', 'split'), [(0.1, 'architecture'), (0.9, 'weight')])
+def test_a_split_smaller_than_a_batch_is_refused(search_runner, tmp_path, fraction, split):
+    runner = search_runner(tmp_path, loop={'arch_fraction': fraction})
+    found = f'the {split} split has 1 of 10 training images, fewer than the 2 of a batch'
+    with pytest.raises(ValueError, match=found):
+        runner.train()
+
+
+def test_a_search_that_is_nothing_but_warm_up(search_runner, tmp_path):
+    runner = search_runner(tmp_path, loop={'weight_iters': 3, 'warmup_iters': 3})
+    with pytest.raises(ValueError, match=r'warmup_iters 3 are all of weight_iters 3, .* nothing'):
+        runner.train()
+
+
+def test_a_batch_size_that_nobody_has_filled_in(search_runner, tmp_path):
+    runner = search_runner(tmp_path)
+    del runner._train_dataloader['batch_size']
+    with pytest.raises(ValueError, match='states no batch_size: prepare_config'):
+        runner.train()
 
 
 def test_an_endless_sampler_is_refused(search_runner, tmp_path):

@@ -89,6 +89,7 @@ def test_pascal_context():
     ('arguments', 'message'),
     [
         ((10, 11, 2, 2), 'warmup_iters 11: expected 0 to weight_iters 10'),
+        ((10, 0.5, 2, 2), r'warmup_iters 0\.5 of train_cfg: expected whole'),
         ((10, -1, 2, 2), 'warmup_iters -1'),
         ((10, 1, 0, 2), '0 weight and 2 architecture batches'),
         ((10, 1, 2, 0), '2 weight and 0 architecture batches'),

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from mmbmtas.engine.stages import Stages, write_json
-from mmbmtas.writing import written_beside
 
 
 def test_a_stage_runs_once_and_another_process_would_skip_it(tmp_path):
@@ -36,9 +35,17 @@ def test_other_settings_need_overwrite_which_empties_the_folder(tmp_path):
     Stages(tmp_path, {'sizes': (1, 2)})
     with pytest.raises(ValueError, match='--overwrite'):
         Stages(tmp_path, {'sizes': (1, 3)})
-    stages = Stages(tmp_path, {'sizes': (1, 3)}, overwrite=True)
+    stages = Stages(tmp_path, {'sizes': (1, 3)}, overwrite=True, contents=['old'])
     assert stages.seconds == {}
     assert not (tmp_path / 'old').exists()
+
+
+def test_overwrite_removes_what_the_job_made_and_nothing_else(tmp_path):
+    Stages(tmp_path, {'seed': 0}).run('search', (tmp_path / 'old').mkdir)
+    (tmp_path / 'mine').mkdir()
+    with pytest.raises(FileExistsError, match='holds mine'):
+        Stages(tmp_path, {'seed': 1}, overwrite=True, contents=['old'])
+    assert {path.name for path in tmp_path.iterdir()} == {'.lock', 'stages.json', 'old', 'mine'}
 
 
 @pytest.mark.parametrize('overwrite', [False, True])
@@ -80,11 +87,3 @@ def test_what_fails_while_it_is_written_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError, match='JSON'):
         write_json({'a': float('nan')}, path)
     assert json.loads(path.read_text()) == {'a': 1}
-
-
-def test_a_folder_replaces_the_old_one_as_a_whole(tmp_path):
-    for name in ('old', 'new'):
-        with written_beside(tmp_path / 'pictures') as folder:
-            folder.mkdir()
-            (folder / name).touch()
-    assert [path.name for path in tmp_path.rglob('*')] == ['pictures', 'new']

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import convolve2d
 from skimage import morphology
 
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation import OdsF
 from mmbmtas.evaluation.edges import (
     EdgeProtocol,
@@ -21,6 +22,7 @@ from mmbmtas.evaluation.edges import (
     evaluation_truth,
     label_boundaries,
     precision_recall,
+    protocol_of,
     suppress_non_maxima,
     thin,
 )
@@ -254,12 +256,136 @@ def test_suppressed_and_plain_maps_use_equal_matchings():
 # --- Pooling ----------------------------------------------------------------------------------
 
 
-def test_empty_cases():
+@pytest.mark.parametrize(
+    ('rule', 'precisions', 'recalls'),
+    [
+        ('seism', [1, 0, 0, 0, 0.5], [0, 1, 0, 1, 0.8]),
+        ('bsds', [0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0.8]),
+    ],
+)
+def test_empty_cases(rule, precisions, recalls):
+    """Nothing predicted, nothing true, nothing matched, neither, and the usual case."""
     counts = np.array([[0, 5, 0, 0], [0, 0, 0, 5], [0, 5, 0, 5], [0, 0, 0, 0], [4, 5, 4, 8]])
-    precision, recall, f_measure = precision_recall(counts)
-    np.testing.assert_allclose(precision, [1, 0, 0, 1, 0.5])
-    np.testing.assert_allclose(recall, [0, 1, 0, 1, 0.8])
-    np.testing.assert_allclose(f_measure, [0, 0, 0, 1, 2 * 0.4 / 1.3])
+    precision, recall, f_measure = precision_recall(counts, rule)
+    np.testing.assert_allclose(precision, precisions)
+    np.testing.assert_allclose(recall, recalls)
+    np.testing.assert_allclose(f_measure, [0, 0, 0, 0, 2 * 0.4 / 1.3])
+
+
+# True pixels matched, true pixels, predicted pixels matched, predicted pixels, at the thresholds
+# 0.2, 0.4, 0.6, 0.8 of three images: a usual one, one without truth, one predicted empty from 0.6.
+TABLE = np.array(
+    [
+        [[90, 100, 90, 300], [80, 100, 80, 120], [60, 100, 60, 70], [10, 100, 10, 10]],
+        [[0, 0, 0, 40], [0, 0, 0, 10], [0, 0, 0, 0], [0, 0, 0, 0]],
+        [[30, 50, 30, 60], [20, 50, 20, 25], [0, 50, 0, 0], [0, 50, 0, 0]],
+    ]
+)
+
+
+def scores_by_hand(rule):
+    """ODS, OIS and AP of the table, in fractions from its numbers.
+
+    F = 2 matched / (true + predicted), whatever the rule, where both sides have pixels. The first
+    image is best at 0.4, the third at 0.2; in the one without truth F is 0 everywhere, and the
+    lowest threshold counts, with its 40 wrong pixels.
+    """
+    ods = 2 * 100 / (150 + 155)
+    ois = 2 * (80 + 30) / (150 + 120 + 40 + 60)
+    recalls, precisions = [10 / 150, 60 / 150, 100 / 150, 120 / 150], [1, 60 / 70, 100 / 155, 0.3]
+    ap, place = 0.0, 0
+    for step in range(101):
+        r = step / 100
+        while place < 3 and r > recalls[place + 1]:
+            place += 1
+        if recalls[0] <= r <= recalls[3]:
+            share = (r - recalls[place]) / (recalls[place + 1] - recalls[place])
+            ap += precisions[place] + share * (precisions[place + 1] - precisions[place])
+    return 100 * ods, 100 * ois, ap
+
+
+@pytest.mark.parametrize('rule', ['seism', 'bsds'])
+def test_a_table_of_counts(rule):
+    scores = edge_scores([*TABLE], (0.2, 0.4, 0.6, 0.8), rule)
+    ods, ois, ap = scores_by_hand(rule)
+    assert scores['ods_threshold'] == 0.4
+    assert (scores['odsF'], scores['OIS']) == pytest.approx((ods, ois))
+    assert scores['AP'] == pytest.approx(ap)
+
+
+def test_where_nothing_is_predicted_the_rules_part():
+    """A fifth threshold above all predictions: precision 1 (SEISM) or 0 (BSDS500) at recall 0."""
+    table = np.concatenate([TABLE[[0, 2]], [[[0, 100, 0, 0]], [[0, 50, 0, 0]]]], axis=1)
+    ap = {r: edge_scores([*table], (0.2, 0.4, 0.6, 0.8, 0.9), r)['AP'] for r in ('seism', 'bsds')}
+    # Between recall 0 and 10 / 150 precision is 1 throughout, or rises from 0: at 0, ..., 0.06.
+    assert ap['seism'] - ap['bsds'] == pytest.approx(7 - sum(i * 0.15 for i in range(7)))
+
+
+def bsds_benchmark(tables):
+    """The BSDS500 benchmark's arithmetic, pixel counts to OIS and AP, number by number."""
+    pooled, best = [[0, 0, 0, 0] for _ in tables[0]], [0, 0, 0, 0]
+
+    def rates(row):
+        recall = row[0] / (row[1] + (row[1] == 0))
+        precision = row[2] / (row[3] + (row[3] == 0))
+        total = recall + precision
+        return recall, precision, 2 * recall * precision / (total + (total == 0))
+
+    for table in tables:
+        pooled = [
+            [a + b for a, b in zip(*rows, strict=True)] for rows in zip(pooled, table, strict=True)
+        ]
+        fs = [rates(row)[2] for row in table]
+        best = [a + b for a, b in zip(best, table[fs.index(max(fs))], strict=True)]
+    curve = {}
+    for row in pooled:
+        recall, precision, _ = rates(row)
+        curve.setdefault(recall, precision)
+    area, places = 0.0, sorted(curve)
+    for step in range(101):
+        for low, high in itertools.pairwise(places):
+            if low <= step / 100 <= high:
+                share = (step / 100 - low) / (high - low)
+                area += 0.01 * ((1 - share) * curve[low] + share * curve[high])
+                break
+    return max(rates(row)[2] for row in pooled), rates(best)[2], area
+
+
+@given(
+    hnp.arrays(np.int64, (3, 4, 4), elements=st.integers(0, 12)),
+    st.sampled_from([(), (0,), (0, 1)]),
+)
+def test_equals_the_arithmetic_of_the_bsds_benchmark(counts, without_truth):
+    counts[:, :, 1] = counts[:, :1, 1]
+    counts[[*without_truth], :, 1] = 0
+    counts[..., 0] = np.minimum(counts[..., 0], counts[..., 1])
+    counts[..., 2] = np.minimum(counts[..., 2], counts[..., 3])
+    scores = edge_scores([*counts], (0.2, 0.4, 0.6, 0.8), 'bsds')
+    expected = bsds_benchmark(counts.tolist())
+    found = [scores[name] / 100 for name in ('odsF', 'OIS', 'AP')]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(('dataset', 'predicted'), [('pascal', 0), ('nyud', 0), ('bsds', 10)])
+def test_a_pixel_at_the_threshold(dataset, predicted):
+    prediction, truth = np.zeros((2, 30, 40), dtype=np.uint8)
+    prediction[10:20, 20] = 51  # 0.2 exactly
+    truth[10:20, 20] = 1
+    protocol = protocol_of(dataset, nms=False, thresholds=(0.2,))
+    assert count_matches(prediction, [truth], protocol)[0, 3] == predicted
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'dataset': 'voc'},
+        *({'max_dist': value} for value in (0, -0.01, math.nan, '0.01', 2)),
+        *({'thresholds': value} for value in ((), (0.5, 0.5), (0.6, 0.5), (0.5, 1.1), (math.nan,))),
+    ],
+)
+def test_protocols_that_mean_nothing(options):
+    with pytest.raises(InputError, match=f'{next(iter(options))} .*of the edge protocol'):
+        protocol_of(**{'dataset': 'pascal', **options})
 
 
 def test_ods_ois_and_ap_by_hand():
@@ -349,7 +475,7 @@ def test_ignored_pixels_of_nyud_are_no_edge():
 def test_processes_change_nothing(capfd):
     assert run(OdsF(jobs=2)) == run(OdsF(jobs=1))
     shown = capfd.readouterr()
-    assert 'ETA' in shown.err
+    assert 'scoring edges: ' in shown.err
     assert not shown.out
 
 

@@ -49,15 +49,15 @@ def test_saliency_equals_brute_force(images):
         return
     scores = F.saliency_scores([F.saliency_histogram(p, g) for p, g in images])
 
-    def ratio(a, b):
-        return a / b if b else 1.0
+    def ratio(a, b, empty=0.0):
+        return a / b if b else empty
 
     jaccards, f_means = [], []
     for t in np.arange(4, 19) * 0.05:
         masks = [(p > np.float32(t), g) for p, g in pairs]
         hits = [(m & g).sum() for m, g in masks]
         unions = [(m | g).sum() for m, g in masks]
-        jaccards.append(np.mean([ratio(h, u) for h, u in zip(hits, unions, strict=True)]))
+        jaccards.append(np.mean([ratio(h, u, 1.0) for h, u in zip(hits, unions, strict=True)]))
         precision = np.mean([ratio(h, m.sum()) for h, (m, _) in zip(hits, masks, strict=True)])
         recall = np.mean([ratio(h, g.sum()) for h, (_, g) in zip(hits, masks, strict=True)])
         total = precision + recall
@@ -66,11 +66,37 @@ def test_saliency_equals_brute_force(images):
     assert scores['maxF_image_mean'] == pytest.approx(100 * max(f_means))
 
 
+@pytest.mark.parametrize(
+    ('images', 'empty_prediction', 'empty_truth', 'expected'),
+    [(50, 10, 0, 80.0), (50, 0, 5, 90.0), (50, 5, 5, 90.0)],
+)
+def test_max_f_of_empty_images_is_the_published_one(
+    images, empty_prediction, empty_truth, expected
+):
+    """Numbers of the public implementation: an empty denominator is 0."""
+    foreground = np.zeros((1, 4, 4), dtype=np.int64)
+    foreground[:, 1:3] = 1
+    histograms = [
+        F.saliency_histogram(
+            foreground.astype(np.float32) * (index >= empty_prediction),
+            foreground * (index >= empty_truth),
+        )
+        for index in range(images)
+    ]
+    assert F.saliency_scores(histograms)['maxF_image_mean'] == pytest.approx(expected)
+
+
 def test_saliency_threshold_is_strict():
     label = np.ones((1, 1, 1), dtype=np.int64)
     just_above = np.nextafter(np.float32(0.9), np.float32(1))
     for value, exceeded in ((np.float32(0.9), 17), (just_above, 18), (0.0, 0), (1.0, 19)):
         assert F.saliency_histogram(np.full((1, 1, 1), value), label)[1, exceeded] == 1
+
+
+def test_nothing_salient_anywhere_is_no_success():
+    nothing = np.zeros((1, 4, 4))
+    scores = F.saliency_scores([F.saliency_histogram(nothing, nothing.astype(np.int64))])
+    assert scores == {'maxIoU': 100, 'maxF_image_mean': 0, 'maxF_pooled': 0}
 
 
 def test_pooled_max_f_uses_beta_squared_of_three_tenths():
@@ -133,6 +159,21 @@ def test_median_is_within_half_a_bin(field):
     median = F.normal_scores([F.normal_errors(field, label)])['median']
     nearest = np.quantile(angles, 0.5, method='inverted_cdf')
     assert abs(median - nearest) <= F.ANGLE_BIN / 2 + 1e-9
+
+
+def test_values_below_zero_are_values():
+    label = np.array([[[-2.0, 0.0, 1.0, -9999.0, np.nan]]])
+    prediction = np.array([[[1.0, 4.0, 2.0, 7.0, 7.0]]])
+    scores = F.depth_scores([F.depth_errors(prediction, label, ignore=-9999)])
+    assert scores['rmse'] == pytest.approx(math.sqrt((9 + 16 + 1) / 3))
+    assert scores['abs_rel'] == pytest.approx(1.0)  # of the one above 0
+    assert scores['delta3'] == 0
+    scores = F.depth_scores([F.depth_errors(prediction, label, ignore=None)])
+    assert scores['rmse'] == pytest.approx(math.sqrt((9 + 16 + 1 + 10006**2) / 4))
+    with pytest.warns(RuntimeWarning, match='ratio'):
+        scores = F.depth_scores([F.depth_errors(prediction, np.full((1, 1, 5), -1.0))])
+    assert scores['rmse'] == pytest.approx(math.sqrt((4 + 25 + 9 + 64 + 64) / 5))
+    assert math.isnan(scores['abs_rel'])
 
 
 def test_depth_closed_form():

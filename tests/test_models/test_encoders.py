@@ -10,7 +10,13 @@ from torch import nn
 
 from mmbmtas.cost import measure
 from mmbmtas.models.backbones.branched_network import build_encoder
-from mmbmtas.models.encoders import CONTEXT, ContextModule, MobileNetV2Encoder, ResNetEncoder
+from mmbmtas.models.encoders import (
+    CONTEXT,
+    ContextModule,
+    EfficientNetLiteEncoder,
+    MobileNetV2Encoder,
+    ResNetEncoder,
+)
 
 
 @dataclass
@@ -47,6 +53,15 @@ def mobilenet(width, channels, **options):
     return Expected(cfg, stages, (stem, 2), (2, channels[1]), options.get('context_channels', 128))
 
 
+def efficientnet_lite(counts, channels, low_level, **cfg):
+    strides = (1, 2, 2, 2, 1, 1, 1)
+    dilations = [(1, 1)] * 5 + [(1, 2), (2, 2)]
+    stages = [
+        (n, s, *d, c) for n, s, d, c in zip(counts, strides, dilations, channels, strict=True)
+    ]
+    return Expected(cfg, stages, (32, 2), low_level, 128)
+
+
 def resnet(depth, counts, expansion):
     stages = [
         (n, s, 1, d, 64 * 2**i * expansion)
@@ -60,6 +75,31 @@ ENCODERS = [
     mobilenet(1.0, (16, 24, 32, 64, 96, 160, 320)),
     mobilenet(0.25, (8, 8, 8, 16, 24, 40, 80), context_channels=64),
     mobilenet(1.4, (24, 32, 48, 88, 136, 224, 448)),
+    # Counts and channels of the published networks.
+    efficientnet_lite(
+        *((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320), (2, 24)),
+        type='EfficientNetLite0Encoder',
+    ),
+    efficientnet_lite(
+        *((1, 3, 3, 4, 4, 5, 1), (16, 24, 40, 80, 112, 192, 320), (3, 24)),
+        type='EfficientNetLiteEncoder',
+        variant=1,
+    ),
+    efficientnet_lite(
+        *((1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352), (3, 24)),
+        type='EfficientNetLiteEncoder',
+        variant=2,
+    ),
+    efficientnet_lite(
+        *((1, 3, 3, 5, 5, 6, 1), (24, 32, 48, 96, 136, 232, 384), (3, 32)),
+        type='EfficientNetLiteEncoder',
+        variant=3,
+    ),
+    efficientnet_lite(
+        *((1, 4, 4, 6, 6, 8, 1), (24, 32, 56, 112, 160, 272, 448), (4, 32)),
+        type='EfficientNetLiteEncoder',
+        variant=4,
+    ),
     resnet(18, (2, 2, 2, 2), 1),
     resnet(34, (3, 4, 6, 3), 1),
     resnet(50, (3, 4, 6, 3), 4),
@@ -117,7 +157,9 @@ class TestEncoder:
             assert [*accumulate((conv.stride[0] for conv in convs), mul)][-1] == stride
             assert convs[0].dilation == (dilation, dilation)
             # Residuals need outputs of the input's size.
-            assert all(c.padding == c.dilation for c in convs)
+            for conv in convs:
+                reach = conv.dilation[0] * (conv.kernel_size[0] // 2)
+                assert conv.padding == (reach, reach)
             # mmseg's basic block dilates its first convolution only.
             assert all(conv.dilation == (1, 1) for conv in convs[1:])
 
@@ -176,6 +218,12 @@ def test_layer_costs_of_the_paper():
 def test_unknown_depth(depth):
     with pytest.raises(ValueError, match=r'depth .* not in \[18, 34, 50, 101, 152\]'):
         ResNetEncoder(depth)
+
+
+@pytest.mark.parametrize('variant', [5, -1, '0', 0.0])
+def test_unknown_variant(variant):
+    with pytest.raises(ValueError, match=r'variant .* not in \[0, 1, 2, 3, 4\]'):
+        EfficientNetLiteEncoder(variant)
 
 
 def test_resnet_has_its_stride_in_the_3x3_convolution():

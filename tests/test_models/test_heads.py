@@ -1,6 +1,7 @@
 """The decoder, in our segmentors' hands and in mmseg's."""
 
 import copy
+import inspect
 
 import mmseg.models  # noqa: F401  (registers what the configs name)
 import pytest
@@ -8,10 +9,13 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS as ROOT
 from mmengine.structures import PixelData
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
 from mmbmtas.cost import count_madds
+from mmbmtas.errors import InputError
+from mmbmtas.models.decode_heads import DeepLabV3PlusHead
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.tasks import TASKS
 
@@ -256,3 +260,139 @@ class TestPlainEncoderDecoder:
             value.backward()
             assert value.isfinite()
             assert value > 0
+
+
+class TestOptions:
+    """What mmseg's base head takes either works here or is refused before anything is built."""
+
+    @pytest.mark.parametrize(
+        'options',
+        [
+            {'out_channels': 1},
+            {'threshold': 0.3},
+            {'in_index': [0, 1]},
+            {'input_transform': 'resize_concat'},
+            {'concat_input': True},
+        ],
+    )
+    def test_what_would_do_nothing_is_refused(self, options, toys):
+        (name,) = options
+        with pytest.raises(InputError, match=rf'{name}=.* of DeepLabV3PlusHead \(gt_semseg\)'):
+            MODELS.build({**toys.head('semseg'), **options})
+
+    def test_every_option_of_the_base_is_taken_or_refused(self):
+        known = {*inspect.signature(BaseDecodeHead.__init__).parameters} - {'self'}
+        own = {*inspect.signature(DeepLabV3PlusHead.__init__).parameters}
+        assert known - own == {'out_channels', 'threshold', 'in_index', 'input_transform'}
+
+    @pytest.mark.parametrize(
+        'options',
+        [
+            *({'num_classes': value} for value in (0, -1, 2.0, True, '7', 10**8)),
+            *({'channels': value} for value in (0, -8, 8.5)),
+            *({'low_level_channels': value} for value in (0, 'many')),
+            *({'in_channels': value} for value in ([8], [8, 0], 8, '88', [8, 8, 8])),
+            *({'dropout_ratio': value} for value in (-0.1, 1, float('nan'), '0.1')),
+            {'ignore_index': None},
+        ],
+    )
+    def test_numbers_that_mean_nothing(self, options, toys):
+        (name,) = options
+        with pytest.raises(InputError, match=f'{name}.* of DeepLabV3PlusHead'):
+            MODELS.build({**toys.head('semseg'), **options})
+
+    def test_ohem_weighs_the_pixels_of_the_loss(self, toys):
+        sampler = {'type': 'mmseg.OHEMPixelSampler', 'thresh': 0.05, 'min_kept': 2}
+        head = MODELS.build({**toys.head('semseg'), 'sampler': sampler}).eval()
+        _, samples = toys.batch(['semseg'])
+        maps = 9 * head(features()) / head(features()).std()
+        (loss,) = head.loss_by_feat(maps, samples).values()
+        target = torch.stack([s.gt_semseg.data for s in samples])[:, 0]
+        logits = F.interpolate(maps, (64, 64), mode='bilinear')
+        valid = target != 255
+        truth = logits.softmax(1).gather(1, torch.where(valid, target, 0)[:, None])[:, 0]
+        hard = valid & (truth < max(0.05, truth[valid].sort().values[2 * 2]))
+        assert 0 < hard.sum() < valid.sum()
+        torch.testing.assert_close(loss, -truth[hard].log().sum() / valid.sum())
+
+    @pytest.mark.parametrize(
+        'sampler',
+        [
+            {'type': 'OHEMPixelSampler', 'min_kept': 0},
+            {'type': 'OHEMPixelSampler', 'keep': 9},
+            {'type': 'NoSampler'},
+            {},
+        ],
+    )
+    def test_a_sampler_that_cannot_be_built(self, sampler, toys):
+        with pytest.raises(InputError, match=r'sampler .*gt_semseg.*for example'):
+            MODELS.build({**toys.head('semseg'), 'sampler': sampler})
+
+    def test_a_sampler_is_for_classes(self, toys):
+        sampler = {'type': 'mmseg.OHEMPixelSampler'}
+        with pytest.raises(InputError, match=r"sampler .*gt_edge.*output='classes'"):
+            MODELS.build({**toys.head('edge'), 'sampler': sampler})
+
+    def test_class_weights_are_those_of_torch(self, toys):
+        weights = [0.5, *[1.0] * 19, 3.0]
+        cfg = toys.head('semseg')
+        cfg['loss_decode'] = {**cfg['loss_decode'], 'class_weight': weights}
+        head = MODELS.build(cfg).eval()
+        _, samples = toys.batch(['semseg'])
+        samples[0].gt_semseg.data[:, 5:9] = 20
+        maps = head(features())
+        (loss,) = head.loss_by_feat(maps, samples).values()
+        target = torch.stack([s.gt_semseg.data for s in samples])[:, 0]
+        logits = F.interpolate(maps, (64, 64), mode='bilinear')
+        expected = F.cross_entropy(logits, target, torch.tensor(weights), ignore_index=255)
+        torch.testing.assert_close(loss, expected)
+
+    @pytest.mark.parametrize('weights', [[1.0] * 20, [1.0] * 20 + [-1.0], [1.0] * 20 + ['x'], 3])
+    def test_class_weights_must_be_one_number_a_class(self, weights, toys):
+        cfg = toys.head('semseg')
+        cfg['loss_decode'] = {**cfg['loss_decode'], 'class_weight': weights}
+        with pytest.raises(InputError, match=r'class_weight .*gt_semseg'):
+            MODELS.build(cfg)
+
+    @pytest.mark.parametrize(
+        'options', [{'loss_weight': -1}, {'loss_weight': float('nan')}, {'loss_name': 'edge'}]
+    )
+    def test_a_loss_that_would_not_train(self, options, toys):
+        cfg = toys.head('edge')
+        cfg['loss_decode'] = {**cfg['loss_decode'], **options}
+        with pytest.raises(InputError, match=rf'{next(iter(options))} .*gt_edge'):
+            MODELS.build(cfg)
+
+    @pytest.mark.parametrize(
+        ('options', 'kinds'),
+        [
+            ({}, {torch.nn.ReLU6}),
+            ({'separable': False}, {torch.nn.ReLU}),
+            ({'act_cfg': {'type': 'ReLU'}}, {torch.nn.ReLU}),
+            ({'act_cfg': None}, set()),
+        ],
+    )
+    def test_relu6_with_mobilenet_v2_unless_stated(self, options, kinds, toys):
+        head = MODELS.build({**toys.head('semseg'), **options})
+        found = [m for m in head.modules() if isinstance(m, torch.nn.ReLU | torch.nn.ReLU6)]
+        assert {type(m) for m in found} == kinds
+        assert len(found) == (0 if not kinds else 5 if options.get('separable', True) else 3)
+
+    @pytest.mark.parametrize('ignore', [-9999.0, None])
+    def test_values_are_ignored_as_the_loss_says(self, ignore, toys):
+        cfg = toys.head('depth')
+        cfg['loss_decode'] = {**cfg['loss_decode'], 'ignore': ignore}
+        head = MODELS.build(cfg).eval()
+        _, samples = toys.batch(['depth'])
+        samples[0].gt_depth.data.fill_(0)
+        assert head.is_labelled(samples[:1])  # 0 is a value like any other
+        maps = head(features())
+        (both,) = head.loss_by_feat(maps, samples).values()
+        del samples[1].__dict__['gt_depth']
+        samples[1]._data_fields.remove('gt_depth')
+        (first,) = head.loss_by_feat(maps, samples).values()
+        wide = F.interpolate(maps, (64, 64), mode='bilinear')
+        torch.testing.assert_close(first, wide[0].abs().mean())
+        assert both != first
+        samples[0].gt_depth.data.fill_(float('nan') if ignore is None else ignore)
+        assert not head.is_labelled(samples)

@@ -13,6 +13,7 @@ from mmbmtas.cost import (
     sampled_expected_cost,
     sampled_expected_madds,
 )
+from mmbmtas.errors import InputError
 from mmbmtas.models.losses import BalancedBCELoss, DepthL1Loss, NormalsL1Loss, ResourceLoss
 
 
@@ -114,6 +115,16 @@ def test_depth_is_averaged_over_measured_pixels():
     pred, target = depth_batch()
     expected = (pred[:, 0] - target).abs()[target > 0].mean()
     torch.testing.assert_close(DepthL1Loss(loss_weight=2.0)(pred, target), 2 * expected)
+
+
+def test_values_below_zero_count_and_what_is_ignored_is_a_setting():
+    target = torch.tensor([[[-2.0, 0.0, 5.0, -9999.0]]])
+    pred = torch.tensor([[[[1.0, 4.0, 5.0, 7.0]]]])
+    assert DepthL1Loss()(pred, target) == pytest.approx((3 + 0 + 10006) / 3)
+    assert DepthL1Loss(ignore=-9999)(pred, target) == pytest.approx((3 + 4 + 0) / 3)
+    assert DepthL1Loss(ignore=None)(pred, target) == pytest.approx((3 + 4 + 0 + 10006) / 4)
+    with pytest.raises(InputError, match='ignore of DepthL1Loss'):
+        DepthL1Loss(ignore='none')
 
 
 def test_depth_that_is_not_a_number_is_not_measured():

@@ -281,6 +281,15 @@ def test_a_missing_checkpoint_is_named(make, toys, tmp_path):
         make(toys.MOBILENET, init_cfg).init_weights()
 
 
+@pytest.mark.parametrize(
+    'content', [torch.rand(3), [1, 2], {'state_dict': [1]}, {1: torch.rand(3)}, {'epoch': 3}]
+)
+def test_a_file_without_a_state_dict(make, content, toys, tmp_path):
+    init_cfg = save(tmp_path / 'other.pth', content)
+    with pytest.raises(ValueError, match=r'other\.pth holds no state dict'):
+        make(toys.MOBILENET, init_cfg).init_weights()
+
+
 def test_random_weights_are_announced(make, toys, log):
     backbone = make(toys.MOBILENET, None)
     backbone.init_weights()

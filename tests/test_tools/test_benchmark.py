@@ -150,7 +150,7 @@ def search_config(toys, tmp_path):
     config = Config.fromfile('configs/search_scenes.py')
     preprocessor, tasks = config.model.data_preprocessor, ['semseg', 'edge']
     config.model = {**toys.search_config(tasks), 'data_preprocessor': preprocessor}
-    config.train_dataloader.dataset.tasks = tasks
+    config.update(tasks=tasks, cost_shape=config.model.cost_shape)
     config.train_dataloader.update(num_workers=0, persistent_workers=False)
     config.dump(tmp_path / 'search.py')
     return tmp_path / 'search.py'

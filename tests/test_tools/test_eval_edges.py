@@ -8,8 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
+from mmbmtas.datasets.transforms import LoadNYUDv2Labels
 from mmbmtas.errors import UserError
 from mmbmtas.evaluation.edges import (
     EdgeProtocol,
@@ -18,7 +20,8 @@ from mmbmtas.evaluation.edges import (
     evaluation_truth,
     thin,
 )
-from mmbmtas.evaluation.edges.truths import list_truths, read_image, read_truths
+from mmbmtas.evaluation.edges.truths import list_truths, read_truths
+from mmbmtas.reading import read_grey
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/eval_edges.py'
 SIZE = (40, 50)
@@ -73,14 +76,14 @@ def test_scores_equal_the_functions(main, predictions, pascal, label_maps, capsy
     shown = capsys.readouterr()
     counts = [
         count_matches(
-            read_image(predictions / f'{image_id}.png'),
+            read_grey(predictions / f'{image_id}.png'),
             [evaluation_truth(label_map)],
             EdgeProtocol(0.0075),
         )
         for image_id, label_map in label_maps.items()
     ]
     assert json.loads(shown.out) == {**edge_scores(counts), 'images': 2}
-    assert 'ETA' in shown.err
+    assert 'scoring edges: ' in shown.err
 
 
 @pytest.mark.slow
@@ -144,6 +147,47 @@ def test_nyud_reads_each_packaging(tmp_path, ending):
     assert (truth == thin(truth)).all()
 
 
+@pytest.mark.parametrize('form', ['1-bit', '0/1', 'palette'])
+def test_training_and_evaluation_read_the_same_edges(tmp_path, form):
+    edge = np.zeros(SIZE, bool)
+    edge[8:30, 20] = True
+    picture = Image.fromarray(edge if form == '1-bit' else edge.astype(np.uint8))
+    if form == 'palette':
+        picture.putpalette([0, 0, 0, 255, 255, 255])
+    picture.save(tmp_path / '0001.png')
+    label = LoadNYUDv2Labels()(
+        {
+            'img_path': '',
+            'ori_shape': SIZE,
+            'label_paths': {'edge': str(tmp_path / '0001.png')},
+            'tasks': ['edge'],
+        }
+    )['gt_edge']
+    assert np.array_equal(label, edge)
+    (truth,) = read_truths(tmp_path / '0001.png', 'nyud')
+    assert np.array_equal(truth, evaluation_truth(edge))
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'content'),
+    [
+        ('pascal', {'other': 1}),
+        ('pascal', {'LabelMap': np.ones((2, 3, 4))}),
+        ('bsds', {'other': 1}),
+        ('bsds', {'groundTruth': np.ones((3, 3))}),
+        ('bsds', None),
+    ],
+)
+def test_other_matlab_files_are_named(tmp_path, dataset, content):
+    path = tmp_path / 'a.mat'
+    if content is None:
+        path.write_bytes(b'no MATLAB file')
+    else:
+        savemat(path, content)
+    with pytest.raises(ValueError, match=r'a\.mat: expected'):
+        read_truths(path, dataset)
+
+
 def test_only_grey_eight_bit_images_are_read(tmp_path):
     colour = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / 'colour.png'), colour)
@@ -151,6 +195,6 @@ def test_only_grey_eight_bit_images_are_read(tmp_path):
     (tmp_path / 'text.png').write_text('none')
     for name in ('colour', 'deep'):
         with pytest.raises(ValueError, match='expected 8-bit grey'):
-            read_image(tmp_path / f'{name}.png')
-    with pytest.raises(ValueError, match='not an image'):
-        read_image(tmp_path / 'text.png')
+            read_grey(tmp_path / f'{name}.png')
+    with pytest.raises(ValueError, match='expected a readable image'):
+        read_grey(tmp_path / 'text.png')

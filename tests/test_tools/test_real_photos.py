@@ -19,11 +19,12 @@ def run(*arguments):
 
 @pytest.mark.slow
 def test_search_nyud_runs_on_real_photographs(real_nyud_root, tmp_path):
-    # Batches smaller than the paper's 16, for two cores; else only root and length differ.
+    # Batches smaller than the paper's 16, for two cores; else only root, length and split differ.
     common = [f'data_root={real_nyud_root}', 'total_batch_size=2', 'val_dataloader.num_workers=0']
     common += ['val_dataloader.persistent_workers=False']
     searched, retrained = tmp_path / 'search', tmp_path / 'retrain'
-    length = ['weight_iters=2', 'train_cfg.warmup_iters=1']
+    # Of four photographs each split needs a batch of two.
+    length = ['weight_iters=2', 'train_cfg.warmup_iters=1', 'train_cfg.arch_fraction=0.5']
     run('tools/train.py', 'configs/search_nyud.py', '--work-dir', searched,
         '--cfg-options', *common, *length)  # fmt: skip
     tree = tmp_path / 'tree.json'

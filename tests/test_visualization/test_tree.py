@@ -83,7 +83,13 @@ def test_writes_pictures(tmp_path, suffix):
 
 def test_picture_says_what_it_shows(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(Figure, 'savefig', lambda figure, *_, **__: drawn.append(figure))
+    save = Figure.savefig
+
+    def note(figure, *args, **kwargs):
+        drawn.append(figure)
+        save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, 'savefig', note)
     plot_tree(TREE, tmp_path / 'a.svg')
     plot_tree(BranchedArchitecture.shared(['semseg'], ENCODER, 2), tmp_path / 'b.svg')
     titles = [figure.get_suptitle() for figure in drawn]

@@ -21,7 +21,7 @@ import sys
 from benchmarking import data, infer, layers, memory, operators, resource, search, train
 
 from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.writing import written_beside
+from mmbmtas.writing import file_place, written_beside
 
 PARTS = {
     'search': search,
@@ -49,7 +49,9 @@ def parse_args() -> argparse.Namespace:
         command.add_argument(
             '--json', action='store_true', help='print one JSON object, nothing else'
         )
-        command.add_argument('--out', metavar='FILE.json', help='write that object here too')
+        command.add_argument(
+            '--out', type=file_place, metavar='FILE.json', help='write that object here too'
+        )
     return parser.parse_args()
 
 

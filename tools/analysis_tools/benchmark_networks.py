@@ -16,13 +16,14 @@ from mmbmtas.engine.comparison.networks import build_networks, latency_place, me
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.stages import write_json
 from mmbmtas.errors import InputError
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('list', type=Path, metavar='LIST.json', help='the networks by name')
-    parser.add_argument('-o', '--out', type=Path, required=True, metavar='FILE.json')
+    parser.add_argument('-o', '--out', type=file_place, required=True, metavar='FILE.json')
     parser.add_argument('--warmup', type=int, default=5, help='rounds before the clock starts')
     parser.add_argument('--repeats', type=int, default=30, help='rounds that are timed')
     return parser.parse_args()

@@ -11,27 +11,33 @@ project can have written them.
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import starmap
 from pathlib import Path
 
 import numpy as np
-from mmengine.utils import ProgressBar
 from numpy.typing import NDArray
 
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.errors import InputError
-from mmbmtas.evaluation.edges import MAX_DIST, EdgeProtocol, count_matches, edge_scores
-from mmbmtas.evaluation.edges.truths import list_truths, read_image, read_truths, refuse_missing
+from mmbmtas.evaluation.edges import (
+    MAX_DIST,
+    EdgeProtocol,
+    count_matches,
+    edge_scores,
+    protocol_of,
+)
+from mmbmtas.evaluation.edges.truths import list_truths, read_truths, refuse_missing
+from mmbmtas.progress import Progress
+from mmbmtas.reading import read_grey
 
 
 def score_file(
     prediction_path: Path, truth_path: Path, dataset: str, protocol: EdgeProtocol
 ) -> NDArray[np.int64]:
     """Counts of one image, read from its files."""
-    prediction, truths = read_image(prediction_path), read_truths(truth_path, dataset)
+    prediction, truths = read_grey(prediction_path), read_truths(truth_path, dataset)
     if prediction.shape != truths[0].shape:
         raise InputError(
             f'{prediction_path} is {prediction.shape[1]} x {prediction.shape[0]}, '
@@ -60,17 +66,14 @@ def score_folder(args: argparse.Namespace) -> dict[str, float]:
     truths = list_truths(args.ground_truth, args.dataset, args.split)
     predictions = {image_id: args.predictions / f'{image_id}.png' for image_id in truths}
     refuse_missing(predictions.values(), 'prediction')
-    protocol = EdgeProtocol(args.max_dist or MAX_DIST[args.dataset], nms=not args.no_nms)
+    protocol = protocol_of(args.dataset, not args.no_nms, args.max_dist)
     tasks = [(predictions[i], truths[i], args.dataset, protocol) for i in truths]
-    bar = ProgressBar(len(tasks), file=sys.stderr)
     counts = []
-    try:
+    with Progress(len(tasks), 'scoring edges') as progress:
         for count in score_all(tasks, args.jobs):
             counts.append(count)
-            bar.update()
-    finally:
-        sys.stderr.write('\n')
-    return {**edge_scores(counts, protocol.thresholds), 'images': len(counts)}
+            progress.advance()
+    return {**edge_scores(counts, protocol.thresholds, protocol.rule), 'images': len(counts)}
 
 
 def parse_args() -> argparse.Namespace:

@@ -6,10 +6,6 @@ the config's cost_shape, one image at a time. A search takes the file in place o
 """
 
 import argparse
-import sys
-from pathlib import Path
-
-from mmengine.utils import ProgressBar
 
 from mmbmtas.cost import LatencyTable
 from mmbmtas.engine.errors import one_line_errors
@@ -18,6 +14,8 @@ from mmbmtas.engine.latency import CLOCKS, measure_latency
 from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.engine.tree_config import read_tree_config
 from mmbmtas.errors import InputError
+from mmbmtas.progress import Progress
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,7 +24,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config of a search or of a branched network')
-    parser.add_argument('-o', '--out', type=Path, default=Path('latency.json'), metavar='FILE.json')
+    parser.add_argument('-o', '--out', type=file_place, default='latency.json', metavar='FILE.json')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
     parser.add_argument('--warmup', type=int, default=2, help='rounds before the clock counts')
     parser.add_argument('--repeats', type=int, default=15, help='rounds that count')
@@ -77,18 +75,18 @@ def main() -> None:
         raise InputError('--repeats must be at least 1, --warmup 0')
     config = read_tree_config(args.config, args.cfg_options)
     device = choose_device(args.device)
-    bar = ProgressBar((args.warmup + args.repeats) * len(config.tasks), file=sys.stderr)
-    table = measure_latency(
-        config,
-        device,
-        args.warmup,
-        args.repeats,
-        args.fuse_conv_bn,
-        args.channels_last,
-        args.clock,
-        report=bar.update,
-    )
-    print(file=sys.stderr)
+    rounds = (args.warmup + args.repeats) * len(config.tasks)
+    with Progress(rounds, 'measuring rounds') as progress:
+        table = measure_latency(
+            config,
+            device,
+            args.warmup,
+            args.repeats,
+            args.fuse_conv_bn,
+            args.channels_last,
+            args.clock,
+            report=progress.advance,
+        )
     table.save(args.out)
     print(format_table(table))
     print(f'Wrote {args.out}')

@@ -10,6 +10,7 @@ from pathlib import Path
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.tree import plot_tree
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '-o',
         '--out',
-        type=Path,
+        type=file_place,
         help='picture to write, .png, .svg or .pdf (default: a .png beside the architecture)',
     )
     return parser.parse_args()

@@ -9,8 +9,14 @@ import argparse
 import signal
 from pathlib import Path
 
-from mmbmtas.datasets.checking import check_dataset, find_dataset_class, write_report
+from mmbmtas.datasets.checking import (
+    check_dataset,
+    find_dataset_class,
+    report_places,
+    write_report,
+)
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,6 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('root', metavar='ROOT', help='folder PASCAL_MT or NYUD_MT')
     parser.add_argument(
         '--report',
+        type=file_place,
         metavar='FILE',
         help='write the report here as .json and .txt; default <name of ROOT>.check.json',
     )
@@ -41,12 +48,15 @@ def main() -> None:
     # A polite kill keeps what was found, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     dataset_type = find_dataset_class(args.dataset) if args.dataset else None
-    report = check_dataset(args.root, args.jobs, dataset_type)
     name = args.report or f'{Path(args.root).resolve().name}.check.json'
+    report_places(name)
+    report = check_dataset(args.root, args.jobs, dataset_type)
     _, text_file = write_report(report, name)
     print(report.summary())
     for problem in report.problems[:10]:
         print(f'  {problem.path}: {problem.message}')
+    for note in report.notes:
+        print(f'  note: {note}')
     print(f'report: {text_file} and .json')
     raise SystemExit(130 if report.interrupted else int(not report.passed))
 

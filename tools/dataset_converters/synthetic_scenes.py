@@ -62,7 +62,9 @@ def parse_args() -> argparse.Namespace:
         help='processes, %(default)s by default; they change nothing in the files',
     )
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace what is in OUT_DIR (all of it)'
+        '--overwrite',
+        action='store_true',
+        help='replace the synthetic data set in OUT_DIR; other files there are never replaced',
     )
     return parser.parse_args()
 

@@ -19,12 +19,19 @@ from numpy.typing import NDArray
 from mmbmtas.engine.affinity import image_loader, load_single_network, measure_dissimilarities
 from mmbmtas.engine.affinity.images import add_image_arguments
 from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.tree_config import TreeConfig, add_tree_arguments, config_of, write_trees
+from mmbmtas.engine.tree_config import (
+    TreeConfig,
+    add_tree_arguments,
+    config_of,
+    tree_places,
+    write_trees,
+)
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import grouping_costs, least_cost_tree, rsa_affinity
 from mmbmtas.grouping.bmn import MIN_IMAGES
 from mmbmtas.registry import MODELS
 from mmbmtas.visualization.affinity import plot_affinities
+from mmbmtas.writing import file_place, write_array
 
 
 def parse_args() -> argparse.Namespace:
@@ -99,6 +106,9 @@ def measure(config: TreeConfig, args: argparse.Namespace) -> NDArray[np.float64]
 def main() -> None:
     """Measure, search and write."""
     args = parse_args()
+    folder = args.out.parent
+    plot, measured = file_place(folder / 'rsa.png'), file_place(folder / 'rsa.npy')
+    tree_places(args.out, len(args.cap or [args.reference]))
     config = config_of(args)
     if args.reference is not None:
         args.cap = [config.madds_of(args.reference)]
@@ -113,11 +123,9 @@ def main() -> None:
     else:
         affinities = measure(config, args)
         source |= {key: getattr(args, key) for key in ('images', 'split', 'seed', 'grid')}
-    folder = args.out.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    plot_affinities(affinities, config.tasks, folder / 'rsa.png', config.encoder.layer_names)
+    plot_affinities(affinities, config.tasks, plot, config.encoder.layer_names)
     if not args.rsa:
-        np.save(folder / 'rsa.npy', affinities)
+        write_array(affinities, measured)
     costs = grouping_costs(affinities)
     trees = [
         least_cost_tree(costs, config.cost.layer_madds, cap, config.fixed_madds) for cap in args.cap

@@ -10,12 +10,19 @@ from typing import Any
 from mmengine.device import get_device
 from mmengine.runner import CheckpointLoader
 
-from mmbmtas.engine import launch
+from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.engine.affinity import image_loader, measure_errors
 from mmbmtas.engine.affinity.images import add_image_arguments
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.export import architecture_of_checkpoint
-from mmbmtas.engine.tree_config import TreeConfig, add_tree_arguments, config_of, write_trees
+from mmbmtas.engine.loading import misfit_named
+from mmbmtas.engine.tree_config import (
+    TreeConfig,
+    add_tree_arguments,
+    config_of,
+    tree_places,
+    write_trees,
+)
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import difficulty_affinity, fafs_tree
 from mmbmtas.models.backbones.branched_network import check_fits
@@ -55,14 +62,16 @@ def load_shared(config: TreeConfig, checkpoint: str) -> Any:
         )
     model = MODELS.build(config.model_config(tree))
     weights = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')['state_dict']
-    with launch.misfit_named(checkpoint):
+    with misfit_named(checkpoint):
         model.load_state_dict(without_balancing(weights))
+    require_finite(network_weights(model), checkpoint)
     return model.to(get_device())
 
 
 def main() -> None:
     """Measure, group and write."""
     args = parse_args()
+    tree_places(args.out, len(args.alpha))
     config = config_of(args)
     model = load_shared(config, args.checkpoint)
     errors = measure_errors(model, image_loader(config.cfg, args.split, args.images, args.seed))

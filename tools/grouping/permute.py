@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.tree_config import write_trees
+from mmbmtas.engine.tree_config import tree_places, write_trees
 from mmbmtas.grouping import permuted_trees
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '-o',
         '--out',
-        type=Path,
+        type=file_place,
         required=True,
         metavar='FILE.json',
         help='file to write; of several, FILE_1.json, FILE_2.json, ...',
@@ -34,6 +35,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Permute and write; what the tree costs stays the same."""
     args = parse_args()
+    tree_places(args.out, args.number)
     original = BranchedArchitecture.load(args.architecture)
     permuted = []
     for index, tree in enumerate(permuted_trees(original.groupings, args.number, args.seed)):

@@ -7,7 +7,7 @@ Example:
 import argparse
 
 from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.tree_config import add_tree_arguments, config_of, write_trees
+from mmbmtas.engine.tree_config import add_tree_arguments, config_of, tree_places, write_trees
 from mmbmtas.grouping import random_trees
 
 
@@ -31,6 +31,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Draw and write."""
     args = parse_args()
+    tree_places(args.out, args.number)
     config = config_of(args)
     if args.reference is not None:
         args.budget = config.madds_of(args.reference)

@@ -4,18 +4,22 @@ import argparse
 
 from mmbmtas.engine import launch
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.writing import file_place, written_beside
 
 
 def main() -> None:
     """Print the config that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     launch.add_common_arguments(parser)
-    parser.add_argument('--save-path', help='write it to this file too (.py, .json or .yml)')
+    parser.add_argument(
+        '--save-path', type=file_place, help='write it to this file too (.py, .json or .yml)'
+    )
     args = parser.parse_args()
     cfg = launch.prepare_config(launch.load_config(args))
     print(cfg.pretty_text)
     if args.save_path:
-        cfg.dump(args.save_path)
+        with written_beside(args.save_path) as beside:
+            cfg.dump(str(beside))
 
 
 if __name__ == '__main__':

@@ -22,18 +22,31 @@ test_pipeline = [
     dict(type='PadToSize', divisor=16, pad_labels=False),
     dict(type='PackMultiTaskInputs'),
 ]
+# tools/test.py --tta averages over these views of an image: three scales, each mirrored and not.
+tta_pipeline = [
+    *test_pipeline[:2],
+    dict(
+        type='mmcv.TestTimeAug',
+        transforms=[
+            [
+                dict(type='mmbmtas.ViewImage', scale_factor=scale, flip=flip)
+                for scale in (0.75, 1.0, 1.25)
+                for flip in (False, True)
+            ],
+            [dict(type='mmbmtas.PadToSize', divisor=16, pad_labels=False)],
+            [dict(type='mmbmtas.PackMultiTaskInputs')],
+        ],
+    ),
+]
 
 train_dataloader = dict(
-    batch_size=16,
     num_workers=2,
     persistent_workers=True,
     collate_fn=dict(type='mmbmtas.collate_in_block'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
         split='train',
-        tasks=tasks,
         pipeline=train_pipeline,
     ),
 )
@@ -44,9 +57,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
         split='val',
-        tasks=tasks,
         pipeline=test_pipeline,
         test_mode=True,
     ),

@@ -7,6 +7,7 @@ head = dict(
     in_channels=[24, 128],
     channels=128,
     separable=True,
+    act_cfg=dict(type='ReLU6'),  # as in all of MobileNetV2 (paper, Appendix B)
 )
 decode_heads = dict(
     semseg=dict(

@@ -8,6 +8,7 @@ head = dict(
     channels=32,
     low_level_channels=16,
     separable=True,
+    act_cfg=dict(type='ReLU6'),  # as in all of MobileNetV2 (paper, Appendix B)
 )
 decode_heads = dict(
     semseg=dict(

@@ -9,8 +9,8 @@ optim_wrapper = dict(
     constructor='SharedLrOptimWrapperConstructor',
 )
 param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
+    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, by_epoch=False),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=4000)
+train_cfg = dict(type='IterBasedTrainLoop', val_interval=4000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

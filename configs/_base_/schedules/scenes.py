@@ -11,9 +11,9 @@ optim_wrapper = dict(
     constructor='SharedLrOptimWrapperConstructor',
 )
 param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
+    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, by_epoch=False),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
+train_cfg = dict(type='IterBasedTrainLoop', val_interval=600)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=100))

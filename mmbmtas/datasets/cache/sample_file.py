@@ -113,7 +113,7 @@ def _read_block(file: BinaryIO, size: int) -> np.ndarray:
     return block
 
 
-def _damaged(path: Path) -> ValueError:
+def _damaged(path: Path) -> InputError:
     return InputError(
         f'{path}: expected a whole file of a sample cache, found a damaged one; '
         'delete it and run tools/dataset_converters/prepare_dataset.py again'

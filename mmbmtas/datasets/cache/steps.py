@@ -7,7 +7,6 @@ from typing import Any
 
 from mmcv.transforms import BaseTransform
 
-from mmbmtas.datasets.files import read_image
 from mmbmtas.datasets.transforms import (
     DeriveEdges,
     LoadNYUDv2Labels,
@@ -17,10 +16,11 @@ from mmbmtas.datasets.transforms import (
 )
 from mmbmtas.datasets.transforms.labels import add_label
 from mmbmtas.errors import InputError
+from mmbmtas.reading import read_image
 
 from .sample_file import SUFFIX, read_sample
 
-VERSION = 1
+VERSION = 2
 """Counted up whenever the steps give other samples from the same files, or files change form."""
 
 _LOADERS = (LoadSampleImage, LoadPascalContextLabels, LoadNYUDv2Labels)

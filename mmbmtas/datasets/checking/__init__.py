@@ -1,5 +1,5 @@
 from .check import check_dataset, find_dataset_class, find_dataset_type, release_name
-from .report import Problem, Report, write_report
+from .report import Problem, Report, report_places, write_report
 
 __all__ = [
     'Problem',
@@ -8,5 +8,6 @@ __all__ = [
     'find_dataset_class',
     'find_dataset_type',
     'release_name',
+    'report_places',
     'write_report',
 ]

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from mmbmtas.datasets.pascal_context import PascalContextMT
 from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS, TRANSFORMS
 
-from .report import FolderCount, Problem, Report
+from .report import FolderCount, Problem, Remark, Report
 from .sample import SampleFiles, check_sample
 
 SPLITS: tuple[Literal['train', 'val'], ...] = ('train', 'val')
@@ -105,20 +105,40 @@ def check_dataset(
     loader = _label_loader(dataset_type)
     report = Report(root, dataset_type.__name__, release_name(dataset_type))
     samples = _list_samples(dataset_type, report)
+    remarks: dict[Remark, list[str]] = {}
     work = partial(check_sample, loader)
     try:
-        for opened, problems in run_parallel(work, samples, jobs):
-            report.opened += opened
-            report.problems += problems
+        for checked in run_parallel(work, samples, jobs, 'checking images'):
+            report.opened += checked.opened
+            report.problems += checked.problems
+            for remark, path in checked.remarks:
+                remarks.setdefault(remark, []).append(path)
     except KeyboardInterrupt:
         report.interrupted = True
+    report.notes += _notes(remarks)
     report.problems.sort(key=lambda problem: (problem.kind, problem.path))
     return report
+
+
+def _notes(remarks: Mapping[Remark, list[str]]) -> Iterator[str]:
+    """Tell what is worth knowing of the files together."""
+    if turned := remarks.get('turned'):
+        yield (
+            f'{len(turned)} images are turned as their EXIF data say, {min(turned)} for one: their '
+            'labels must fit what viewers show'
+        )
+    ones, full = remarks.get('mask of 0 and 1'), remarks.get('mask of 0 to 255')
+    if ones and full:
+        yield (
+            f'{len(ones)} masks hold 0 and 1, {min(ones)} for one, and {len(full)} hold 0 to 255, '
+            f'{min(full)} for one: 1 is foreground in the former only'
+        )
 
 
 def _list_samples(dataset_type: type[MultiTaskDataset], report: Report) -> list[SampleFiles]:
     """The files of each id, with what is wrong with the lists written into the report."""
     files: dict[str, dict[str, list[str]]] = {}
+    objects: dict[str, tuple[list[int], str]] = {}
     for split in SPLITS:
         dataset = dataset_type(report.root, split, lazy_init=True, cache=None)
         ids = list(_split_ids(dataset, report))
@@ -127,14 +147,23 @@ def _list_samples(dataset_type: type[MultiTaskDataset], report: Report) -> list[
         if in_release is not None and len(ids) != in_release:
             report.notes.append(f'{split} lists {len(ids)} ids, the public release {in_release}')
         both = files.keys() & set(ids)
-        if both:
+        if both == files.keys() == set(ids) and both:
             report.notes.append(f'{len(both)} ids are in both splits, {min(both)} for one')
+        elif both:
+            message = (
+                f'{len(both)} ids are in the other split, too, {min(both)} for one: what was '
+                'trained on must not score'
+            )
+            report.problems.append(Problem('split', str(dataset.id_file()), message))
+        if isinstance(dataset, PascalContextMT):
+            listed = dataset.listed_objects() or {}
+            objects |= {i: (listed[i], str(dataset.objects_file())) for i in ids if i in listed}
         if ids:
             if isinstance(dataset, NYUDv2MT):
                 packaging, names = dataset.packaging(ids[0])
                 report.packaging = f'NYUD_MT packaging {packaging} ({names})'
             files.update(zip(ids, dataset.sample_files(ids), strict=True))
-    return _find_files(report, files)
+    return _find_files(report, files, objects)
 
 
 def _split_ids(dataset: MultiTaskDataset, report: Report) -> Iterator[str]:
@@ -157,7 +186,11 @@ def _split_ids(dataset: MultiTaskDataset, report: Report) -> Iterator[str]:
             yield img_id
 
 
-def _find_files(report: Report, files: dict[str, dict[str, list[str]]]) -> list[SampleFiles]:
+def _find_files(
+    report: Report,
+    files: dict[str, dict[str, list[str]]],
+    objects: dict[str, tuple[list[int], str]],
+) -> list[SampleFiles]:
     """The files that there are, counted by folder; the others become problems."""
     listings: dict[str, set[str]] = {}
     found_in: Counter[str] = Counter()
@@ -178,7 +211,7 @@ def _find_files(report: Report, files: dict[str, dict[str, list[str]]]) -> list[
                 message = f'expected the {what} of {img_id!r}, which a split lists'
                 place = ' or '.join(os.path.join(report.root, place) for place in places)
                 report.problems.append(Problem('missing', place, message))
-        samples.append(SampleFiles(img_id, paths))
+        samples.append(SampleFiles(img_id, paths, *objects.get(img_id, ())))
     for folder, listing in listings.items():
         listed = found_in[folder]
         report.folders[folder] = FolderCount(len(listing), listed, len(files) - listed)

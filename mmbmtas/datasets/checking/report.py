@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mmbmtas.writing import written_beside
+from mmbmtas.writing import file_place, written_beside
 
 Kind = Literal['split', 'missing', 'unreadable', 'size', 'range']
+
+Remark = Literal['turned', 'mask of 0 and 1', 'mask of 0 to 255']
+"""What is worth knowing of a file though it is not wrong."""
 
 _HEADINGS: dict[Kind, str] = {
     'split': 'Lists of ids',
@@ -102,6 +105,16 @@ class Report:
         return '\n'.join(lines) + '\n'
 
 
+def report_places(to: str | Path) -> tuple[Path, Path]:
+    """Name the two files of a report, JSON and text.
+
+    Raises:
+        OccupiedError: A folder is at one of the places.
+    """
+    path = Path(to)
+    return file_place(path.with_suffix('.json')), file_place(path.with_suffix('.txt'))
+
+
 def write_report(report: Report, to: str | Path) -> tuple[Path, Path]:
     """Write a report as JSON and as text.
 
@@ -112,8 +125,7 @@ def write_report(report: Report, to: str | Path) -> tuple[Path, Path]:
     Returns:
         Both files.
     """
-    json_path = Path(to).with_suffix('.json')
-    text_path = json_path.with_suffix('.txt')
+    json_path, text_path = report_places(to)
     content = {**asdict(report), 'passed': report.passed}
     for path, text in (
         (json_path, json.dumps(content, indent=2) + '\n'),

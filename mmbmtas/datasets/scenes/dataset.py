@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from mmbmtas.datasets.parallel import run_parallel
-from mmbmtas.errors import InputError
-from mmbmtas.writing import written_beside
+from mmbmtas.errors import InputError, OccupiedError
+from mmbmtas.writing import folder_written_beside
 
 from .render import Rendering, render
 from .scene import sample_scene
@@ -81,13 +81,14 @@ def write_scenes(
         size: Height and width, pixels, 16 or more.
         seed: Of everything random, 0 or more.
         jobs: Processes.
-        overwrite: Replace what is at ``root``.
+        overwrite: Replace what is at ``root``, if this function wrote it.
 
     Returns:
         Whether anything was written: False where ``root`` already holds just this request.
 
     Raises:
-        FileExistsError: If ``root`` holds something else and ``overwrite`` is off.
+        OccupiedError: If ``root`` holds another data set and ``overwrite`` is off, or holds a file
+            that this function did not write.
         ValueError: If an argument is out of range.
 
     Example:
@@ -100,11 +101,11 @@ def write_scenes(
         return False
     occupied = root.exists() and (not root.is_dir() or any(root.iterdir()))
     if occupied and not overwrite:
-        raise FileExistsError(
+        raise OccupiedError(
             f'{root} exists and is not this data set: choose another folder, or replace it with '
             'overwrite (--overwrite)'
         )
-    with written_beside(root) as building:
+    with folder_written_beside(root) as building:
         _build(building, request, jobs)
     return True
 
@@ -137,7 +138,8 @@ def _build(root: Path, request: Request, jobs: int) -> None:
         (root / folder).mkdir(parents=True)
     counts = {'train': request.train, 'val': request.val}
     tasks = [(split, i) for split in SPLITS for i in range(counts[split])]
-    classes = dict(run_parallel(partial(_write_image, root, request), tasks, jobs))
+    work = partial(_write_image, root, request)
+    classes = dict(run_parallel(work, tasks, jobs, 'drawing scenes'))
     for split in SPLITS:
         names = [_name(split, i) for i in range(counts[split])]
         _write_lists(root, request.layout, split, names, classes)

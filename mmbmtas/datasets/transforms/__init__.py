@@ -8,6 +8,7 @@ from .geometry import (
     ResizeSample,
 )
 from .loading import LoadNYUDv2Labels, LoadPascalContextLabels, LoadSampleImage
+from .view import ViewImage
 
 __all__ = [
     'DeriveEdges',
@@ -21,4 +22,5 @@ __all__ = [
     'RandomFlipSample',
     'RandomScale',
     'ResizeSample',
+    'ViewImage',
 ]

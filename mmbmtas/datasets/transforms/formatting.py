@@ -12,7 +12,7 @@ from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.structures.tasks import IGNORE_INDEX
 
-from .labels import iter_labels
+from .labels import check_sizes, iter_labels
 
 
 @TRANSFORMS.register_module()
@@ -41,6 +41,10 @@ class PackMultiTaskInputs(BaseTransform):
 
     Args:
         meta_keys: Entries to keep as the sample's metainfo, of those that there are.
+
+    Raises:
+        ValueError: If a label has another size than the image, or than ``label_shape`` where a
+            transform has changed the image alone on purpose (in evaluation).
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class PackMultiTaskInputs(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Pack the image, the labels and the metainfo."""
+        check_sizes(results, type(self).__name__, results.get('label_shape'))
         meta = {key: results[key] for key in self.meta_keys if key in results}
         sample = MultiTaskDataSample(metainfo=meta)
         for task, label in iter_labels(results):

@@ -1,6 +1,6 @@
 """Transforms that move the pixels of an image and all of its labels together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import mmcv
@@ -12,13 +12,13 @@ from mmbmtas.errors import InputError
 from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.tasks import IGNORE_INDEX
 
-from .labels import iter_labels, resize_nearest
+from .labels import check_sizes, iter_labels, resize_nearest
 
 IMAGE_PAD_VALUE = (128, 128, 128)
 """Grey that becomes zero up to rounding (0.004) when 0..255 is mapped to [-1, 1]."""
 
 
-def _scaled_size(results: dict, scale: float) -> tuple[int, int]:
+def scaled_size(results: dict, scale: float) -> tuple[int, int]:
     """Width and height of the scaled image, at least one pixel each."""
     height, width = results['img'].shape[:2]
     return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
@@ -39,7 +39,7 @@ class ResizeSample(BaseTransform):
             NYUD-v2.
 
     Raises:
-        ValueError: If the factor is not greater than 0.
+        ValueError: If the factor is not greater than 0, or a label has another size than the image.
     """
 
     def __init__(self, scale_factor: float) -> None:
@@ -49,7 +49,8 @@ class ResizeSample(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize the image, its labels and its label map."""
-        size = _scaled_size(results, self.scale_factor)
+        check_sizes(results, 'ResizeSample')
+        size = scaled_size(results, self.scale_factor)
         results['img'] = mmcv.imresize(results['img'], size)
         results['img_shape'] = results['img'].shape[:2]
         for task, label in iter_labels(results):
@@ -94,7 +95,8 @@ class RandomScale(BaseTransform):
             paper's (section 5).
 
     Raises:
-        ValueError: If there is no factor, or one is not greater than 0.
+        ValueError: If there is no factor, one is not greater than 0, or a label has another size
+            than the image.
     """
 
     def __init__(self, scales: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)) -> None:
@@ -108,9 +110,10 @@ class RandomScale(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Scale the image and its labels."""
+        check_sizes(results, 'RandomScale')
         scale = self._choose_scale()
         results['scale_factor'] = scale
-        size = _scaled_size(results, scale)
+        size = scaled_size(results, scale)
         results['img'] = mmcv.imresize(results['img'], size)
         results['img_shape'] = results['img'].shape[:2]
         for task, label in iter_labels(results):
@@ -127,8 +130,9 @@ class PadToSize(BaseTransform):
     """Pad a sample on all sides so that it lies in the middle; an odd rest goes right and below.
 
     The image is padded with grey (128), class and binary maps with 255, all others with 0, which
-    are ignored. Larger sides stay as they are. Adds ``padding``, the number of pixels added
-    ``(left, top, right, bottom)``.
+    are ignored unless ``label_values`` says otherwise. Larger sides stay as they are. Adds
+    ``padding``, the number of pixels added ``(left, top, right, bottom)``, and where labels are
+    not padded ``label_shape``, their size.
 
     Args:
         size: Least height and width in pixels; default the image's own.
@@ -136,13 +140,20 @@ class PadToSize(BaseTransform):
             stride.
         pad_labels: Whether to pad the labels as well. In evaluation they keep the image's size and
             predictions are cropped to it.
+        label_values: What to pad the labels of some tasks with, by task: the ``ignore`` of a
+            ``DepthL1Loss`` that is not 0, for example ``dict(height=-9999)``.
 
     Raises:
-        ValueError: If neither size nor divisor is given, or one is not positive.
+        ValueError: If neither size nor divisor is given, one is not positive, or a label has
+            another size than the image.
     """
 
     def __init__(
-        self, size: Sequence[int] | None = None, divisor: int = 1, pad_labels: bool = True
+        self,
+        size: Sequence[int] | None = None,
+        divisor: int = 1,
+        pad_labels: bool = True,
+        label_values: Mapping[str, float] | None = None,
     ) -> None:
         if (size is None and divisor == 1) or divisor < 1 or min(size or (1,)) < 1:
             raise InputError(
@@ -152,6 +163,7 @@ class PadToSize(BaseTransform):
         self.size = tuple(size or (1, 1))
         self.divisor = divisor
         self.pad_labels = pad_labels
+        self.label_values = dict(label_values or {})
 
     def transform(self, results: dict) -> dict:
         """Pad the image and, in training, its labels."""
@@ -163,23 +175,27 @@ class PadToSize(BaseTransform):
         left, top = across // 2, down // 2
         padding = (left, top, across - left, down - top)
         results['padding'] = padding
+        if not self.pad_labels:
+            results.setdefault('label_shape', (height, width))
+        check_sizes(results, 'PadToSize', results.get('label_shape'))
         if not any(padding):
             return results
         results['img'] = mmcv.impad(results['img'], padding=padding, pad_val=IMAGE_PAD_VALUE)
         results['img_shape'] = results['img'].shape[:2]
         if self.pad_labels:
             for task, label in iter_labels(results):
-                results[task.key] = _pad_label(label, padding, task.pad_value)
+                value = self.label_values.get(task.name, task.pad_value)
+                results[task.key] = _pad_label(label, padding, value)
         return results
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(size={self.size}, divisor={self.divisor}, '
-            f'pad_labels={self.pad_labels})'
+            f'pad_labels={self.pad_labels}, label_values={self.label_values})'
         )
 
 
-def _pad_label(label: np.ndarray, padding: tuple[int, int, int, int], value: int) -> np.ndarray:
+def _pad_label(label: np.ndarray, padding: tuple[int, int, int, int], value: float) -> np.ndarray:
     """A label of any dtype with a border of the value around it."""
     left, top, right, bottom = padding
     height, width = label.shape[:2]
@@ -198,7 +214,7 @@ class RandomCropSample(BaseTransform):
         size: Height and width of the window in pixels.
 
     Raises:
-        ValueError: If the image is smaller than the window.
+        ValueError: If the image is smaller than the window, or a label has another size.
     """
 
     def __init__(self, size: Sequence[int]) -> None:
@@ -210,6 +226,7 @@ class RandomCropSample(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Cut the window out of the image and its labels."""
+        check_sizes(results, 'RandomCropSample')
         height, width = results['img'].shape[:2]
         if height < self.size[0] or width < self.size[1]:
             raise InputError(
@@ -238,7 +255,8 @@ class RandomFlipSample(BaseTransform):
         prob: Probability of a flip, 0 to 1.
 
     Raises:
-        ValueError: If the probability lies outside 0 to 1.
+        ValueError: If the probability lies outside 0 to 1, or a label has another size than the
+            image.
     """
 
     def __init__(self, prob: float = 0.5) -> None:
@@ -252,6 +270,7 @@ class RandomFlipSample(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Mirror the image and its labels."""
+        check_sizes(results, 'RandomFlipSample')
         results['flip'] = self._choose_flip()
         if not results['flip']:
             return results

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import mmcv
 import numpy as np
 
+from mmbmtas.reading import SizeError
 from mmbmtas.structures.tasks import Task, label_task
 
 _KEY_PREFIX = 'gt_'
@@ -23,6 +24,30 @@ def iter_labels(results: dict) -> Iterator[tuple[Task, np.ndarray]]:
     for key in results.get('label_keys', ()):
         label = results[key]
         yield label_task(key.removeprefix(_KEY_PREFIX), label.dtype.kind == 'f'), label
+
+
+def check_sizes(results: dict, where: str, size: tuple[int, int] | None = None) -> None:
+    """Make sure that labels lie on the image, pixel by pixel.
+
+    Args:
+        results: The pipeline's dict.
+        where: Name of the transform that needs it.
+        size: Height and width that labels should have; default the image's.
+
+    Raises:
+        ValueError: If a label has another size; names the transform, the label and its file.
+    """
+    size = size or results['img'].shape[:2]
+    for key in (*results.get('label_keys', ()), *(k for k in ('label_map',) if k in results)):
+        found = results[key].shape[:2]
+        if found != size:
+            path = results.get('label_paths', {}).get(key.removeprefix(_KEY_PREFIX))
+            image = results.get('img_path')
+            raise SizeError(
+                f'{path or image}: {where} expects {key} of the size of its image'
+                f'{f" {image}" * (path is not None)}, {size[0]} x {size[1]}, found '
+                f'{found[0]} x {found[1]} (height x width)'
+            )
 
 
 def add_label(results: dict, task: str, label: np.ndarray) -> None:

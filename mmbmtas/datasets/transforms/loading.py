@@ -5,16 +5,18 @@ from collections.abc import Callable
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmbmtas.datasets.files import (
+from mmbmtas.datasets.pascal_labels import NORMALS_VALID, read_human_parts, read_label_map
+from mmbmtas.errors import InputError
+from mmbmtas.reading import (
     RangeError,
     SizeError,
+    plane,
     read_image,
     read_index_image,
+    read_mask,
     read_mat,
     read_npy,
 )
-from mmbmtas.datasets.pascal_labels import NORMALS_VALID, read_human_parts, read_label_map
-from mmbmtas.errors import InputError
 from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.tasks import IGNORE_INDEX
 
@@ -61,6 +63,8 @@ class _LoadLabels(BaseTransform):
                     f'{results["ori_shape"]}, found {label.shape[:2]}'
                 )
             self.add(results, name, label)
+        if 'img' in results and results['img'].shape[:2] != results['ori_shape']:
+            results['label_shape'] = results['ori_shape']  # the image alone was resized before
         return results
 
     def add(self, results: dict, name: str, label: np.ndarray) -> None:
@@ -87,9 +91,7 @@ class LoadPascalContextLabels(_LoadLabels):
         return {
             'semseg': lambda path, _: _read_classes(path, _NUM_VOC_CLASSES),
             'human_parts': _read_parts,
-            'saliency': lambda path, _: (read_index_image(path) > IGNORE_INDEX / 2).astype(
-                np.uint8
-            ),
+            'saliency': lambda path, _: read_mask(path),
             'normals': lambda path, _: read_colour_normals(path),
             'label_map': lambda path, _: read_label_map(path),
         }
@@ -129,7 +131,7 @@ class LoadNYUDv2Labels(_LoadLabels):
         """A function for each label name."""
         return {
             'semseg': lambda path, _: _read_nyud_classes(path),
-            'edge': lambda path, _: _read_nyud_edge(path),
+            'edge': lambda path, _: read_mask(path),
             'normals': lambda path, _: _read_nyud_normals(path),
             'depth': lambda path, _: _read_depth(path),
         }
@@ -183,7 +185,7 @@ def _check_classes(path: str, label: np.ndarray, highest: int) -> np.ndarray:
 def _read_nyud_classes(path: str) -> np.ndarray:
     """Classes 0 to 39, with 255 where 0 is stored."""
     if path.endswith('.mat'):
-        stored = _plane(path, read_mat(path, 'segmentation'))
+        stored = plane(path, read_mat(path, 'segmentation'))
         label = stored.astype(np.uint8)
         if not np.array_equal(stored, label):
             raise RangeError(f'{path}: expected whole numbers 0 to 40, found others')
@@ -191,13 +193,6 @@ def _read_nyud_classes(path: str) -> np.ndarray:
         label = read_index_image(path)
     _check_classes(path, label, _NUM_NYUD_CLASSES)
     return np.where(label == IGNORE_INDEX, label, label - np.uint8(1))
-
-
-def _read_nyud_edge(path: str) -> np.ndarray:
-    """Edges, 0 or 1."""
-    if path.endswith('.npy'):
-        return (_plane(path, read_npy(path)) > 0.5).astype(np.uint8)
-    return (read_index_image(path) > IGNORE_INDEX / 2).astype(np.uint8)
 
 
 def _read_nyud_normals(path: str) -> np.ndarray:
@@ -215,17 +210,6 @@ def _read_nyud_normals(path: str) -> np.ndarray:
 def _read_depth(path: str) -> np.ndarray:
     """Depth in metres, 0 where it is unknown."""
     stored = read_mat(path, 'depth') if path.endswith('.mat') else read_npy(path)
-    depth = _plane(path, stored).astype(np.float32)
+    depth = plane(path, stored).astype(np.float32)
     depth[~(np.isfinite(depth) & (depth > 0))] = 0
     return depth
-
-
-def _plane(path: str, array: np.ndarray) -> np.ndarray:
-    """The array as ``(H, W)``; a single channel is dropped."""
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim != 2 or array.dtype.kind not in 'biuf':
-        raise InputError(
-            f'{path}: expected numbers of shape (H, W), found {array.dtype} of shape {array.shape}'
-        )
-    return array

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.data import DataLoader
 
+from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.errors import InputError
@@ -50,6 +51,7 @@ def load_single_network(
         network.load_state_dict(own)
     except RuntimeError as error:
         raise InputError(f'{path} does not fit the encoder: {error}') from error
+    require_finite(network_weights(network), path)
     return network
 
 

@@ -1,7 +1,6 @@
 """The images on which affinities are measured."""
 
 import copy
-import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +8,11 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.utils import ProgressBar
 from torch.utils.data import DataLoader, Subset
 
-from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.errors import InputError
+from mmbmtas.progress import Progress
 from mmbmtas.registry import DATASETS
 
 SPLITS = ('train', 'val', 'test')
@@ -76,9 +75,8 @@ def _dataset_config(cfg: Config, split: str) -> dict[str, Any]:
 
 
 def with_progress(loader: DataLoader) -> Iterator[Any]:
-    """Yield the batches, with mmengine's bar of images on stderr."""
-    bar = ProgressBar(len(loader.dataset), file=sys.stderr)  # type: ignore[arg-type]
-    for batch in loader:
-        yield batch
-        bar.update(len(batch['inputs']))
-    bar.file.write('\n')
+    """Yield the batches, and show on the standard error how many images are done."""
+    with Progress(len(loader.dataset), 'measuring images') as progress:  # type: ignore[arg-type]
+        for batch in loader:
+            yield batch
+            progress.advance(len(batch['inputs']))

@@ -58,8 +58,9 @@ def _model_config(
 ) -> ConfigDict:
     """Read the config of the network alone, without its weights."""
     cfg = launch.read_config(config, {**options, **({'architecture': str(tree)} if tree else {})})
-    cfg.launcher, cfg.pretrained, cfg.single_checkpoints = 'none', None, None
-    launch.prepare_config(cfg)
+    cfg.launcher = 'none'
+    launch.leave_out_weights(cfg)
+    launch.prepare_config(cfg, training=False)
     init_default_scope(cfg.get('default_scope', SCOPE))
     return cfg.model
 

@@ -8,16 +8,21 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.runner import Runner
 
+from mmbmtas.checkpoints import to_plain
 from mmbmtas.engine.checkpoint_files import WHOLE_FILES
+from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 from mmbmtas.writing import remove_leftovers, written_beside
+
+from .best_metrics import check_names, directions, is_named, metric_names, validates
 
 
 @HOOKS.register_module()
 class CheckpointHook(_CheckpointHook):
     """mmengine's hook, with files that are whole at any moment the run may be killed.
 
-    A checkpoint is written beside its place and gets its name when it is complete; so does the file
+    Checkpoints hold plain values only, so that they are read without unpickling anything else. One
+    is written beside its place and gets its name when it is complete; so does the file
     ``last_checkpoint``. Outdated checkpoints, and best ones that were surpassed, are removed after
     that, not before as in mmengine, so the disk must hold one more than ``max_keep_ckpts``.
 
@@ -32,6 +37,56 @@ class CheckpointHook(_CheckpointHook):
     """
 
     backend_args: dict[str, Any] | None
+    save_best: list[str] | None
+    _knows_metrics = False
+
+    def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
+        """Settle the rules; those that only the metrics know wait for :meth:`before_run`."""
+        self._stated_rules = rules
+        unknown = {*rules} - {None, *self.rule_map}
+        if unknown:
+            raise InputError(f'rule = {unknown.pop()!r}: expected one of {[*self.rule_map]}')
+        try:
+            super()._init_rule(rules, key_indicators)
+        except ValueError as error:
+            if self._knows_metrics:
+                raise InputError(f'{error} Name one: rule="greater" or rule="less"') from error
+            self.rules, self.key_indicators = rules, key_indicators
+
+    def before_run(self, runner: Runner) -> None:
+        """See that ``save_best`` names metrics that there will be, and their directions.
+
+        A metric's own direction counts where ``rule``, ``greater_keys`` and ``less_keys`` state
+        none.
+
+        Raises:
+            ValueError: There is no such metric, its direction is not known, or the training cannot
+                come to a validation.
+        """
+        if not self.save_best or not validates(runner):
+            return
+        evaluator = runner.val_loop.evaluator
+        names = metric_names(evaluator)
+        stated = [
+            key
+            for key in (*self.greater_keys, *self.less_keys)
+            if key not in (*self._default_greater_keys, *self._default_less_keys)
+        ]
+        if names is not None:
+            if self.save_best == ['auto']:
+                self.save_best = names[:1]
+            check_names('save_best', self.save_best, names, exact=True)
+            check_names('greater_keys or less_keys', stated, names, exact=False)
+        for key, rule in directions(evaluator).items():
+            if not is_named(stated, key):
+                own = f'{rule}_keys'
+                setattr(self, own, [*getattr(self, own), key])
+        self._knows_metrics = True
+        self._init_rule(self._stated_rules, self.save_best)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._left_out: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder; remove what killed runs left there."""
@@ -42,6 +97,19 @@ class CheckpointHook(_CheckpointHook):
             if is_main_process():
                 remove_leftovers(Path(str(self.out_dir)))
                 remove_leftovers(Path(runner.work_dir))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Leave only what can be read back without running code; say what that is not."""
+        plain, left_out = to_plain(checkpoint)
+        checkpoint.clear()
+        checkpoint.update(plain)
+        for entry in left_out:
+            if entry not in self._left_out:
+                self._left_out.append(entry)
+                runner.logger.warning(
+                    f'Checkpoints are written without {entry}: they hold tensors, numbers, texts, '
+                    'lists and dicts only, and a resumed run starts without anything else.'
+                )
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Write a checkpoint, then remove the one that it replaces."""

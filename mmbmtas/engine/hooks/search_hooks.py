@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
+from mmbmtas.structures.architecture_file import is_positive_number
 
 
 @HOOKS.register_module()
@@ -19,20 +20,23 @@ class TemperatureHook(Hook):
     Args:
         start: Temperature at the beginning.
         end: Temperature at the end, above 0.
+        by_cycle: Whether it falls where a cycle of both splits begins, and is ``end`` in the last
+            one, as in the authors' public code. By default it falls in every iteration.
 
     Example:
         >>> custom_hooks = [dict(type='TemperatureHook', start=5.0, end=0.1)]
     """
 
-    def __init__(self, start: float = 5.0, end: float = 0.1) -> None:
-        if min(start, end) <= 0:
-            raise InputError(f'temperatures {start} and {end}: expected numbers above 0')
+    def __init__(self, start: float = 5.0, end: float = 0.1, by_cycle: bool = False) -> None:
+        if not (is_positive_number(start) and is_positive_number(end)):
+            raise InputError(f'temperatures {start!r} and {end!r}: expected numbers above 0')
         self.start = start
         self.end = end
+        self.by_cycle = by_cycle
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the temperature of this iteration."""
-        progress = runner.train_loop.plan.progress(runner.iter)
+        progress = runner.train_loop.plan.progress(runner.iter, self.by_cycle)
         tau = self.start + (self.end - self.start) * progress
         runner.train_loop.model.backbone.tau = tau
         runner.message_hub.update_scalar('train/tau', tau)

@@ -33,7 +33,8 @@ class AggregatorFactory:
                 f'aggregator = {cfg!r}: expected a dict whose type is one of {sorted(found)}'
             )
         self._options = dict(cfg)
-        self.name = self._options.pop('type', None)
+        kind = self._options.pop('type', None)
+        self.name = kind.__name__ if kind in found.values() else kind
         if self.name not in found:
             raise InputError(f'aggregator {self.name!r}: expected one of {sorted(found)}')
         self._class = found[self.name]

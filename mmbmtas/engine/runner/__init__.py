@@ -2,6 +2,7 @@
 
 from .search_loop import BranchedSearchLoop, split_dataset
 from .search_plan import Phase, Position, SearchPlan
+from .similarity_search import SimilaritySearchLoop
 from .train_loop import IterBasedTrainLoop
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     'Phase',
     'Position',
     'SearchPlan',
+    'SimilaritySearchLoop',
     'split_dataset',
 ]

@@ -1,6 +1,5 @@
 """The search: weights and architecture parameters in turn, on two splits of the training images."""
 
-import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,12 +15,14 @@ from torch.utils.data import DataLoader, Subset
 from mmbmtas.engine.failures import divergence_located, worker_death_explained
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
 from mmbmtas.engine.randomness import Stream, seed_all
+from mmbmtas.engine.unlabelled import require_labels
 from mmbmtas.errors import InputError
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import LOOPS
 
 from .search_plan import Phase, Position, SearchPlan
 from .train_loader import (
+    batch_size_of,
     batches,
     build_dataset,
     build_train_loader,
@@ -60,14 +61,17 @@ class BranchedSearchLoop(BaseLoop):
         split_seed: Seed of the split.
 
     Raises:
-        ValueError: There are fewer than two training images, an argument is out of range, or the
-            loader's sampler is endless.
+        ValueError: There are fewer than two training images, an argument is out of range, the
+            loader's sampler is endless, or a task has no label in the training set.
         DivergenceError: The search has diverged; the message says where.
         WorkerError: A worker of the loader has died.
 
     Example:
         >>> train_cfg = dict(type='BranchedSearchLoop', weight_iters=40000, warmup_iters=2000)
     """
+
+    searches_by_gradient = True
+    """Whether the architecture parameters are trained."""
 
     def __init__(
         self,
@@ -78,19 +82,25 @@ class BranchedSearchLoop(BaseLoop):
         arch_fraction: float = 0.2,
         split_seed: int = 0,
     ) -> None:
-        if not 0 < arch_fraction < 1:
+        if not (isinstance(arch_fraction, float) and 0 < arch_fraction < 1):
             raise InputError(f'arch_fraction {arch_fraction}: expected a number between 0 and 1')
-        splits = split_dataset(build_dataset(dataloader['dataset']), arch_fraction, split_seed)
+        self.dataset = build_dataset(dataloader['dataset'])
+        splits = split_dataset(self.dataset, arch_fraction, split_seed)
         streams = Stream.SAMPLES, Stream.ARCH_SAMPLES
         weight_loader, arch_loader = (
-            _build_loader(runner, dataloader, split, stream)
-            for split, stream in zip(splits, streams, strict=True)
+            _build_loader(runner, dataloader, split, stream, what)
+            for split, stream, what in zip(splits, streams, ('weight', 'architecture'), strict=True)
         )
         super().__init__(runner, weight_loader)
         self.arch_dataloader = arch_loader
         self.plan = SearchPlan(
             weight_iters, warmup_iters, whole_batches(weight_loader), whole_batches(arch_loader)
         )
+        if self.searches_by_gradient and self.plan.arch_iters == 0:
+            raise InputError(
+                f'train_cfg.warmup_iters {warmup_iters} are all of weight_iters {weight_iters}, so '
+                'that nothing is searched: expected fewer'
+            )
         self.position: Position = self.plan.position(0)
         self.task: str | None = None  # whose weights are being trained, where it is one alone
         self._phase: Phase | None = None
@@ -138,7 +148,9 @@ class BranchedSearchLoop(BaseLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         self._check_plan()
-        data_batches = self._batches()
+        data_batches = require_labels(
+            self._batches(), self.runner.model, self.dataset, self.runner.seed
+        )
         with worker_death_explained('train_dataloader', self.where):
             while self._iter < self.max_iters and not self.stop_training:
                 self.position = plan.position(self._iter)
@@ -275,18 +287,21 @@ def split_dataset(dataset: Any, arch_fraction: float, seed: int) -> tuple[Subset
     return splits
 
 
-def _build_loader(runner: Runner, cfg: dict[str, Any], split: Subset, stream: Stream) -> DataLoader:
-    """Build the loader of one split, whole batches only; too small a split repeats its images."""
-    batch = cfg['batch_size'] * get_world_size()
-    if 0 < len(split) < batch:
-        print_log(
-            f'A split has {len(split)} training images, fewer than the {batch} of a batch: they '
-            'repeat within it. A smaller total_batch_size, another arch_fraction or more images '
-            'would avoid that.',
-            logger='current',
-            level=logging.WARNING,
+def _build_loader(
+    runner: Runner, cfg: dict[str, Any], split: Subset, stream: Stream, what: str
+) -> DataLoader:
+    """Build the loader of one split, whole batches only.
+
+    Raises:
+        ValueError: The split has fewer images than a batch, or its sampler is endless.
+    """
+    batch = batch_size_of(cfg) * get_world_size()
+    if len(split) < batch:
+        raise InputError(
+            f'the {what} split has {len(split)} of {len(split.dataset)} training images, fewer '  # type: ignore[arg-type]
+            f'than the {batch} of a batch: expected a smaller total_batch_size, another '
+            'train_cfg.arch_fraction or more images'
         )
-        split.indices = [*itertools.islice(itertools.cycle(split.indices), batch)]
     loader = build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
     if is_endless(loader):
         raise InputError(

@@ -54,11 +54,12 @@ class SearchPlan:
     arch_batches: int
 
     def __post_init__(self) -> None:
-        for name in ('weight_iters', 'warmup_iters'):
-            if not isinstance(getattr(self, name), int):
-                raise InputError(
-                    f'{name} {getattr(self, name)!r}: expected a whole number (train_cfg.{name})'
-                )
+        counts = self.weight_iters, self.warmup_iters
+        if not all(isinstance(count, int) for count in counts):
+            raise InputError(
+                f'weight_iters {self.weight_iters!r} and warmup_iters {self.warmup_iters!r} of '
+                'train_cfg: expected whole numbers'
+            )
         if not 0 <= self.warmup_iters <= self.weight_iters:
             raise InputError(
                 f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters '
@@ -78,8 +79,12 @@ class SearchPlan:
     @property
     def arch_iters(self) -> int:
         """Iterations of the architecture parameters."""
-        cycles = -((self.warmup_iters - self.weight_iters) // self.weight_batches)  # rounded up
-        return cycles * self.arch_batches
+        return self.cycles * self.arch_batches
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of the search; the last may be cut short."""
+        return -((self.warmup_iters - self.weight_iters) // self.weight_batches)  # rounded up
 
     def position(self, iteration: int) -> Position:
         """Return where ``iteration``, from 0 to ``max_iters - 1``, stands."""
@@ -93,8 +98,16 @@ class SearchPlan:
         step -= self.arch_batches
         return Position('weights', step, warm_epochs + cycle, step)
 
-    def progress(self, iteration: int) -> float:
-        """Return the share of the search after warm-up that is done: 0 in warm-up, 1 at the end."""
+    def progress(self, iteration: int, by_cycle: bool = False) -> float:
+        """Return the share of the search after warm-up that is done: 0 in warm-up, 1 at the end.
+
+        Args:
+            iteration: From 0 to ``max_iters - 1``.
+            by_cycle: Whether it grows from cycle to cycle only, and is 1 in all of the last.
+        """
+        if by_cycle:
+            cycle = (iteration - self.warmup_iters) // (self.arch_batches + self.weight_batches)
+            return max(cycle, 0) / max(self.cycles - 1, 1)
         last = self.max_iters - 1
         if iteration < self.warmup_iters or last <= self.warmup_iters:
             return 0.0

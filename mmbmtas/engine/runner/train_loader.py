@@ -10,6 +10,8 @@ from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader, Sampler, get_worker_info
 
 from mmbmtas.engine.randomness import Stream, seed_cpu, seeded
+from mmbmtas.errors import InputError
+from mmbmtas.foreign import keep_labels_in_place
 from mmbmtas.registry import DATASETS
 
 
@@ -112,9 +114,13 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
         cfg: Config of the loader, its ``dataset`` a config or built. A loader is given back as it
             is: its samples draw from the generators' state.
         stream: What kind of samples they are.
+
+    Raises:
+        ValueError: The config states no batch size.
     """
     if isinstance(cfg, DataLoader):
         return cfg
+    batch_size_of(cfg)
     dataset = SeededSamples(build_dataset(cfg['dataset']), runner.seed, stream)
     sampler = {'type': NumberedSampler, 'sampler': cfg['sampler']}
     return runner.build_dataloader(
@@ -124,12 +130,36 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
     )
 
 
+def batch_size_of(cfg: Mapping[str, Any]) -> int:
+    """Return the batch size of a rank that the config of a loader states.
+
+    Raises:
+        ValueError: It states none.
+    """
+    if 'batch_size' not in cfg:
+        raise InputError(
+            'train_dataloader states no batch_size: prepare_config of mmbmtas.engine.launch fills '
+            'it in from total_batch_size'
+        )
+    return cfg['batch_size']
+
+
 def build_dataset(cfg: Any) -> Any:
     """Build a data set from its config, unless it is one."""
     dataset = DATASETS.build(cfg) if isinstance(cfg, dict) else cfg
+    _keep_labels_in_place(dataset)
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     return dataset
+
+
+def _keep_labels_in_place(dataset: Any) -> None:
+    """Guard the pipelines of a data set, and of those within it, that mmengine has built."""
+    keep_labels_in_place(getattr(dataset, 'pipeline', None))
+    within = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    for inner in within:
+        if inner is not None:
+            _keep_labels_in_place(inner)
 
 
 def whole_batches(loader: DataLoader) -> int:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine.dist import get_world_size
 from mmengine.runner import IterBasedTrainLoop as _IterBasedTrainLoop
 from mmengine.runner import Runner
 from torch import nn
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmbmtas.engine.failures import divergence_located, worker_death_explained
 from mmbmtas.engine.randomness import Stream, seed_all
+from mmbmtas.engine.unlabelled import require_labels
 from mmbmtas.errors import InputError
 from mmbmtas.registry import LOOPS
 
@@ -31,18 +33,24 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
         kwargs: What else mmengine's loop takes.
 
     Raises:
-        ValueError: A pass over the training set has no batch.
+        InputError: The training set has fewer images than a batch, or no label of a task.
         DivergenceError: The training has diverged; the message says where.
         WorkerError: A worker of the loader has died.
     """
 
     def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:
         loader = build_train_loader(runner, dataloader)
-        if len(loader) == 0 and not is_endless(loader):
+        count = len(loader.dataset)  # type: ignore[arg-type]
+        batch = (loader.batch_size or 1) * get_world_size()
+        if count < batch and is_endless(loader):
             raise InputError(
-                f'the training set of {len(loader.dataset)} images has no whole batch of '  # type: ignore[arg-type]
-                f'{loader.batch_size}: expected a smaller total_batch_size, or drop_last=False in '
-                'train_dataloader'
+                f'the training set has {count} images, fewer than the {batch} of a batch: expected '
+                'a smaller total_batch_size, or more images'
+            )
+        if len(loader) == 0:
+            raise InputError(
+                f'the training set of {count} images has no whole batch of {batch}: expected a '
+                'smaller total_batch_size, or drop_last=False in train_dataloader'
             )
         # mmengine's loop would begin to load at once, before it is known where to begin.
         super().__init__(runner, DataLoader(loader.dataset), max_iters, **kwargs)
@@ -50,7 +58,9 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
 
     def run(self) -> nn.Module:
         """Train, from the iteration that the runner was resumed at."""
-        self.dataloader_iterator = self._batches()
+        self.dataloader_iterator = require_labels(
+            self._batches(), self.runner.model, self.dataloader.dataset, self.runner.seed
+        )
         with worker_death_explained('train_dataloader', self.where):
             return super().run()
 

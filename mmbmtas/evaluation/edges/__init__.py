@@ -8,6 +8,7 @@ from mmbmtas.evaluation.edges.scoring import (
     edge_scores,
     evaluation_truth,
     precision_recall,
+    protocol_of,
 )
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     'evaluation_truth',
     'label_boundaries',
     'precision_recall',
+    'protocol_of',
     'suppress_non_maxima',
     'thin',
 ]

@@ -1,15 +1,18 @@
 """Boundary F-measure: one image's counts at every threshold, then ODS, OIS and AP of a split.
 
-The protocol is SEISM's and BSDS500's; where its description is silent, the functions say what is
+The protocols are those of two public benchmarks, which differ in what counts as predicted and in
+how nothing is scored (:data:`Rule`). Where their descriptions are silent, the functions say what is
 done here.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges.boundaries import label_boundaries, thin
 from mmbmtas.evaluation.edges.matching import (
     GrowingMatching,
@@ -19,8 +22,21 @@ from mmbmtas.evaluation.edges.matching import (
 )
 from mmbmtas.evaluation.edges.nms import suppress_non_maxima
 from mmbmtas.evaluation.functional import nan_with_warning
+from mmbmtas.structures.values import require_positive
 
 THRESHOLDS = tuple(step / 100 for step in range(1, 100))
+
+Rule = Literal['seism', 'bsds']
+"""Whose rules count, where two benchmarks differ:
+
+=====================  =================================  ==============================
+                       ``seism`` (PASCAL, NYUD)           ``bsds`` (BSDS500)
+=====================  =================================  ==============================
+predicted is a pixel   above the threshold                at the threshold or above
+nothing predicted      precision 1, recall 0              precision 0
+no true pixel          recall 1, precision 0, and so F 0  recall 0
+=====================  =================================  ==============================
+"""
 
 
 @dataclass(frozen=True)
@@ -30,16 +46,48 @@ class EdgeProtocol:
     Attributes:
         max_dist: Tolerance as a share of the image's diagonal.
         nms: Whether predictions go through non-maximum suppression.
-        thresholds: Increasing, in 0..1; a pixel is predicted where its value is greater.
+        thresholds: Increasing, in 0..1.
+        rule: Whether a pixel at a threshold is predicted, and how nothing is scored.
     """
 
     max_dist: float
     nms: bool = True
     thresholds: tuple[float, ...] = THRESHOLDS
+    rule: Rule = 'seism'
 
 
 MAX_DIST = {'pascal': 0.0075, 'nyud': 0.011, 'bsds': 0.0075}
 """The tolerance each data set is scored with, as a share of the image's diagonal."""
+
+
+def protocol_of(
+    dataset: str,
+    nms: bool = True,
+    max_dist: float | None = None,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> EdgeProtocol:
+    """Return the protocol that a data set is scored by.
+
+    Args:
+        dataset: ``pascal``, ``nyud`` or ``bsds``.
+        nms: See :class:`EdgeProtocol`.
+        max_dist: Another tolerance than the data set's, above 0.
+        thresholds: See :class:`EdgeProtocol`.
+
+    Raises:
+        InputError: There is no such data set, or a number means nothing.
+    """
+    if dataset not in MAX_DIST:
+        raise InputError(f'dataset {dataset!r} of the edge protocol: expected one of {[*MAX_DIST]}')
+    if max_dist is None:
+        max_dist = MAX_DIST[dataset]
+    require_positive('max_dist of the edge protocol', max_dist, most=1)
+    listed = tuple(thresholds)
+    if not listed or any(not 0 <= t <= 1 for t in listed) or [*listed] != sorted({*listed}):
+        raise InputError(
+            f'thresholds {thresholds} of the edge protocol: expected increasing numbers in 0..1'
+        )
+    return EdgeProtocol(max_dist, nms, listed, 'bsds' if dataset == 'bsds' else 'seism')
 
 
 def evaluation_truth(label_map: NDArray) -> NDArray[np.bool_]:
@@ -74,7 +122,8 @@ def count_matches(
     if protocol.nms:
         edges = suppress_non_maxima(edges)
     thresholds = np.asarray(protocol.thresholds)
-    maps = thin(edges > thresholds[:, None, None])
+    exceeds = np.greater_equal if protocol.rule == 'bsds' else np.greater
+    maps = thin(exceeds(edges, thresholds[:, None, None]))
     candidates = np.asarray(maps.any(axis=0))
     tolerance = protocol.max_dist * float(np.hypot(*prediction.shape))
     pairs = [pairs_within(candidates, truth, tolerance) for truth in truths]
@@ -98,48 +147,57 @@ def count_matches(
     return counts
 
 
-def precision_recall(counts: NDArray[np.int64]) -> tuple[NDArray, NDArray, NDArray]:
-    """Precision, recall and F of counts ``(..., 4)``.
+def precision_recall(
+    counts: NDArray[np.int64], rule: Rule = 'seism'
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Precision, recall and F of counts ``(..., 4)``; where both are 0, F is 0.
 
-    Nothing predicted: precision 1; no truth: recall 1; both 0: F = 0. (Neither predicted nor
-    true pixels: F = 1, our choice where the protocol is silent.)
+    Where nothing is predicted or true, ``rule`` says what they are. Where both is so, the rule for
+    no true pixel counts.
     """
     true_matched, true_pixels, matched, predicted = np.moveaxis(counts, -1, 0)
-    recall = np.where(true_pixels > 0, true_matched / np.maximum(true_pixels, 1), 1.0)
-    precision = np.where(predicted > 0, matched / np.maximum(predicted, 1), 1.0)
+    recall = true_matched / np.maximum(true_pixels, 1)
+    precision = matched / np.maximum(predicted, 1)
+    if rule == 'seism':
+        recall = np.where(true_pixels > 0, recall, 1.0)
+        precision = np.where((true_pixels > 0) & (predicted == 0), 1.0, precision)
     total = precision + recall
     f_measure = 2 * precision * recall / np.where(total > 0, total, 1)
     return precision, recall, f_measure
 
 
 def edge_scores(
-    counts: Sequence[NDArray[np.int64]], thresholds: Sequence[float] = THRESHOLDS
+    counts: Sequence[NDArray[np.int64]],
+    thresholds: Sequence[float] = THRESHOLDS,
+    rule: Rule = 'seism',
 ) -> dict[str, float]:
     """Pools the images of a split.
 
     Args:
         counts: :func:`count_matches` of each image, in any order.
         thresholds: Those the counts were taken at.
+        rule: See :func:`precision_recall`.
 
     Returns:
         In percent: ``odsF``, best F of the pooled counts at one threshold for all images; ``OIS``,
         F of the counts pooled at each image's own best threshold (the lowest on a tie); ``AP``,
         as BSDS500's benchmark has it: 0.01 times the sum over recall 0, 0.01, ..., 1 of precision,
         interpolated linearly between the recalls that occur (0 outside them, the lowest
-        threshold's where one recall occurs twice). And ``ods_threshold``, 0..1.
+        threshold's where one recall occurs twice; 0 where a single recall occurs). And
+        ``ods_threshold``, 0..1.
     """
     if not counts:
         return dict.fromkeys(('odsF', 'OIS', 'AP', 'ods_threshold'), nan_with_warning('odsF'))
     images = np.stack(counts)
-    precision, recall, f_measure = precision_recall(images.sum(axis=0))
+    precision, recall, f_measure = precision_recall(images.sum(axis=0), rule)
     best = int(f_measure.argmax())
-    own_best = precision_recall(images)[2].argmax(axis=1)
-    ois = precision_recall(images[np.arange(len(images)), own_best].sum(axis=0))[2]
+    own_best = precision_recall(images, rule)[2].argmax(axis=1)
+    ois = precision_recall(images[np.arange(len(images)), own_best].sum(axis=0), rule)[2]
     recalls, first = np.unique(recall, return_index=True)
     curve = np.interp(np.arange(101) / 100, recalls, precision[first], left=0, right=0)
     return {
         'odsF': 100 * float(f_measure[best]),
         'OIS': 100 * float(ois),
-        'AP': float(curve.sum()),
+        'AP': float(curve.sum()) if len(recalls) > 1 else 0.0,
         'ods_threshold': float(thresholds[best]),
     }

@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges.scoring import evaluation_truth
+from mmbmtas.reading import plane, read_id_list, read_mask, read_mat
 
 
 def list_truths(root: str | Path, dataset: str, split: str = 'val') -> dict[str, Path]:
@@ -42,7 +41,7 @@ def list_truths(root: str | Path, dataset: str, split: str = 'val') -> dict[str,
         raise InputError(f'{listing} not found; is {root} the root of the {dataset} data set?')
     endings = ('.mat',) if dataset == 'pascal' else ('.png', '.npy')
     truths = {}
-    for image_id in listing.read_text().split():
+    for image_id in read_id_list(listing):
         paths = [root / folder / f'{image_id}{ending}' for ending in endings]
         truths[image_id] = next((path for path in paths if path.is_file()), paths[0])
     refuse_missing(truths.values(), 'truth')
@@ -68,27 +67,22 @@ def read_truths(path: Path, dataset: str) -> list[NDArray[np.bool_]]:
 
     Returns:
         Maps ``(H, W)``; one, or on BSDS500 one an annotator.
-    """
-    if dataset == 'bsds':
-        annotators = loadmat(path, squeeze_me=False)['groundTruth'].reshape(-1)
-        return [annotator['Boundaries'][0, 0] > 0 for annotator in annotators]
-    if dataset == 'pascal':
-        return [evaluation_truth(loadmat(path)['LabelMap'])]
-    edge = np.load(path) if path.suffix == '.npy' else read_image(path)
-    return [evaluation_truth(edge > 0)]
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Reads a grey 8-bit image ``(H, W)``.
 
     Raises:
-        ValueError: The file can't be decoded, or is not 8-bit with one channel (or equal ones).
+        ValueError: If the file cannot be decoded, or does not hold such maps.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise InputError(f'{path} is not an image that can be decoded')
-    if image.ndim == 3 and (image[..., :3] == image[..., :1]).all():
-        image = image[..., 0]
-    if image.ndim != 2 or image.dtype != np.uint8:
-        raise InputError(f'{path} is {image.shape} {image.dtype}; expected 8-bit grey')
-    return np.asarray(image)
+    if dataset == 'bsds':
+        annotators = read_mat(path, 'groundTruth').reshape(-1)
+        try:
+            maps = [plane(path, annotator['Boundaries'][0, 0]) > 0 for annotator in annotators]
+        except (IndexError, TypeError, AttributeError, KeyError) as error:
+            raise InputError(
+                f'{path}: expected a cell groundTruth of structures with Boundaries, found '
+                'another structure'
+            ) from error
+        if not maps:
+            raise InputError(f'{path}: expected an annotator or more in groundTruth, found none')
+        return maps
+    if dataset == 'pascal':
+        return [evaluation_truth(plane(path, read_mat(path, 'LabelMap')))]
+    return [evaluation_truth(read_mask(path) == 1)]

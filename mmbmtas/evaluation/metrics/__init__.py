@@ -2,7 +2,7 @@ from mmbmtas.evaluation.metrics.base import HeadlineMetric, TaskMetric
 from mmbmtas.evaluation.metrics.binary_maps import EdgePixelMetric, SaliencyMetric
 from mmbmtas.evaluation.metrics.class_maps import HumanPartsMetric, SemSegMetric
 from mmbmtas.evaluation.metrics.ods_f import OdsF
-from mmbmtas.evaluation.metrics.value_maps import DepthMetric, NormalsMetric
+from mmbmtas.evaluation.metrics.value_maps import DepthMetric, NormalsMetric, ValueMetric
 
 __all__ = [
     'DepthMetric',
@@ -14,4 +14,5 @@ __all__ = [
     'SaliencyMetric',
     'SemSegMetric',
     'TaskMetric',
+    'ValueMetric',
 ]

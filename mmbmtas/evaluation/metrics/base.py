@@ -1,5 +1,6 @@
 """What all task metrics share: reading one sample's label and prediction, and their direction."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,6 +75,13 @@ class TaskMetric(BaseMetric):
         """The headline number of this metric for its task."""
         return self.headline_of(self.task)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the scores, as they stand in the results of an evaluation."""
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of means of nothing
+            return [f'{self.task}/{name}' for name in self.pool_images([])]
+
     @classmethod
     def headline_of(cls, task: str | None = None) -> HeadlineMetric:
         """The headline number of this kind of metric for a task (default: the class's own).
@@ -140,7 +148,7 @@ class TaskMetric(BaseMetric):
 
     @abstractmethod
     def pool_images(self, results: list) -> dict[str, float]:
-        """Turns the images' counts, in any order, into scores by name."""
+        """Turns the images' counts, in any order, into scores by name; the same ones of none."""
 
 
 def to_numpy(data: Any) -> NDArray:

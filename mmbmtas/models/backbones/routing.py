@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS, build_kind
+from mmbmtas.structures.architecture_file import is_count, is_positive_number
 
 Mixture = dict[int, Tensor]
 """The candidates of one layer that run, and the weight of each one's output, 0-d."""
@@ -95,9 +96,9 @@ class TopKRouting(Routing):
 
     def __init__(self, num_candidates: int, k: int = 2) -> None:
         super().__init__(num_candidates)
-        if not 2 <= k <= num_candidates:
+        if not (is_count(k) and 2 <= k <= num_candidates):
             raise InputError(
-                f'k={k} of TopKRouting: expected 2 to {num_candidates}, as many candidates as '
+                f'k={k!r} of TopKRouting: expected 2 to {num_candidates}, as many candidates as '
                 'there are tasks (HardRouting runs one)'
             )
         self.k = k
@@ -135,9 +136,9 @@ class ThresholdRouting(Routing):
 
     def __init__(self, num_candidates: int, threshold: float) -> None:
         super().__init__(num_candidates)
-        if not 0 <= threshold < 0.5:
+        if not (threshold == 0 or (is_positive_number(threshold) and threshold < 0.5)):
             raise InputError(
-                f'threshold={threshold} of ThresholdRouting: expected at least 0 and less than '
+                f'threshold={threshold!r} of ThresholdRouting: expected at least 0 and less than '
                 '0.5, the share of a task below which a candidate does not run'
             )
         self.threshold = threshold

@@ -1,5 +1,7 @@
 """Decoders, one per task."""
 
 from .deeplabv3plus_head import DeepLabV3PlusHead
+from .readout_head import ReadoutHead
+from .task_head import TaskHead
 
-__all__ = ['DeepLabV3PlusHead']
+__all__ = ['DeepLabV3PlusHead', 'ReadoutHead', 'TaskHead']

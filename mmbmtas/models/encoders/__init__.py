@@ -2,7 +2,18 @@
 
 from .base import CONTEXT, Encoder
 from .context import ContextModule
+from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
 from .mobilenet_v2 import MobileNetV2Encoder
+from .plain import PlainEncoder
 from .resnet import ResNetEncoder
 
-__all__ = ['CONTEXT', 'ContextModule', 'Encoder', 'MobileNetV2Encoder', 'ResNetEncoder']
+__all__ = [
+    'CONTEXT',
+    'ContextModule',
+    'EfficientNetLite0Encoder',
+    'EfficientNetLiteEncoder',
+    'Encoder',
+    'MobileNetV2Encoder',
+    'PlainEncoder',
+    'ResNetEncoder',
+]

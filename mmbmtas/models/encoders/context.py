@@ -5,6 +5,8 @@ from mmcv.cnn import ConvModule
 from mmseg.models.decode_heads.aspp_head import ASPPModule
 from torch import Tensor, nn
 
+from mmbmtas.structures.values import require_share
+
 
 class ContextModule(nn.Module):
     """Parallel convolutions and image pooling, concatenated and projected.
@@ -19,6 +21,9 @@ class ContextModule(nn.Module):
         dropout: Dropout rate before the projection: 0.1 in branched networks, 0 in supernets.
         norm_cfg: Normalisation of every convolution.
         act_cfg: Activation of every convolution.
+
+    Raises:
+        InputError: ``dropout`` is no number from 0 to less than 1.
     """
 
     def __init__(
@@ -31,6 +36,7 @@ class ContextModule(nn.Module):
         act_cfg: dict | None = None,
     ) -> None:
         super().__init__()
+        require_share('dropout', dropout, below_one=True)
         layers = dict(
             conv_cfg=None,
             norm_cfg=norm_cfg or dict(type='BN'),

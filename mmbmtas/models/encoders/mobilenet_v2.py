@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.registry import TASK_UTILS
+from mmbmtas.structures.values import require_count, require_positive
 
 from .base import CONTEXT, Encoder
 from .context import ContextModule
@@ -28,9 +29,12 @@ class MobileNetV2Encoder(Encoder):
     all later blocks, through block 17, have dilation 2.
 
     Args:
-        widen_factor: Width multiplier of all channels but R-ASPP's.
+        widen_factor: Width multiplier of all channels but R-ASPP's, above 0, at most 16.
         context_channels: Channels of R-ASPP's branches and output.
         norm_cfg: Normalisation of every convolution.
+
+    Raises:
+        InputError: A number means nothing.
 
     Example:
         >>> encoder = MobileNetV2Encoder()
@@ -41,8 +45,12 @@ class MobileNetV2Encoder(Encoder):
     def __init__(
         self, widen_factor: float = 1.0, context_channels: int = 128, norm_cfg: dict | None = None
     ) -> None:
-        self.widen_factor = widen_factor
-        self.context_channels = context_channels
+        self.widen_factor = require_positive(
+            'widen_factor of MobileNetV2Encoder', widen_factor, most=16
+        )
+        self.context_channels = require_count(
+            'context_channels of MobileNetV2Encoder', context_channels
+        )
         self.norm_cfg = norm_cfg or dict(type='BN')
         self.stem_channels = make_divisible(32 * widen_factor, 8)
         self.blocks = self._list_blocks()

@@ -11,6 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS
+from mmbmtas.structures.architecture_file import is_count
+from mmbmtas.structures.values import require_count
 
 from .base import CONTEXT, Encoder
 from .context import ContextModule
@@ -34,7 +36,7 @@ class ResNetEncoder(Encoder):
         norm_cfg: Normalisation of every convolution.
 
     Raises:
-        ValueError: There is no ResNet of that depth.
+        InputError: There is no ResNet of that depth, or ``context_channels`` means nothing.
 
     Example:
         >>> encoder = ResNetEncoder(depth=50)
@@ -47,12 +49,12 @@ class ResNetEncoder(Encoder):
     def __init__(
         self, depth: int, context_channels: int = 256, norm_cfg: dict | None = None
     ) -> None:
-        if depth not in ResNet.arch_settings:
+        if not is_count(depth) or depth not in ResNet.arch_settings:
             raise InputError(
-                f'depth {depth} of ResNetEncoder: not in {sorted(ResNet.arch_settings)}'
+                f'depth {depth!r} of ResNetEncoder: not in {sorted(ResNet.arch_settings)}'
             )
         self.depth = depth
-        self.context_channels = context_channels
+        self.context_channels = require_count('context_channels of ResNetEncoder', context_channels)
         self.norm_cfg = norm_cfg or dict(type='BN')
         self.block, self.stage_blocks = ResNet.arch_settings[depth]
         self.blocks = self._list_blocks()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
+from mmbmtas.structures.values import require_number, require_share
 
 
 class TaskLoss(nn.Module):
@@ -70,8 +70,8 @@ class BalancedBCELoss(TaskLoss):
         loss_name: str = 'loss_bce',
     ) -> None:
         super().__init__(loss_weight, loss_name)
-        if positive_weight is not None and not 0 <= positive_weight <= 1:
-            raise InputError(f'positive_weight {positive_weight}: expected a number in [0, 1]')
+        if positive_weight is not None:
+            require_share('positive_weight of BalancedBCELoss', positive_weight)
         self.positive_weight = positive_weight
 
     def forward(
@@ -118,20 +118,39 @@ class NormalsL1Loss(TaskLoss):
 
 @MODELS.register_module()
 class DepthL1Loss(TaskLoss):
-    """Mean absolute error over the pixels with a depth.
+    """Mean absolute error over the valid pixels of a map of values, depth or any other.
 
     Args:
         loss_weight: Weight of the task; the paper's is 1.
         loss_name: Key in the loss dictionary.
+        ignore: The label that stands for an unknown value: 0 as in the public depth maps. A task
+            whose values may be 0 takes another, or None for none. NaN is always ignored.
+
+    Raises:
+        InputError: ``ignore`` is neither a number nor None.
+
+    Example:
+        >>> heights = DepthL1Loss(ignore=-9999)
+        >>> label = torch.tensor([[[-2.0, -9999.0]]])
+        >>> heights(torch.tensor([[[[1.0, 7.0]]]]), label)
+        tensor(3.)
     """
 
-    def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_l1') -> None:
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_l1',
+        ignore: float | None = 0.0,
+    ) -> None:
         super().__init__(loss_weight, loss_name)
+        self.ignore = None if ignore is None else require_number('ignore of DepthL1Loss', ignore)
 
     def forward(
         self, pred: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
     ) -> Tensor:
-        """Compare ``(N, 1, H, W)`` with metres ``(N, H, W)``; a depth of 0 is ignored."""
-        valid = target > 0
+        """Compare ``(N, 1, H, W)`` with values ``(N, H, W)``, both in the task's unit (metres)."""
+        valid = ~target.isnan()
+        if self.ignore is not None:
+            valid &= target != self.ignore
         error = (_keep(pred.squeeze(1), valid) - _keep(target, valid)).abs()
         return self.loss_weight * _mean_over(error, valid, weight)

@@ -1,15 +1,16 @@
 """The multi-task network in mmseg's form: one encoder of several tasks, a decoder each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from mmengine import dist
+from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.models.utils import resize
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
 from mmbmtas.cost.madds import forward_cost
@@ -22,6 +23,7 @@ from mmbmtas.models.losses.balancing import (
 )
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
+from mmbmtas.structures.values import require_shape
 
 from .single_networks import load_single_networks
 
@@ -47,9 +49,10 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             ``GradNorm``. By default the losses are summed as the heads weigh them.
 
     Raises:
-        ValueError: The backbone's tasks are not those of ``decode_heads``, a decoder is for other
-            channels than the encoder's, or ``loss_balancing`` is of an unknown type or takes other
-            arguments.
+        InputError: The backbone's tasks are not those of ``decode_heads``, a decoder is for other
+            channels than the encoder's, ``cost_shape`` is no height and width, a decoder's own
+            ``init_cfg`` goes with ``SingleCheckpoints``, or ``loss_balancing`` is of an unknown
+            type or takes other arguments.
     """
 
     def __init__(
@@ -68,12 +71,19 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
                 f'the backbone is for the tasks {list(self.backbone.tasks)}, '
                 f'decode_heads for {list(decode_heads)}: they must be the same'
             )
-        self.decode_heads: Any = nn.ModuleDict(
+        # mmengine's, not torch's: its init_weights reaches what it holds.
+        self.decode_heads: Any = ModuleDict(
             {task: MODELS.build(decode_heads[task]) for task in self.backbone.tasks}
         )
         self._check_channels()
-        height, width = cost_shape
-        self.cost_shape = (height, width)
+        if (init_cfg or {}).get('type') == 'SingleCheckpoints':
+            for task, head in decode_heads.items():
+                if head.get('init_cfg') is not None:
+                    raise InputError(
+                        f'decode_heads.{task}.init_cfg {head["init_cfg"]}: the decoder starts from '
+                        f'the single-task network of single_checkpoints.{task}; leave out one'
+                    )
+        self.cost_shape = require_shape('cost_shape', cost_shape)
         self.loss_balancing: Any = None
         if loss_balancing is not None:
             self.loss_balancing = build_loss_balancing(loss_balancing, self.tasks)
@@ -230,14 +240,29 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         Returns:
             The samples with ``pred_<task>``.
         """
-        maps = self.encode_decode(inputs)
         if data_samples is None:
             data_samples = [MultiTaskDataSample() for _ in range(len(inputs))]
-        for task, head in self.decode_heads.items():
-            for sample, logits in zip(data_samples, maps[task].float(), strict=True):
-                logits = _unpad(logits, sample.metainfo)
-                sample.set_data({f'pred_{task}': PixelData(data=head.to_prediction(logits))})
+        for sample, maps in zip(data_samples, self.predict_maps(inputs, data_samples), strict=True):
+            for task, logits in maps.items():
+                prediction = self.decode_heads[task].to_prediction(logits)
+                sample.set_data({f'pred_{task}': PixelData(data=prediction)})
         return list(data_samples)
+
+    def predict_maps(
+        self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]
+    ) -> Iterator[dict[str, Tensor]]:
+        """Yield each image's map of each task, undecided, at the image's original size.
+
+        Args:
+            inputs: ``(N, 3, H, W)``.
+            data_samples: Their samples, with the metainfo that :meth:`predict` needs.
+
+        Yields:
+            ``{task: (channels, H, W)}``, float32.
+        """
+        maps = self.encode_decode(inputs)
+        for index, sample in enumerate(data_samples):
+            yield {task: _unpad(x[index].float(), sample.metainfo) for task, x in maps.items()}
 
     def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
         """Measure the cost of the network's parts, without computing anything.
@@ -249,9 +274,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         with torch.device('meta'):
             stem = encoder.build_stem()
             layers = [encoder.build_layer(index) for index in range(encoder.num_layers)]
-        return measure(
-            stem, layers, self.decode_heads, shape or self.cost_shape, encoder.low_level_index
-        )
+        shape = self.cost_shape if shape is None else require_shape('shape', shape)
+        return measure(stem, layers, self.decode_heads, shape, encoder.low_level_index)
 
     def measure_network(self, shape: tuple[int, int] | None = None) -> ModuleCost:
         """Measure the whole network as it is, whatever its backbone shares.
@@ -259,7 +283,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         Args:
             shape: Height and width of the input; ``cost_shape`` by default.
         """
-        image = torch.empty(1, 3, *(shape or self.cost_shape), device='meta')
+        shape = self.cost_shape if shape is None else require_shape('shape', shape)
+        image = torch.empty(1, 3, *shape, device='meta')
         features, cost = forward_cost(self.backbone, image)
         heads = self.decode_heads.items()
         return sum((forward_cost(head, features[task])[1] for task, head in heads), cost)

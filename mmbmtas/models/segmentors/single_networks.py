@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import BranchedNetwork, ExchangeNetwork
 from mmbmtas.models.backbones.branched_network import check_fits, decode_tree
@@ -68,3 +69,4 @@ def _load(path: str, task: str, encoder: BranchedNetwork, head: nn.Module) -> No
         network.load_state_dict(without_balancing(weights))
     except RuntimeError as error:
         raise InputError(f'{path} does not fit the network of {task!r}: {error}') from error
+    require_finite(network_weights(network), path)

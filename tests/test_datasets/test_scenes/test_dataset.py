@@ -58,19 +58,32 @@ class TestWriting:
 
     def test_overwrites_when_told(self, tmp_path):
         root = tmp_path / 'scenes'
-        root.mkdir()
-        (root / 'old.txt').write_text('old')
+        write_scenes(root, 'pascal', 0, 1, SIZE)
         assert write_scenes(root, 'nyud', 1, 0, SIZE, overwrite=True)
-        assert not (root / 'old.txt').exists()
+        assert not (root / 'JPEGImages').exists()
         assert [p.name for p in tmp_path.iterdir()] == ['scenes']
+
+    @pytest.mark.parametrize('scenes', [True, False])
+    @pytest.mark.parametrize('name', ['old.txt', 'images/old.txt', 'work/run/iter_1.pth'])
+    def test_overwrites_its_own_files_only(self, tmp_path, monkeypatch, scenes, name):
+        root = tmp_path / 'scenes'
+        if scenes:
+            write_scenes(root, 'nyud', 0, 1, SIZE)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text('old')
+        before = contents(root)
+        monkeypatch.setattr(scenes_dataset, '_build', None)  # refused before any work
+        with pytest.raises(FileExistsError, match=f'scenes holds {name}'):
+            write_scenes(root, 'nyud', 1, 0, SIZE, overwrite=True)
+        assert contents(root) == before
 
     @pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])
     @pytest.mark.parametrize('old', [True, False])
     def test_interrupt_leaves_nothing_behind(self, tmp_path, monkeypatch, error, old):
         root = tmp_path / 'scenes'
         if old:
-            root.mkdir()
-            (root / 'old.txt').write_text('old')
+            write_scenes(root, 'nyud', 0, 1, SIZE)
+        before = contents(tmp_path)
         write = scenes_dataset.write_nyud
 
         def fail(folder, name, rendering):
@@ -81,7 +94,8 @@ class TestWriting:
         monkeypatch.setattr(scenes_dataset, 'write_nyud', fail)
         with pytest.raises(error):
             write_scenes(root, 'nyud', 3, 0, SIZE, overwrite=True)
-        assert [p.name for p in tmp_path.rglob('*')] == (['scenes', 'old.txt'] if old else [])
+        assert contents(tmp_path) == before
+        assert [p.name for p in tmp_path.iterdir()] == ['scenes'] * old
 
     @pytest.mark.parametrize(
         ('change', 'message'),
@@ -112,7 +126,7 @@ class TestWriting:
 
         first = run('2')
         assert 'Wrote 2 training' in first.out
-        assert 'ETA' in first.err
+        assert 'drawing scenes: ' in first.err
         assert 'Nothing to do' in run('2').out
         with pytest.raises(SystemExit) as refusal:
             run('3')

@@ -2,9 +2,8 @@ default_scope = 'mmbmtas'
 custom_imports = dict(imports=['mmbmtas', 'toy_parts'], allow_failed_imports=False)
 architecture = 'toy_architecture.json'
 total_batch_size = 4
-model = dict(type='ToyModel', backbone=dict(type='ToyBackbone', architecture=architecture))
+model = dict(type='ToyModel', backbone=dict(type='ToyBackbone'))
 train_dataloader = dict(
-    batch_size=1,
     num_workers=0,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),

@@ -48,7 +48,7 @@ def run(args: Namespace) -> dict[str, Any]:
         for sample in batch['data_samples']:
             for name in set(sample.keys()) - {heads[task].target_key}:
                 sample.pop(name)
-        few = MadeUpImages(heads, (64, 64), count=2)
+        few = MadeUpImages(heads, (64, 64), count=2, length=2)
         device = next(model.parameters()).device
         peaks = {}
         for phase in args.phases:

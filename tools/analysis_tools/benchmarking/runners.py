@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace
@@ -19,9 +20,10 @@ from torch.utils.data import Dataset
 
 from mmbmtas.engine import launch
 from mmbmtas.engine.failures import worker_death_explained
-from mmbmtas.engine.overrides import plain_datasets
+from mmbmtas.engine.hooks import SearchBatchNormHook
+from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.errors import InputError
-from mmbmtas.registry import DATASETS, SCOPE
+from mmbmtas.registry import DATASETS, HOOKS, SCOPE, is_type
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
@@ -29,7 +31,6 @@ from . import timing
 
 Change = Callable[[Config], None]
 
-_KEPT_HOOKS = ('SearchBatchNormHook',)  # those that change what is computed
 _DEFAULT_HOOKS = (
     'runtime_info',
     'timer',
@@ -86,18 +87,22 @@ class MadeUpImages(Dataset):
     Args:
         heads: ``decode_heads`` of a config, which say what each task's label looks like.
         shape: Height and width of the images.
-        count: Number of images.
+        count: Number of images that are made.
+        length: Number of images, which repeat them.
     """
 
-    def __init__(self, heads: dict[str, Any], shape: tuple[int, int], count: int) -> None:
+    def __init__(
+        self, heads: dict[str, Any], shape: tuple[int, int], count: int, length: int
+    ) -> None:
         self.metainfo: dict[str, Any] = {'classes': {}}
+        self._length = length
         self._samples = [_make_up(heads, shape, seed) for seed in range(count)]
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return self._length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._samples[index]
+        return self._samples[index % len(self._samples)]
 
 
 def _make_up(heads: dict[str, Any], shape: tuple[int, int], seed: int) -> dict[str, Any]:
@@ -148,15 +153,14 @@ def build_runner(
         real_data: Read the config's images, in place of made-up ones.
     """
     cfg = launch.load_config(args)
-    for key in ('pretrained', 'single_checkpoints'):
-        if key in cfg:
-            cfg[key] = None  # the time does not depend on the weights
+    launch.leave_out_weights(cfg)  # the time does not depend on them
     if args.batch_size is not None:
         cfg.total_batch_size = args.batch_size
+        cfg.train_dataloader.pop('batch_size', None)
     if args.amp:
         launch.use_amp(cfg)
     if tree is not None:
-        cfg.architecture = str(Path(work_dir) / 'tree.json')
+        cfg.architecture = cfg.model.backbone.architecture = str(Path(work_dir) / 'tree.json')
         tree.save(cfg.architecture)
     launch.prepare_config(cfg)
     shape = tuple(args.shape or crop_size(cfg))
@@ -167,11 +171,17 @@ def build_runner(
             heads=cfg.model.decode_heads,
             shape=shape,
             count=2 * cfg.train_dataloader.batch_size,
+            length=_needed_images(cfg),
         )
         cfg.train_dataloader.pop('prefetch_factor', None)
     if change is not None:
         change(cfg)
-    hooks = cfg.get('custom_hooks') or []
+    # Of the config's own hooks, the one that changes what is computed.
+    hooks = [
+        hook
+        for hook in cfg.get('custom_hooks') or []
+        if is_type(HOOKS, hook['type'], SearchBatchNormHook)
+    ]
     name = f'benchmark-{Path(work_dir)}'
     MMLogger.get_instance(name, log_level='ERROR').setLevel(logging.ERROR)
     runner = Runner(
@@ -181,7 +191,7 @@ def build_runner(
         train_cfg=cfg.train_cfg,
         optim_wrapper=cfg.optim_wrapper,
         default_hooks=dict.fromkeys(_DEFAULT_HOOKS),
-        custom_hooks=[hook for hook in hooks if hook['type'] in _KEPT_HOOKS],
+        custom_hooks=hooks,
         env_cfg=cfg.get('env_cfg', {}),
         randomness=cfg.get('randomness', {}),
         default_scope=cfg.get('default_scope', SCOPE),
@@ -192,6 +202,12 @@ def build_runner(
     _ = runner.train_loop  # built when first asked for
     runner.model.train()
     return runner
+
+
+def _needed_images(cfg: Config) -> int:
+    """Return how many images give each split of a search, or a training set, a batch."""
+    fraction = cfg.train_cfg.get('arch_fraction', 0.5)
+    return math.ceil((cfg.train_dataloader.batch_size + 1) / min(fraction, 1 - fraction))
 
 
 def has_data(args: Namespace) -> bool:

@@ -16,6 +16,8 @@ from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
 from mmbmtas.engine.runner import BranchedSearchLoop
 from mmbmtas.engine.runner.search_plan import Position
 from mmbmtas.errors import InputError
+from mmbmtas.models.segmentors import SearchEncoderDecoder
+from mmbmtas.registry import MODELS, is_type
 
 from . import plain, timing
 from .runners import (
@@ -82,7 +84,7 @@ def run(args: Namespace) -> dict[str, Any]:
 
 def check_search(cfg: Config) -> None:
     """Refuse configs of anything but a search."""
-    if cfg.model.type != 'SearchEncoderDecoder':
+    if not is_type(MODELS, cfg.model.type, SearchEncoderDecoder, cfg.get('default_scope')):
         raise InputError(f'{cfg.filename} trains a {cfg.model.type}: name the config of a search')
 
 

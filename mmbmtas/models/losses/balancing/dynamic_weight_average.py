@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
+from mmbmtas.structures.architecture_file import is_count, is_positive_number
 
 from .base import LossBalancing, mean_over_ranks
 
@@ -40,9 +41,9 @@ class DynamicWeightAverage(LossBalancing):
 
     def __init__(self, tasks: Sequence[str], window: int = 100, temperature: float = 2.0) -> None:
         super().__init__(tasks)
-        if window < 1 or temperature <= 0:
+        if not (is_count(window) and window >= 1 and is_positive_number(temperature)):
             raise InputError(
-                f'window {window} and temperature {temperature} of DynamicWeightAverage: '
+                f'window {window!r} and temperature {temperature!r} of DynamicWeightAverage: '
                 'expected an integer of 1 or more and a number above 0'
             )
         self.window = window

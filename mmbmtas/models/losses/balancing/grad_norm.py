@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
+from mmbmtas.structures.architecture_file import is_positive_number
 
 from .base import LossBalancing, mean_over_ranks
 
@@ -58,9 +59,9 @@ class GradNorm(LossBalancing):
         layer: str | None = None,
     ) -> None:
         super().__init__(tasks)
-        if alpha < 0 or lr <= 0:
+        if not ((alpha == 0 or is_positive_number(alpha)) and is_positive_number(lr)):
             raise InputError(
-                f'alpha {alpha} and lr {lr} of GradNorm: expected a number of 0 or more '
+                f'alpha {alpha!r} and lr {lr!r} of GradNorm: expected a number of 0 or more '
                 'and one above 0'
             )
         self.alpha = alpha

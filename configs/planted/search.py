@@ -1,0 +1,28 @@
+# The paper's search on a problem whose best tree is known (docs/results/planted).
+#
+#   python tools/train.py configs/planted/search.py
+#
+# Writes work_dirs/search/architecture.json; the planted tree parts a and c from b and d in all
+# layers. Takes 600 iterations of the weights (200 of them warm-up) and 400 of the architecture,
+# half a minute on a CPU. The budget is the planted tree's cost; the penalty holds the tree itself,
+# as in search_scenes.py, and the architecture learns at 0.1, since the search is short.
+_base_ = ['../_base_/datasets/planted.py', '../_base_/schedules/search.py']
+
+total_batch_size = 16  # over all ranks
+cost_shape = (16, 16)
+weight_iters = 600
+
+model = dict(
+    type='SearchEncoderDecoder',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='BranchedSupernet', encoder=_base_.encoder),
+    decode_heads=_base_.decode_heads,
+    resource_loss=dict(type='ResourceLoss', weight=1.0, budgeted='argmax', target_madds=206848.0),
+)
+optim_wrapper = dict(
+    weights=dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-2)),
+    arch_params=dict(optimizer=dict(lr=0.1)),
+)
+train_cfg = dict(warmup_iters=200, arch_fraction=0.5)
+param_scheduler = dict(weights=[], arch_params=[])
+default_hooks = dict(logger=dict(interval=100), checkpoint=dict(interval=10000))

@@ -1,0 +1,19 @@
+"""Checkpoints: read without running code, wherever they come from, and checked before their use."""
+
+from .finite import network_weights, require_finite
+from .packages import PREFIX, find_weights
+from .plain import to_plain
+from .reading import is_whole, read_checkpoint
+from .sources import load_from_local, register_loaders
+
+__all__ = [
+    'PREFIX',
+    'find_weights',
+    'is_whole',
+    'load_from_local',
+    'network_weights',
+    'read_checkpoint',
+    'register_loaders',
+    'require_finite',
+    'to_plain',
+]

@@ -1,0 +1,37 @@
+"""Weights that a network can compute with."""
+
+from collections.abc import Mapping
+from os import PathLike
+
+from torch import Tensor, nn
+
+from mmbmtas.errors import InputError
+
+
+def network_weights(model: nn.Module) -> dict[str, Tensor]:
+    """List what a network computes with: its parameters, and statistics of normalisations."""
+    statistics = {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name.rpartition('.')[2] in ('running_mean', 'running_var')
+    }
+    return {**dict(model.named_parameters()), **statistics}
+
+
+def require_finite(weights: Mapping[str, Tensor], name: str | PathLike[str]) -> None:
+    """Refuse weights that give nothing but nonsense.
+
+    Args:
+        weights: What a network computes with, by name.
+        name: The file that they come from.
+
+    Raises:
+        InputError: Some are infinite or not a number.
+    """
+    broken = [key for key, value in weights.items() if not value.isfinite().all()]
+    if broken:
+        raise InputError(
+            f'{name} holds weights that are infinite or not a number in {len(broken)} of '
+            f'{len(weights)} tensors, the first is {broken[0]}: the training that wrote it had '
+            'diverged, or the file is damaged. Take another checkpoint'
+        )

@@ -1,0 +1,115 @@
+"""Reads one checkpoint, whose bytes nobody vouches for."""
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from mmbmtas.errors import InputError
+
+from .plain import restore_histories
+from .unpickling import load_restricted
+
+
+def read_checkpoint(file: Path | io.BytesIO, name: str, map_location: Any = None) -> dict[str, Any]:
+    """Read a checkpoint without running code that it chooses.
+
+    Weights, optimiser states and what mmengine adds to them (its ``HistoryBuffer`` of the log's
+    scalars, numpy arrays and numbers) are read, of any release of torch and numpy. A config that an
+    old checkpoint's ``meta`` holds is left out: it is Python, and mmengine would run it.
+
+    Args:
+        file: The file, or its content.
+        name: What the user calls it.
+        map_location: As in ``torch.load``.
+
+    Raises:
+        InputError: It is damaged, or holds anything else.
+    """
+    _check_format(file, name)
+    try:
+        content = load_restricted(file, map_location)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file fails in many ways
+        raise InputError(
+            f'{name} is not a checkpoint that can be read safely: it is damaged, or it holds more '
+            f'than weights and training state ({_reason(error)})'
+        ) from error
+    _check_content(content, name)
+    (content.get('meta') or {}).pop('config', None)
+    restore_histories(content)
+    return content
+
+
+def is_whole(file: str | Path | io.BytesIO) -> bool:
+    """Tell whether a file is a checkpoint, as ``torch.save`` writes them, to its last byte."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = {Path(name).name for name in archive.namelist()}
+            return 'data.pkl' in names and archive.testzip() is None
+    except Exception:  # damaged bytes may also look like other names, encryption or compression
+        return False
+
+
+def _check_format(file: Path | io.BytesIO, name: str) -> None:
+    """Refuse what torch would read by other ways than unpickling, and what is damaged.
+
+    Until release 1.5 torch wrote a bare pickle, of which nothing tells whether it is whole.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if any(Path(entry).name == 'constants.pkl' for entry in archive.namelist()):
+                raise InputError(
+                    f'{name} is a TorchScript program, not a checkpoint: expected what torch.save '
+                    'writes of a state dict'
+                )
+        if not is_whole(file):
+            raise InputError(
+                f'{name} is damaged, or no checkpoint: its bytes do not match its own checksums. '
+                'Copy or download it again, or take an earlier one'
+            )
+    elif tarfile.is_tarfile(file):
+        raise InputError(f'{name} is an archive, not a checkpoint as torch.save writes them')
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
+
+
+_FIELDS: dict[str, tuple[type, ...]] = {
+    'state_dict': (Mapping,),
+    'meta': (Mapping, NoneType),
+    'message_hub': (Mapping,),
+    'optimizer': (Mapping,),
+    'param_schedulers': (list, Mapping),
+    'meta.iter': (int,),
+    'meta.epoch': (int,),
+    'meta.seed': (int, NoneType),
+    'meta.dataset_meta': (Mapping, NoneType),
+}
+"""Fields that mmengine's checkpoints have, and their types."""
+
+
+def _check_content(content: Any, name: str) -> None:
+    """Refuse what has no weights, or fields of other types than mmengine gives them."""
+    if not isinstance(content, dict):
+        raise InputError(f'{name} holds a {type(content).__name__}: expected a dict with weights')
+    weights = content.get('state_dict', content.get('model', content))
+    found: dict[Any, Any] = {**content, 'state_dict': weights}
+    if isinstance(content.get('meta'), Mapping):
+        found |= {f'meta.{key}': value for key, value in content['meta'].items()}
+    for field, kinds in _FIELDS.items():
+        if field in found and not isinstance(found[field], kinds):
+            kind = 'dict' if kinds[0] is Mapping else kinds[0].__name__
+            raise InputError(
+                f'{name}: its {field} is a {type(found[field]).__name__}, expected a {kind}; it is '
+                'damaged, or no checkpoint of a network'
+            )
+
+
+def _reason(error: Exception) -> str:
+    """Cut torch's page of advice down to what it complained about."""
+    text = str(error).rpartition('WeightsUnpickler error:')[2].partition('. ')[0].strip()
+    return text or type(error).__name__

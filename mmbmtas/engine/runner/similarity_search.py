@@ -1,0 +1,207 @@
+"""A search that compares what the tasks have learned, then takes the best tree of all."""
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmbmtas.errors import InputError
+from mmbmtas.grouping import FeatureMoments, Tree, least_cost_tree, scatter_costs
+from mmbmtas.grouping.least_cost import MAX_TASKS
+from mmbmtas.registry import LOOPS
+from mmbmtas.structures import all_groupings
+from mmbmtas.visualization.affinity import plot_affinities
+from mmbmtas.writing import written_beside
+
+from .search_loop import BranchedSearchLoop
+from .train_loader import batches
+
+_MAX_FEATURES = 256
+_PIXELS_A_BATCH = 1024
+
+
+@LOOPS.register_module()
+class SimilaritySearchLoop(BranchedSearchLoop):
+    """Warm up, compare the tasks' features in every layer, and take the best tree within a budget.
+
+    Our method, not the paper's: ``docs/method.md`` says why.
+
+    1. Every task trains its own candidate of every layer, as in the paper's warm-up, on the weight
+       split. No architecture parameters are trained.
+    2. On images of the architecture split, the loop measures how well each task's features predict
+       those of each other task, linearly and pixel by pixel (:class:`FeatureMoments`).
+    3. The tree of least scatter within its groups (:func:`scatter_costs`) is found among **all**
+       trees by dynamic programming: with ``resource_loss.target_madds`` among those that cost at
+       most that, else the one of least scatter plus ``resource_loss.weight`` times its 10^9
+       multiply-adds. The cost falls as the weight rises, without exception.
+
+    The tree becomes the most probable one of ``arch_params``, so that exports and checkpoints are
+    those of every search. The similarities go to ``WORK_DIR/similarity.json`` and ``.png``.
+
+    Args:
+        runner: The runner.
+        dataloader: Config of the loader; both splits use it.
+        weight_iters: Iterations of the weights.
+        arch_fraction: Share of the training images in the architecture split.
+        split_seed: Seed of the split.
+        batches: Batches of the architecture split to compare features on; the whole split if it has
+            fewer. Of each batch 1,024 pixels of each layer count, and of layers with more than 256
+            channels 256, drawn at random.
+
+    Raises:
+        InputError: There are more than 8 tasks, the resource loss has a latency table, or what
+            :class:`BranchedSearchLoop` refuses.
+
+    Example:
+        >>> train_cfg = dict(type='SimilaritySearchLoop', weight_iters=400, arch_fraction=0.2)
+    """
+
+    searches_by_gradient = False
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict[str, Any],
+        weight_iters: int,
+        arch_fraction: float = 0.2,
+        split_seed: int = 0,
+        batches: int = 16,
+    ) -> None:
+        if not isinstance(batches, int) or batches < 1:
+            raise InputError(
+                f'train_cfg.batches {batches!r} of SimilaritySearchLoop: expected a whole number '
+                'from 1'
+            )
+        super().__init__(runner, dataloader, weight_iters, weight_iters, arch_fraction, split_seed)
+        self.batches = batches
+
+    def run(self) -> Any:
+        """Search, from the iteration that the runner was resumed at."""
+        if len(self.model.tasks) > MAX_TASKS:
+            raise InputError(
+                f'SimilaritySearchLoop compares at most {MAX_TASKS} tasks, found '
+                f'{len(self.model.tasks)}: search with BranchedSearchLoop'
+            )
+        if self.model.resource_loss.latency is not None:
+            raise InputError(
+                'SimilaritySearchLoop counts multiply-adds: remove resource_loss.latency, or '
+                'search with BranchedSearchLoop'
+            )
+        return super().run()
+
+    def _step_weights(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Step the weights after each task; after the last iteration, choose the tree."""
+        logs = super()._step_weights(data, tasks)
+        if self._iter + 1 == self.max_iters:
+            similarities = self.measure_similarities()
+            self.model.backbone.route(self.choose(similarities))
+            self._write(similarities)
+        return logs
+
+    @torch.no_grad()
+    def measure_similarities(self) -> NDArray[np.float64]:
+        """Measure how similar the tasks' features are in every layer, ``(L, T, T)``."""
+        backbone = self.model.backbone
+        tasks = range(len(backbone.tasks))
+        outputs: dict[tuple[int, int], Tensor] = {}
+
+        def keep(layer: int, task: int) -> Any:
+            def hook(module: Any, args: Any, output: Tensor) -> None:
+                outputs[layer, task] = output
+
+            return hook
+
+        moments: list[FeatureMoments] = []
+        picked: list[Tensor] = []
+        generator = torch.Generator().manual_seed(self.runner.seed)
+        number = min(self.batches, len(self.arch_dataloader))
+        print_log(f'Comparing the features of {number} batches.', logger='current')
+        self.model.eval()
+        with ExitStack() as stack:
+            for layer, candidates in enumerate(backbone.layers):
+                for task in tasks:
+                    handle = candidates[task].register_forward_hook(keep(layer, task))
+                    stack.callback(handle.remove)
+            for _, data_batch in zip(
+                range(number), batches(self.arch_dataloader, 0, 0), strict=False
+            ):
+                backbone(self.model.data_preprocessor(data_batch, False)['inputs'])
+                for layer in range(len(backbone.layers)):
+                    channels = outputs[layer, 0].shape[1]
+                    if len(moments) == layer:
+                        order = torch.randperm(channels, generator=generator)
+                        picked.append(order[:_MAX_FEATURES])
+                        moments.append(FeatureMoments(len(tasks), len(picked[layer])))
+                    size = outputs[layer, 0][:, 0].numel()
+                    pixels = torch.randperm(size, generator=generator)[:_PIXELS_A_BATCH]
+                    moments[layer].add(
+                        [
+                            _pick(outputs[layer, task], picked[layer], pixels).cpu().numpy()
+                            for task in tasks
+                        ]
+                    )
+        self.model.train()
+        return np.stack([_joined(layer).similarity() for layer in moments])
+
+    def choose(self, similarities: NDArray[np.float64]) -> Tree:
+        """Choose the tree of least scatter within the budget, or of least scatter and cost."""
+        loss, model = self.model.resource_loss, self.model
+        costs = scatter_costs(similarities)
+        fixed, cap = model.fixed_cost.madds, math.inf
+        if loss.target_madds is not None:
+            cap = loss.target_madds
+        else:
+            groups = np.array([g.num_groups for g in all_groupings(len(model.tasks))])
+            costs += loss.weight * np.outer(model.network_cost.layer_madds, groups) / 1e9
+        return least_cost_tree(costs, model.network_cost.layer_madds, cap, fixed)
+
+    def _write(self, similarities: NDArray[np.float64]) -> None:
+        """Write the similarities and a picture of them."""
+        if not is_main_process():
+            return
+        backbone = self.model.backbone
+        document = {
+            'tasks': [*backbone.tasks],
+            'layers': [*backbone.encoder.layer_names],
+            'similarities': similarities.round(6).tolist(),
+        }
+        path = Path(self.runner.work_dir) / 'similarity.json'
+        with written_beside(path) as beside:
+            beside.write_text(json.dumps(document, indent=1) + '\n')
+        with written_beside(path.with_suffix('.png')) as beside:
+            plot_affinities(
+                similarities,
+                backbone.tasks,
+                beside,
+                backbone.encoder.layer_names,
+                label='similarity of features (share of variance explained)',
+            )
+
+
+def _pick(output: Tensor, channels: Tensor, pixels: Tensor) -> Tensor:
+    """Pick channels and pixels of a layer's output ``(N, C, H, W)``, as ``(pixels, channels)``."""
+    rows = output.movedim(1, -1).flatten(end_dim=-2)
+    return rows[pixels.to(rows.device)][:, channels.to(rows.device)].float()
+
+
+def _joined(moments: FeatureMoments) -> FeatureMoments:
+    """Add up what all ranks have seen."""
+    numbers = torch.from_numpy(
+        np.concatenate([[moments.count], moments.total, moments.products.ravel()])
+    )
+    all_reduce(numbers)
+    size = len(moments.total)
+    moments.count = int(numbers[0])
+    moments.total = numbers[1 : size + 1].numpy()
+    moments.products = numbers[size + 1 :].view(size, size).numpy()
+    return moments

@@ -1,0 +1,154 @@
+"""A training whose labels never arrive ends at its first batch, instead of learning nothing.
+
+Single images and batches may lack labels of a task. What no image of the training set has is a
+mistake in the config: a ``target_key`` that no transform makes, or a pipeline that packs no label.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+
+from mmbmtas.engine.randomness import Stream, seeded
+from mmbmtas.errors import InputError
+
+_LEAST_DRAWS = 64  # of samples: a random crop may miss what an image has
+
+
+def require_labels(
+    data_batches: Iterable[Any], model: Any, dataset: Any, seed: int
+) -> Iterator[Any]:
+    """Yield batches, once it is known that each task of the network has labels to learn from.
+
+    The first batch mostly tells. A task that lacks there is looked for in the training set: where
+    samples say which files of labels they have, one of each kind tells whether there is the label
+    at all; whether any of its pixels is valid, all of them. All ranks decide as one.
+
+    Args:
+        data_batches: As the loader gives them, None for those that a resumed run has had.
+        model: The network; others than multi-task ones are not looked at.
+        dataset: The training set.
+        seed: The run's.
+
+    Raises:
+        ValueError: A task has no label in the whole training set; names its ``target_key`` and the
+            labels that there are.
+    """
+    data_batches = iter(data_batches)
+    for data_batch in data_batches:
+        if data_batch is not None:
+            _check(data_batch, model.module if is_model_wrapper(model) else model, dataset, seed)
+            yield data_batch
+            break
+        yield None
+    yield from data_batches
+
+
+def _check(data_batch: Any, model: Any, dataset: Any, seed: int) -> None:
+    """Look at the first batch, and at the training set for what it lacks."""
+    if not hasattr(model, 'labelled_tasks'):
+        return
+    samples = data_batch.get('data_samples') or [] if isinstance(data_batch, dict) else []
+    labelled = model.labelled_tasks(samples)
+    missing = {task: model.decode_heads[task] for task in model.tasks if task not in labelled}
+    if not missing:
+        return
+    print_log(
+        f'The first batch has no label of {", ".join(missing)}: looking for one in the training '
+        'set',
+        logger='current',
+    )
+    search = _Search(dataset, seed)
+    # Every rank looks through the same images; what any of them finds counts for all.
+    labelled = model.labelled_tasks(search.find(missing))
+    lost = {task: _key(task, head) for task, head in missing.items() if task not in labelled}
+    if lost:
+        raise InputError(search.fault(lost))
+
+
+class _Search:
+    """Looks for labels in a training set.
+
+    Args:
+        dataset: The training set.
+        seed: Of what the samples draw at random.
+    """
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+        self.keys: set[str] = set()  # labels that samples have been seen to have
+
+    def find(self, heads: dict[str, Any]) -> list[Any]:
+        """Give samples that together have a valid label of each task that the images have one of.
+
+        Args:
+            heads: The decoders, by task.
+        """
+        left, found = dict(heads), []
+        kinds = _one_of_each_kind(self.dataset)
+        order = np.random.default_rng(self.seed).permutation(len(self.dataset)).tolist()
+        repeats = -(-_LEAST_DRAWS // max(len(order), 1))
+        for number, index in enumerate([*(kinds or ()), *order * repeats]):
+            if kinds and number == len(kinds):  # what none has so far, none will have
+                left = {task: head for task, head in left.items() if _key(task, head) in self.keys}
+            if not left:
+                break
+            sample = self._draw(number, index)
+            done = [task for task, head in left.items() if head.is_labelled([sample])]
+            for task in done:
+                del left[task]
+            if done:
+                found.append(sample)
+        return found
+
+    def _draw(self, number: int, index: int) -> Any:
+        """Load a sample, as if nothing had been drawn for it."""
+        with seeded(self.seed, Stream.LABELS, number):
+            content = self.dataset[index]
+        sample = content.get('data_samples', {}) if isinstance(content, dict) else {}
+        self.keys |= {key for key in sample.keys() if key.startswith('gt_')}  # noqa: SIM118
+        return sample
+
+    def fault(self, lost: dict[str, str]) -> str:
+        """Say what is wrong with tasks that no label was found of.
+
+        Args:
+            lost: The ``target_key`` of each.
+        """
+        absent = {task: key for task, key in lost.items() if key not in self.keys}
+        where = ', '.join(
+            f'model.decode_heads.{task}.target_key {key!r}'
+            for task, key in (absent or lost).items()
+        )
+        if absent:
+            return (
+                f'{where}: none of the {len(self.dataset)} training images has this label; they '
+                f'have {", ".join(sorted(self.keys)) or "none at all"}. A transform that reads '
+                'labels lists them in label_keys, and PackMultiTaskInputs packs those'
+            )
+        return (
+            f'{where}: none of the {len(self.dataset)} training images has a valid pixel of this '
+            f'label, all are ignored; mend the labels, or leave {", ".join(lost)} out of tasks'
+        )
+
+
+def _key(task: str, head: Any) -> str:
+    return getattr(head, 'target_key', f'gt_{task}')
+
+
+def _one_of_each_kind(dataset: Any) -> list[int] | None:
+    """Positions of a sample of each folder and set of label files; None where samples tell none."""
+    if not hasattr(dataset, 'get_data_info'):
+        return None
+    kinds: dict[Any, int] = {}
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        if 'label_paths' not in info or 'tasks' not in info:
+            return None
+        folder = os.path.dirname(info.get('img_path') or '')
+        kinds.setdefault((folder, *sorted(info['label_paths']), *info['tasks']), index)
+    return [*kinds.values()]

@@ -1,0 +1,116 @@
+"""Transforms of other libraries in our pipelines: those that move the image know no label of ours.
+
+mmcv's and mmseg's ``RandomFlip``, ``Resize``, ``RandomRotate`` and the like move ``img`` and
+``gt_seg_map``, so that each ``gt_<task>`` would stay where it was, without a word.
+"""
+
+from typing import Any
+
+from mmbmtas.errors import InputError
+
+_LIBRARIES = {'mmcv', 'mmseg', 'mmpretrain', 'mmdet', 'mmdet3d', 'mmrotate', 'mmpose', 'mmagic'}
+# What leaves every pixel where it is, and what only holds other transforms.
+_HARMLESS = {
+    'AdjustGamma',
+    'AutoContrast',
+    'BioMedicalGaussianBlur',
+    'BioMedicalGaussianNoise',
+    'BioMedicalRandomGamma',
+    'Brightness',
+    'CLAHE',
+    'ColorJitter',
+    'ColorTransform',
+    'Compose',
+    'Contrast',
+    'Equalize',
+    'GaussianBlur',
+    'GenerateEdge',
+    'ImageToTensor',
+    'Invert',
+    'KeyMapper',
+    'Lighting',
+    'Normalize',
+    'PhotoMetricDistortion',
+    'Posterize',
+    'RGB2Gray',
+    'RandomApply',
+    'RandomChoice',
+    'RandomCutOut',
+    'RandomErasing',
+    'RandomGrayscale',
+    'Rerange',
+    'Sharpness',
+    'Solarize',
+    'SolarizeAdd',
+    'TestTimeAug',
+    'ToTensor',
+    'TransformBroadcaster',
+    'YOLOXHSVRandomAug',
+}
+_OURS = {
+    'Flip': 'RandomFlipSample',
+    'Crop': 'RandomCropSample (with PadToSize before it)',
+    'Pad': 'PadToSize',
+    'Resize': 'RandomScale or ResizeSample',
+    'Scale': 'RandomScale or ResizeSample',
+}
+
+
+class ImageAlone:
+    """A transform that moves the image alone, as long as there is no label to leave behind.
+
+    Args:
+        transform: Of another library.
+
+    Raises:
+        ValueError: When called with a sample that has labels.
+    """
+
+    def __init__(self, transform: Any) -> None:
+        self.inner = transform
+
+    def __call__(self, results: dict) -> dict | None:
+        """Transform a sample without labels."""
+        return self.transform(results)
+
+    def transform(self, results: dict) -> dict | None:
+        """Transform a sample without labels."""
+        keys = [*results.get('label_keys', ()), *(k for k in ('label_map',) if k in results)]
+        if keys:
+            kind = type(self.inner)
+            name = f'{kind.__module__.partition(".")[0]}.{kind.__name__}'
+            ours = next((ours for word, ours in _OURS.items() if word in name), None)
+            instead = f'use {ours}' if ours else 'use transforms of mmbmtas, which move both'
+            raise InputError(
+                f'{results.get("img_path")}: {name} in the pipeline would move the image and leave '
+                f'its labels ({", ".join(keys)}) where they are; {instead}. In evaluation it may '
+                'stand before the labels are read'
+            )
+        return self.inner(results)
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
+
+
+def keep_labels_in_place(transform: Any) -> Any:
+    """Guard a transform, and those within it, against moving the image alone.
+
+    Args:
+        transform: What a registry has built.
+
+    Returns:
+        The transform itself; an :class:`ImageAlone` of it if it is of a library that knows no label
+        of ours, and is not known to leave pixels where they are.
+    """
+    kind = type(transform)
+    if kind.__module__.partition('.')[0] in _LIBRARIES and not (
+        kind.__name__ in _HARMLESS or kind.__name__.startswith(('Load', 'Pack'))
+    ):
+        return ImageAlone(transform)
+    for name in ('transforms', 'subroutines'):  # of wrappers: lists of transforms, or one that has
+        inside = getattr(transform, name, None)
+        if isinstance(inside, list):
+            inside[:] = [keep_labels_in_place(step) for step in inside]
+        elif inside is not None and inside is not transform:
+            keep_labels_in_place(inside)
+    return transform

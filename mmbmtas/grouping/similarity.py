@@ -1,0 +1,110 @@
+"""Similarity of tasks: how well the features of one predict those of another, layer by layer.
+
+This is our method, not the paper's. BMN (Vandenhende et al., BMVC 2020) also compares what tasks
+compute; it asks whether two networks tell the same images apart. Here a linear map at each pixel is
+asked to turn one task's features into another's. If it can, one copy of the layer serves both.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmbmtas.errors import InputError
+from mmbmtas.structures import all_groupings
+
+_RIDGE = 1e-6
+"""Added to each feature's variance, as a share of the mean variance: features may be dependent."""
+
+
+class FeatureMoments:
+    """Running sums over pixels from which the similarity of tasks at one layer follows.
+
+    Args:
+        num_tasks: Number of tasks ``T``.
+        num_features: Channels ``C`` of the layer.
+    """
+
+    def __init__(self, num_tasks: int, num_features: int) -> None:
+        size = num_tasks * num_features
+        self.num_tasks = num_tasks
+        self.count = 0
+        self.total = np.zeros(size)
+        self.products = np.zeros((size, size))
+
+    def add(self, features: Sequence[ArrayLike]) -> None:
+        """Add pixels: the features ``(n, C)`` of each task there, tasks in order."""
+        values = np.concatenate([np.asarray(task, np.float64) for task in features], axis=1)
+        self.count += len(values)
+        self.total += values.sum(axis=0)
+        self.products += values.T @ values
+
+    def similarity(self) -> NDArray[np.float64]:
+        """Similarity of all pairs of tasks.
+
+        ``s_ij = (R2(i -> j) + R2(j -> i)) / 2``, where ``R2(i -> j)`` is the share of the variance
+        of task j's features that the best linear map of task i's explains, pooled over channels. It
+        does not depend on how channels are ordered, scaled together or mixed. Features that are
+        constant are explained by any.
+
+        Returns:
+            ``(T, T)`` in 0 .. 1, symmetric, 1 on the diagonal.
+
+        Raises:
+            InputError: The features hold numbers that are not finite, or there are no pixels.
+        """
+        if not self.count or not np.isfinite(self.products).all():
+            raise InputError(
+                f'features of {self.count} pixels, expected finite ones of at least one: has the '
+                'training diverged?'
+            )
+        mean = self.total / self.count
+        covariance = self.products / self.count - np.outer(mean, mean)
+        blocks = np.split(np.arange(len(mean)), self.num_tasks)
+        explained = np.ones((self.num_tasks, self.num_tasks))
+        for i, own in enumerate(blocks):
+            within = covariance[np.ix_(own, own)]
+            ridge = _RIDGE * max(np.trace(within) / len(own), np.finfo(float).tiny)
+            inverse = np.linalg.inv(within + ridge * np.eye(len(own)))
+            for j, other in enumerate(blocks):
+                variance = np.trace(covariance[np.ix_(other, other)])
+                if i != j and variance > 0:
+                    across = covariance[np.ix_(own, other)]
+                    explained[i, j] = np.sum(across * (inverse @ across)) / variance
+        return np.clip((explained + explained.T) / 2, 0, 1)
+
+
+def scatter_costs(similarities: ArrayLike) -> NDArray[np.float64]:
+    """Cost of every grouping in every layer: the scatter of features within groups.
+
+    ``sum over groups g of sum over pairs i < j of g of (1 - s_ij) / |g|``. With ``1 - s_ij`` as a
+    squared distance this is what k-means minimises: the squared distances of the members from
+    their group's mean. So it is what is lost if each group makes do with one copy of the layer.
+
+    Args:
+        similarities: Of tasks in each layer, ``(L, T, T)`` in 0 .. 1.
+
+    Returns:
+        ``(L, Bell(T))``, groupings in the order of :func:`~mmbmtas.structures.all_groupings`; for
+        :func:`~mmbmtas.grouping.least_cost_tree`.
+
+    Raises:
+        InputError: The similarities have another shape, are not finite or are not symmetric.
+
+    Example:
+        >>> scatter_costs([[[1, 0.5], [0.5, 1]]]).tolist()  # both apart, both together
+        [[0.25, 0.0]]
+    """
+    values = np.asarray(similarities, np.float64)
+    if values.ndim != 3 or values.shape[1] != values.shape[2] or 0 in values.shape:
+        raise InputError(f'similarities of shape {values.shape}: expected (layers, tasks, tasks)')
+    if not np.isfinite(values).all() or not np.allclose(values, values.transpose(0, 2, 1)):
+        raise InputError('similarities must be finite and symmetric')
+    apart = 1 - values
+    diagonal = np.arange(values.shape[1])
+    apart[:, diagonal, diagonal] = 0
+    columns = [
+        sum(apart[:, group][:, :, group].sum(axis=(1, 2)) / (2 * len(group)) for group in g.groups)
+        for g in all_groupings(values.shape[1])
+    ]
+    return np.stack(columns, axis=1)

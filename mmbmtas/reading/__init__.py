@@ -1,0 +1,35 @@
+"""The one reader of each kind of file: an image, a label image, arrays, MATLAB files, lists of ids.
+
+Data sets, their check and cache, the evaluation of edges and inference all read through these, so
+that a file means the same everywhere. Each gives an array (or ids), or raises one error that says
+which file is wrong and how.
+"""
+
+from .arrays import plane, read_mat, read_npy
+from .faults import RangeError, SizeError
+from .id_lists import read_id_list
+from .images import (
+    as_bgr,
+    is_turned,
+    read_grey,
+    read_image,
+    read_index_image,
+    read_mask,
+    read_mask_values,
+)
+
+__all__ = [
+    'RangeError',
+    'SizeError',
+    'as_bgr',
+    'is_turned',
+    'plane',
+    'read_grey',
+    'read_id_list',
+    'read_image',
+    'read_index_image',
+    'read_mask',
+    'read_mask_values',
+    'read_mat',
+    'read_npy',
+]

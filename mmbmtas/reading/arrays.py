@@ -1,0 +1,102 @@
+"""Arrays in files of numpy and of MATLAB."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from mmbmtas.errors import InputError, MissingFileError
+
+from .hdf5 import read_mat73
+
+_MAT_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OSError,
+    zlib.error,
+    scipy.io.matlab.MatReadError,
+)
+
+
+def plane(path: str | Path, array: np.ndarray) -> np.ndarray:
+    """Take an array of numbers as a map; a single channel is dropped.
+
+    Args:
+        path: Its file, for the message.
+        array: ``(H, W)`` or ``(H, W, 1)``.
+
+    Returns:
+        ``(H, W)``, of the same type.
+
+    Raises:
+        ValueError: If it is of another shape, or holds no numbers.
+    """
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim != 2 or array.dtype.kind not in 'biuf':
+        raise InputError(
+            f'{path}: expected numbers of shape (H, W), found {array.dtype} of shape {array.shape}'
+        )
+    return array
+
+
+def read_npy(path: str | Path) -> np.ndarray:
+    """Read a numeric array saved by :func:`numpy.save`.
+
+    Args:
+        path: The ``.npy`` file.
+
+    Returns:
+        The array as stored.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be decoded or does not hold numbers.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise MissingFileError(f'{path} is not an npy file: there is no such file') from error
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise InputError(f'{path}: expected a readable npy file, found: {error}') from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in 'biuf':
+        raise InputError(
+            f'{path}: expected an array of numbers, '
+            f'found {getattr(array, "dtype", type(array).__name__)}'
+        )
+    return array
+
+
+def read_mat(path: str | Path, name: str) -> np.ndarray:
+    """Read one variable of a MATLAB file.
+
+    Versions up to 7 are read by scipy; 7.3, which is HDF5, by h5py where it is installed.
+
+    Args:
+        path: The ``.mat`` file.
+        name: Name of the variable.
+
+    Returns:
+        The variable with MATLAB's axes (rows first).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be decoded, lacks the variable, or is version 7.3 and h5py
+            is not installed.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f'{path} is not a MATLAB file: there is no such file')
+    try:
+        content = scipy.io.loadmat(path, variable_names=[name])
+    except NotImplementedError:
+        return read_mat73(path, name)
+    except _MAT_ERRORS as error:
+        raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
+    if name not in content:
+        found = ', '.join(sorted(entry[0] for entry in scipy.io.whosmat(path))) or 'none'
+        raise InputError(f'{path}: expected a variable {name!r}, found variables: {found}')
+    return content[name]

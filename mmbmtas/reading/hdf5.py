@@ -1,0 +1,89 @@
+"""MATLAB files of version 7.3, which are HDF5, in the form that scipy gives older versions."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbmtas.errors import InputError
+
+try:
+    import h5py
+except ImportError:
+    h5py = None
+
+
+def read_mat73(path: str | Path, name: str) -> np.ndarray:
+    """Read one variable of a MATLAB file of version 7.3.
+
+    Args:
+        path: The ``.mat`` file.
+        name: Name of the variable.
+
+    Returns:
+        As :func:`scipy.io.loadmat` has it: numbers with MATLAB's axes, structures as structured
+        arrays, cells as arrays of objects, text as strings.
+
+    Raises:
+        ValueError: If h5py is not installed, or the file is damaged or lacks the variable.
+    """
+    if h5py is None:
+        raise InputError(
+            f'{path}: a MATLAB file of version 7.3 (HDF5) needs h5py; run `pip install h5py`, '
+            'or save it again in MATLAB with the option -v7'
+        )
+    try:
+        with h5py.File(path, 'r') as file:
+            if name in file:
+                return _value(file, file[name])
+            found = ', '.join(sorted(key for key in file if not key.startswith('#'))) or 'none'
+    # Whatever a damaged file makes the library raise.
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
+        raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
+    raise InputError(f'{path}: expected a variable {name!r}, found variables: {found}')
+
+
+def _value(file: Any, entry: Any) -> np.ndarray:
+    """A variable, field or element; the file holds axes reversed, and what is not numbers apart."""
+    if isinstance(entry, h5py.Group):
+        return _structure(file, entry)
+    content = entry[()]
+    if entry.attrs.get('MATLAB_empty'):
+        return np.zeros(tuple(int(size) for size in np.ravel(content)))
+    content = np.asarray(content).T
+    if _holds_references(entry):  # a cell
+        elements = np.empty(content.shape, object)
+        for place in np.ndindex(content.shape):
+            elements[place] = _value(file, file[content[place]])
+        return elements
+    if entry.attrs.get('MATLAB_class') == b'char':
+        return np.array([''.join(map(chr, row)) for row in np.atleast_2d(content)])
+    return content
+
+
+def _structure(file: Any, group: Any) -> np.ndarray:
+    """A structure as a 1 x 1 array of its fields, or an array of structures."""
+    fields = [(name, object) for name in group]
+    # Of an array of structures each field is an array of references; a cell has a class besides.
+    listed = [
+        entry
+        for entry in group.values()
+        if isinstance(entry, h5py.Dataset)
+        and _holds_references(entry)
+        and 'MATLAB_class' not in entry.attrs
+    ]
+    if not fields or len(listed) < len(fields):
+        structure = np.empty((1, 1), fields)
+        for name, _ in fields:
+            structure[name][0, 0] = _value(file, group[name])
+        return structure
+    structures = np.empty(listed[0].shape[::-1], fields)
+    for name, _ in fields:
+        references = group[name][()].T
+        for place in np.ndindex(structures.shape):
+            structures[name][place] = _value(file, file[references[place]])
+    return structures
+
+
+def _holds_references(entry: Any) -> bool:
+    return h5py.check_ref_dtype(entry.dtype) is not None

@@ -1,0 +1,55 @@
+"""Lists of ids in text files of any encoding."""
+
+import codecs
+from pathlib import Path
+
+from mmbmtas.errors import InputError, MissingFileError
+
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: 'utf-8-sig',
+    # UTF-32's begins with UTF-16's, so it comes first.
+    codecs.BOM_UTF32_LE: 'utf-32',
+    codecs.BOM_UTF32_BE: 'utf-32',
+    codecs.BOM_UTF16_LE: 'utf-16',
+    codecs.BOM_UTF16_BE: 'utf-16',
+}
+
+
+def read_id_list(path: str | Path) -> list[str]:
+    """Read a text file of one id a line, of any line ending.
+
+    Args:
+        path: The file: UTF-8, or UTF-16 or UTF-32 with or without a byte order mark.
+
+    Returns:
+        The ids in the file's order, without blanks around them; blank lines are left out.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another encoding, or holds no id.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f'{path} is not a list of ids: there is no such file')
+    content = path.read_bytes()
+    encoding = _encoding(content)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f'{path}: expected text in UTF-8 or UTF-16, found others at byte {error.start}; save '
+            'it as UTF-8'
+        ) from error
+    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    if not ids:
+        raise InputError(f'{path}: expected one id a line, found none')
+    return ids
+
+
+def _encoding(content: bytes) -> str:
+    """The encoding of a text by its first bytes: its mark, or where zeros of wide letters lie."""
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return encoding
+    zeros = [index for index, byte in enumerate(content[:4]) if byte == 0]
+    return 'utf-16-le' if zeros == [1, 3] else 'utf-16-be' if zeros == [0, 2] else 'utf-8'

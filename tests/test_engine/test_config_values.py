@@ -1,0 +1,49 @@
+"""Values without meaning are refused by name."""
+
+import pytest
+from mmengine.config import Config
+
+from mmbmtas.engine import launch
+from mmbmtas.engine.config_values import check_values
+
+SEARCH = 'configs/search_scenes.py'
+WRONG = [
+    *(('train_cfg.warmup_iters', value) for value in (0.5, -1, 'many', True)),
+    *(('train_cfg.arch_fraction', value) for value in (0, 1, -0.2, float('nan'), '0.2')),
+    *(('weight_iters', value) for value in (0, -4, 2.0)),
+    *(('total_batch_size', value) for value in (0, -2, 1.5, '8')),
+    ('train_dataloader.batch_size', 0),
+    ('val_dataloader.batch_size', -1),
+    ('test_dataloader.num_workers', 'abc'),
+    ('train_dataloader.num_workers', -1),
+    ('train_cfg.split_seed', -1),
+    ('randomness.seed', 'abc'),
+    ('randomness.seed', 2**32),
+    ('optim_wrapper.weights.optimizer.lr', 'fast'),
+    ('optim_wrapper.arch_params.optimizer.lr', -0.1),
+    ('optim_wrapper.weights.accumulative_counts', 0),
+    ('load_from', 5),
+    ('pretrained', 5),
+    ('data_root', 3),
+    ('work_dir', 2024),
+    ('architecture', 5),
+    ('tasks', 3),
+    ('tasks', [['semseg']]),
+]
+
+
+@pytest.mark.parametrize(('name', 'value'), WRONG)
+def test_values_without_meaning(pytestconfig, name, value):
+    with pytest.raises(ValueError, match=rf'{name}=.*: expected a'):
+        launch.read_config(str(pytestconfig.rootpath / SEARCH), {name: value})
+
+
+def test_the_bounds_themselves_are_fine():
+    cfg = {
+        'train_cfg': {'warmup_iters': 0, 'max_iters': 1, 'val_interval': 1, 'val_begin': 0},
+        'train_dataloader': {'batch_size': 1, 'num_workers': 0, 'prefetch_factor': None},
+        'randomness': {'seed': 2**32 - 1},
+        'load_from': None,
+    }
+    check_values(cfg)
+    check_values(Config(cfg))

@@ -1,0 +1,123 @@
+"""From rows of runs to a table and a plot."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mmbmtas.writing import written_beside
+
+COLUMNS = (
+    *('problem', 'seed', 'method', 'tree', 'recovered', 'cost'),
+    *('error', 'planted_error', 'shared_error', 'seconds'),
+)
+
+Row = Mapping[str, Any]
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of earlier runs; none if there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline='', encoding='utf-8') as file:
+        return [dict(row) for row in csv.DictReader(file)]
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write all rows, sorted."""
+    with written_beside(path) as beside, beside.open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
+        writer.writeheader()
+        order = sorted(rows, key=lambda r: (r['problem'], r['method'], int(r['seed'])))
+        writer.writerows(order)
+
+
+def recovery(rows: Sequence[Row]) -> tuple[float, float, float]:
+    """Share of the rows whose tree is the planted one, with Wilson's 95 % interval."""
+    n, z = len(rows), 1.959964
+    share = sum(int(row['recovered']) for row in rows) / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return share, max(0.0, centre - half), min(1.0, centre + half)
+
+
+def regret(rows: Sequence[Row]) -> float:
+    """Mean excess error over the planted tree's, as a share of the shared tree's excess.
+
+    Sums over seeds are divided, not ratios averaged: a seed at which both trees train to nearly the
+    same error would count for all. NaN where the shared tree is the planted one.
+    """
+    found, planted, shared = (
+        sum(float(row[key]) for row in rows) for key in ('error', 'planted_error', 'shared_error')
+    )
+    return (found - planted) / (shared - planted) if shared != planted else math.nan
+
+
+def write_report(rows: Sequence[Row], folder: Path) -> str:
+    """Write ``report.md`` and ``recovery.png``; return the table."""
+    methods = list(dict.fromkeys(str(row['method']) for row in rows))
+    problems = list(dict.fromkeys(str(row['problem']) for row in rows))
+    lines = [
+        '| method | runs | recovered | 95 % interval | regret | cost / budget | within 5 % '
+        '| seconds |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    for method in methods:
+        own = [row for row in rows if row['method'] == method]
+        by_problem = [[r for r in own if r['problem'] == p] for p in problems]
+        share, low, high = recovery(own)
+        regrets = [value for part in by_problem if part and not math.isnan(value := regret(part))]
+        costs = np.array([float(row['cost']) for row in own])
+        lines.append(
+            f'| {method} | {len(own)} | {share:.0%} | {low:.0%} to {high:.0%} | '
+            f'{np.mean(regrets) if regrets else math.nan:.2f} | '
+            f'{costs.min():.2f} to {costs.max():.2f} | '
+            f'{np.mean(np.abs(costs - 1) <= 0.05):.0%} | '
+            f'{np.median([float(row["seconds"]) for row in own]):.0f} |'
+        )
+    lines += [
+        '',
+        '| recovered | ' + ' | '.join(problems) + ' |',
+        '|---' * (len(problems) + 1) + '|',
+    ]
+    for method in methods:
+        cells = []
+        for problem in problems:
+            part = [r for r in rows if r['method'] == method and r['problem'] == problem]
+            cells.append(f'{sum(int(r["recovered"]) for r in part)} of {len(part)}' if part else '')
+        lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
+    table = '\n'.join(lines) + '\n'
+    with written_beside(folder / 'report.md') as beside:
+        beside.write_text(table, encoding='utf-8')
+    _plot(rows, methods, problems, folder / 'recovery.png')
+    return table
+
+
+def _plot(rows: Sequence[Row], methods: Sequence[str], problems: Sequence[str], path: Path) -> None:
+    """Draw recovery by problem, and over all, as a table of colours."""
+    shares = np.full((len(methods), len(problems) + 1), np.nan)
+    for i, method in enumerate(methods):
+        own = [row for row in rows if row['method'] == method]
+        for j, problem in enumerate(problems):
+            part = [row for row in own if row['problem'] == problem]
+            shares[i, j] = recovery(part)[0] if part else np.nan
+        shares[i, -1] = recovery(own)[0]
+    figure = Figure((1.5 + 0.62 * shares.shape[1], 1.2 + 0.32 * len(methods)), layout='constrained')
+    axis = figure.subplots()
+    image = axis.imshow(shares, cmap='viridis', vmin=0, vmax=1, aspect='auto')
+    for (i, j), share in np.ndenumerate(shares):
+        if not np.isnan(share):
+            colour = 'black' if share > 0.6 else 'white'
+            axis.text(j, i, f'{share:.0%}', ha='center', va='center', fontsize=7, color=colour)
+    axis.set_xticks(range(shares.shape[1]), [*problems, 'all'], rotation=40, ha='right', fontsize=8)
+    axis.set_yticks(range(len(methods)), methods, fontsize=8)
+    axis.axvline(len(problems) - 0.5, color='white', linewidth=2)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    figure.colorbar(image, ax=axis, label='planted tree found', shrink=0.9)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=150)
