@@ -6,6 +6,7 @@ asked to turn one task's features into another's. If it can, one copy of the lay
 """
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,17 +61,19 @@ class FeatureMoments:
             )
         mean = self.total / self.count
         covariance = self.products / self.count - np.outer(mean, mean)
-        blocks = np.split(np.arange(len(mean)), self.num_tasks)
+        size = len(mean) // self.num_tasks
+        # blocks[i, :, j]: covariance of task i's features with task j's
+        blocks = covariance.reshape(self.num_tasks, size, self.num_tasks, size)
+        variances = np.einsum('icic->i', blocks)
+        floor = np.finfo(float).eps * np.trace(self.products) / self.count  # of rounding
         explained = np.ones((self.num_tasks, self.num_tasks))
-        for i, own in enumerate(blocks):
-            within = covariance[np.ix_(own, own)]
-            ridge = _RIDGE * max(np.trace(within) / len(own), np.finfo(float).tiny)
-            inverse = np.linalg.inv(within + ridge * np.eye(len(own)))
-            for j, other in enumerate(blocks):
-                variance = np.trace(covariance[np.ix_(other, other)])
-                if i != j and variance > 0:
-                    across = covariance[np.ix_(own, other)]
-                    explained[i, j] = np.sum(across * (inverse @ across)) / variance
+        for i, j in permutations(range(self.num_tasks), 2):
+            if variances[i] <= floor or variances[j] <= floor:
+                explained[i, j] = float(variances[j] <= floor)
+                continue
+            within = blocks[i, :, i] + _RIDGE * variances[i] / size * np.eye(size)
+            across = blocks[i, :, j]
+            explained[i, j] = np.sum(across * np.linalg.solve(within, across)) / variances[j]
         return np.clip((explained + explained.T) / 2, 0, 1)
 
 

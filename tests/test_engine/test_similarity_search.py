@@ -1,0 +1,143 @@
+"""The search by similarity: what it measures, the tree it takes, budgets and lambda, resuming."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from mmbmtas.structures import BranchedArchitecture, TaskGrouping
+
+TASKS = ('semseg', 'normals', 'edge')
+
+
+class Stop(Hook):
+    """Interrupts a run before an iteration."""
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.iteration:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def run(toys, make_runner):
+    def make(folder, tasks=TASKS, resource=None, hooks=(), weight_iters=6, **options):
+        return make_runner(
+            folder,
+            toys.search_config(tasks, toys.TINY, **(resource or {})),
+            {
+                'type': 'SimilaritySearchLoop',
+                'weight_iters': weight_iters,
+                'arch_fraction': 0.4,
+                **options.pop('loop', {}),
+            },
+            {
+                'constructor': 'SearchOptimWrapperConstructor',
+                'weights': {'optimizer': {'type': 'Adam', 'lr': 0.01}},
+                'arch_params': {'optimizer': {'type': 'Adam', 'lr': 0.01}},
+            },
+            custom_hooks=[{'type': 'ArchitectureExportHook'}, *hooks],
+            **options,
+        )
+
+    return make
+
+
+def similar(pairs, layers=3):
+    """Similarities of three tasks, the same in every layer."""
+    values = np.eye(3)
+    for (i, j), value in pairs.items():
+        values[i, j] = values[j, i] = value
+    return np.stack([values] * layers)
+
+
+def test_a_search_writes_its_tree_and_what_it_compared(run, tmp_path):
+    runner = run(tmp_path)
+    runner.train()
+    backbone = runner.train_loop.model.backbone
+    document = json.loads((tmp_path / 'similarity.json').read_text())
+    values = np.array(document['similarities'])
+    assert (document['tasks'], values.shape) == ([*TASKS], (3, 3, 3))
+    assert ((values >= 0) & (values <= 1)).all()
+    assert np.allclose(values, values.transpose(0, 2, 1))
+    tree = BranchedArchitecture.load(tmp_path / 'architecture.json')
+    expected = runner.train_loop.choose(values)
+    assert tree.groupings == expected == backbone.current_architecture().groupings
+    assert (tmp_path / 'similarity.png').stat().st_size > 1000
+
+
+def test_tasks_with_equal_candidates_are_alike(run, tmp_path):
+    """Before any training the candidates of a layer are alike, so all features are equal."""
+    loop = run(tmp_path).train_loop
+    loop.model.init_weights()
+    assert loop.model.backbone.starts_alike()
+    loop.enter('warmup')
+    assert loop.measure_similarities() == pytest.approx(np.ones((3, 3, 3)), abs=1e-4)
+    with torch.no_grad():
+        loop.model.backbone.layers[1][2][1].conv.weight.normal_()
+    assert not loop.model.backbone.starts_alike()
+    found = loop.measure_similarities()
+    assert found[0] == pytest.approx(np.ones((3, 3)), abs=1e-4)
+    assert found[1, 0, 1] == pytest.approx(1, abs=1e-4)
+    assert max(found[1, 0, 2], found[1, 1, 2]) < 0.999
+
+
+def test_the_budget_goes_where_tasks_differ(run, tmp_path, toys):
+    model = run(tmp_path / 'free').model
+    cost = model.network_cost
+    two = cost.tree(
+        BranchedArchitecture.from_groupings(TASKS, toys.TINY, [TaskGrouping(((0, 2), (1,)))] * 3)
+    ).madds
+    loop = run(tmp_path / 'held', resource={'target_madds': float(two)}).train_loop
+    tree = loop.choose(similar({(0, 2): 0.9, (0, 1): 0.2, (1, 2): 0.3}))
+    assert tree == (TaskGrouping(((0, 2), (1,))),) * 3
+    tree = loop.choose(similar({(0, 2): 0.1, (0, 1): 0.2, (1, 2): 0.8}))
+    assert tree == (TaskGrouping(((1, 2), (0,))),) * 3
+
+
+def test_the_cost_falls_as_lambda_rises(run, tmp_path, toys):
+    runner = run(tmp_path)
+    loop, rng = runner.train_loop, np.random.default_rng(0)
+    values = np.stack([similar(dict.fromkeys([(0, 1), (0, 2), (1, 2)], 0.0), 1)[0]] * 3)
+    for pair in ((0, 1), (0, 2), (1, 2)):
+        values[:, pair[0], pair[1]] = values[:, pair[1], pair[0]] = rng.uniform(0.2, 0.9, 3)
+    costs = []
+    for weight in np.geomspace(1, 1e6, 25):
+        loop.model.resource_loss.weight = weight
+        groups = [grouping.num_groups for grouping in loop.choose(values)]
+        costs.append(np.dot(groups, loop.model.network_cost.layer_madds))
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] == 3 * sum(loop.model.network_cost.layer_madds)
+    assert costs[-1] == sum(loop.model.network_cost.layer_madds)
+    assert len({*costs}) > 3
+
+
+def test_resumed_is_as_whole(run, tmp_path):
+    run(tmp_path / 'whole').train()
+    stopped = run(tmp_path / 'parts', hooks=[Stop(5)])
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    run(tmp_path / 'parts', resume=True).train()
+    whole, parts = (
+        (tmp_path / name / 'similarity.json').read_text() for name in ('whole', 'parts')
+    )
+    assert whole == parts
+    assert json.loads(whole)['similarities'][2][0][1] < 1
+
+
+@pytest.mark.parametrize('batches', [0, 1.5, math.nan])
+def test_batches_without_meaning(run, tmp_path, batches):
+    with pytest.raises(ValueError, match=r'train_cfg\.batches'):
+        run(tmp_path, loop={'batches': batches}).train()
+
+
+def test_too_many_tasks(run, tmp_path):
+    runner = run(tmp_path, tasks=TASKS)
+    runner.train_loop.model.backbone.tasks = tuple('abcdefghi')
+    with pytest.raises(ValueError, match='at most 8 tasks, found 9'):
+        runner.train()
