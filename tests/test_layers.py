@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'progress',
         'checkpoints',
         'compat',
+        'version',
     },
     'apis': {
         'errors',

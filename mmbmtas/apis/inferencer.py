@@ -9,16 +9,15 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose, LoadImageFromFile
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.engine import launch
-from mmbmtas.engine.inference import prepare_for_inference
-from mmbmtas.engine.loading import misfit
+from mmbmtas.engine.inference import choose_device, prepare_for_inference
+from mmbmtas.engine.loading import misfit_named
 from mmbmtas.engine.shared_keys import plain_datasets
-from mmbmtas.errors import InputError
+from mmbmtas.errors import InputError, UserError
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS, find_type, is_type
 
 from .outputs import write_prediction
@@ -82,13 +81,11 @@ class MultiTaskInferencer:
                 'multi-task network (mmseg.apis.MMSegInferencer takes those of mmseg)'
             )
         self.model: Any = MODELS.build(self.cfg.model)
-        try:
+        with misfit_named(checkpoint):
             content = load_checkpoint(self.model, str(checkpoint), 'cpu', strict=True)
-        except RuntimeError as error:
-            raise misfit(checkpoint, error) from error
         require_finite(network_weights(self.model), checkpoint)
         prepare_for_inference(self.model, fuse_conv_bn, channels_last)
-        self.model.to(device or get_device())
+        self.model.to(choose_device(device))
         test_set = next(plain_datasets(self.cfg.test_dataloader.dataset))
         self.dataset_meta = _metainfo(content, test_set)
         self.pipeline = Compose(
@@ -142,7 +139,7 @@ class MultiTaskInferencer:
         for name, photo in zip(unique_names(photos), photos, strict=True):
             try:
                 prediction = self.predict(photo)
-            except (ValueError, FileNotFoundError) as error:
+            except UserError as error:
                 yield Outcome(name, error=str(error))
                 continue
             if out_dir is not None:

@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from mmbmtas.errors import InputError
@@ -77,16 +78,34 @@ def _check_format(file: Path | io.BytesIO, name: str) -> None:
         file.seek(0)
 
 
+_FIELDS: dict[str, tuple[type, ...]] = {
+    'state_dict': (Mapping,),
+    'meta': (Mapping, NoneType),
+    'message_hub': (Mapping,),
+    'optimizer': (Mapping,),
+    'param_schedulers': (list, Mapping),
+    'meta.iter': (int,),
+    'meta.epoch': (int,),
+    'meta.seed': (int, NoneType),
+    'meta.dataset_meta': (Mapping, NoneType),
+}
+"""Fields that mmengine's checkpoints have, and their types."""
+
+
 def _check_content(content: Any, name: str) -> None:
-    """Refuse what has no weights."""
+    """Refuse what has no weights, or fields of other types than mmengine gives them."""
     if not isinstance(content, dict):
         raise InputError(f'{name} holds a {type(content).__name__}: expected a dict with weights')
     weights = content.get('state_dict', content.get('model', content))
-    for key, value in {'state_dict': weights, 'meta': content.get('meta') or {}}.items():
-        if not isinstance(value, Mapping):
+    found: dict[Any, Any] = {**content, 'state_dict': weights}
+    if isinstance(content.get('meta'), Mapping):
+        found |= {f'meta.{key}': value for key, value in content['meta'].items()}
+    for field, kinds in _FIELDS.items():
+        if field in found and not isinstance(found[field], kinds):
+            kind = 'dict' if kinds[0] is Mapping else kinds[0].__name__
             raise InputError(
-                f'{name}: its {key} is a {type(value).__name__}, expected a dict; it is no '
-                'checkpoint of a network'
+                f'{name}: its {field} is a {type(found[field]).__name__}, expected a {kind}; it is '
+                'damaged, or no checkpoint of a network'
             )
 
 

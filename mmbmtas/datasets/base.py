@@ -27,7 +27,9 @@ class MultiTaskDataset(BaseDataset):
     the dataset's loading transform reads), and ``tasks``. All files are looked for when the dataset
     is opened, their contents are read with the sample. Subclasses name the tasks they have labels
     for in :attr:`TASKS` and implement :meth:`id_file` and :meth:`sample_files`. A task's label
-    comes from the file of the task's name, unless :attr:`TASK_FILES` names others.
+    comes from the file of the task's name, unless :attr:`TASK_FILES` names others. With
+    :attr:`LABEL_LOADER`, the name of the transform that reads the labels, the data set can be
+    checked (``tools/dataset_converters/check_dataset.py``).
 
     Args:
         data_root: Folder that holds the unpacked dataset.
@@ -57,6 +59,7 @@ class MultiTaskDataset(BaseDataset):
 
     TASKS: tuple[str, ...] = ()
     TASK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    LABEL_LOADER: str | None = None
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from mmcv.transforms import BaseTransform
 
+from mmbmtas.errors import InputError
 from mmbmtas.writing import remove_leftovers, written_beside
 
 from .base import MultiTaskDataset
@@ -60,6 +61,22 @@ RECIPES: dict[type[MultiTaskDataset], Recipe] = {
 """What is cached: the first steps of the pipelines in ``configs/_base_/datasets``."""
 
 
+def find_recipe(dataset_type: type[MultiTaskDataset]) -> Recipe:
+    """Find what is cached of a data set, or of the one that it derives from.
+
+    Raises:
+        InputError: Nothing is: the cache knows the first steps of no pipeline of it.
+    """
+    for kind in dataset_type.__mro__:
+        if kind in RECIPES:
+            return RECIPES[kind]
+    known = ', '.join(kind.__name__ for kind in RECIPES)
+    raise InputError(
+        f'{dataset_type.__name__} cannot be cached: there are caches for {known} and classes '
+        'derived from them. Trainings read the files of other data sets themselves'
+    )
+
+
 def write_cache(
     dataset_type: type[MultiTaskDataset],
     data_root: str | Path,
@@ -74,7 +91,7 @@ def write_cache(
     comes last.
 
     Args:
-        dataset_type: :class:`PascalContextMT` or :class:`NYUDv2MT`.
+        dataset_type: :class:`PascalContextMT`, :class:`NYUDv2MT`, or a class derived from one.
         data_root: Folder of the dataset.
         cache: Folder of the cache; made if missing.
         jobs: Number of processes.
@@ -85,13 +102,13 @@ def write_cache(
 
     Raises:
         FileNotFoundError: If files of the dataset are missing.
-        ValueError: If one cannot be read.
+        ValueError: If one cannot be read, or the dataset has no cache.
 
     Example:
         >>> write_cache(NYUDv2MT, 'data/NYUD_MT', 'data/NYUD_MT.cache', jobs=4)  # doctest: +SKIP
         Counter({'written': 2244})
     """
-    cache, recipe = Path(cache), RECIPES[dataset_type]
+    cache, recipe = Path(cache), find_recipe(dataset_type)
     index = {
         'dataset': dataset_type.__name__,
         'version': VERSION,

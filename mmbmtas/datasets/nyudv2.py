@@ -87,6 +87,7 @@ class NYUDv2MT(MultiTaskDataset):
             )
     """
 
+    LABEL_LOADER = 'LoadNYUDv2Labels'
     TASKS = ('semseg', 'depth', 'normals', 'edge')
     METAINFO = {  # noqa: RUF012
         'dataset_type': 'NYUDv2MT',

@@ -80,6 +80,7 @@ class PascalContextMT(MultiTaskDataset):
             )
     """
 
+    LABEL_LOADER = 'LoadPascalContextLabels'
     TASKS = ('semseg', 'human_parts', 'saliency', 'normals', 'edge')
     TASK_FILES = MappingProxyType({'normals': ('normals', 'label_map'), 'edge': ('label_map',)})
     METAINFO = {  # noqa: RUF012

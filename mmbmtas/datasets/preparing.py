@@ -9,7 +9,7 @@ from mmbmtas.errors import InputError, MissingFileError
 
 from .base import MultiTaskDataset
 from .cache import default_cache
-from .cache_writer import write_cache
+from .cache_writer import find_recipe, write_cache
 from .checking import (
     Report,
     check_dataset,
@@ -46,6 +46,7 @@ def prepare_dataset(
     jobs: int = 1,
     limit: int = DEFAULT_LIMIT,
     allow_missing_labels: bool = False,
+    dataset_type: type[MultiTaskDataset] | None = None,
 ) -> Prepared:
     """Unpack a dataset if need be, check it, and write its cache.
 
@@ -60,26 +61,34 @@ def prepare_dataset(
         jobs: Number of processes.
         limit: Most bytes that an archive may unpack to.
         allow_missing_labels: Whether images may lack labels of some tasks.
+        dataset_type: Class that reads an unpacked folder; by default ``PascalContextMT`` or
+            ``NYUDv2MT``, as the folders tell.
 
     Raises:
         FileNotFoundError: If there is no such archive or folder.
-        ValueError: If the archive is damaged or harmful, or holds neither dataset.
+        ValueError: If the archive is damaged or harmful, or holds neither dataset, or the class
+            cannot be checked or cached.
     """
     source, out = Path(source), Path(out)
     if not source.exists():
         raise MissingFileError(f'no archive or folder {source}')
+    if dataset_type is not None:
+        find_recipe(dataset_type)
+        if not source.is_dir():
+            raise InputError(f'{source}: expected the unpacked folder of a {dataset_type.__name__}')
     out.mkdir(parents=True, exist_ok=True)
     root = source if source.is_dir() else _unpacked(source, out, limit)
     # Of "." and "data/.." the name, too.
     name = root.resolve().name
+    dataset_type = dataset_type or find_dataset_type(root)
     _, report_file = report_places(out / f'{name}.check.json')
-    report = check_dataset(root, jobs)
+    report = check_dataset(root, jobs, dataset_type)
     write_report(report, out / f'{name}.check.json')
     cache = default_cache(out / name)
     missing = {p for p in report.problems if p.kind == 'missing'} if allow_missing_labels else set()
     if report.interrupted or set(report.problems) - missing:
         return Prepared(root, report, report_file, cache, None)
-    counts = write_cache(find_dataset_type(root), root, cache, jobs, allow_missing_labels)
+    counts = write_cache(dataset_type, root, cache, jobs, allow_missing_labels)
     return Prepared(root, report, report_file, cache, counts)
 
 

@@ -51,7 +51,9 @@ def find_architecture(path: str | PathLike) -> BranchedArchitecture | None:
     if _ARCH_PARAMS not in weights:
         return decode_tree(weights[_STATE], str(path))
     require_finite({_ARCH_PARAMS: weights[_ARCH_PARAMS]}, path)
-    state = decode_json(weights[_STATE])
+    state = decode_json(weights[_STATE], str(path))
+    if missing := [key for key in ('tasks', 'encoder') if key not in state]:
+        raise InputError(f'{path}: {_STATE} names no {missing[0]}')
     meta = checkpoint.get('meta', {})
     details = {
         'checkpoint': Path(path).name,

@@ -1,5 +1,6 @@
 """What a training says when it goes wrong: where it stood, what broke first, what may help."""
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +15,14 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from mmbmtas.engine.randomness import Stream, seed_all
-from mmbmtas.errors import WorkerError
+from mmbmtas.errors import DivergenceError, WorkerError
 
 _SECONDS_TO_DIE = 2.0
+_MARKS_OF_DEATH = r'DataLoader worker \(pid|unable to [^\n]*</?torch_'
+"""What torch says of a dead worker, and of one without shared memory for its batch."""
 
 
-class NonFiniteGradientError(FloatingPointError):
+class NonFiniteGradientError(DivergenceError):
     """A gradient is infinite, or not a number."""
 
 
@@ -32,11 +35,11 @@ def divergence_located(loop: Any, data_batch: Any) -> Iterator[None]:
         data_batch: The batch of this iteration.
 
     Raises:
-        FloatingPointError: As from within, with a longer message.
+        DivergenceError: As from within, with a longer message.
     """
     try:
         yield
-    except FloatingPointError as error:
+    except DivergenceError as error:
         parts = [f'{loop.where()}: {error}']
         if not isinstance(error, NonFiniteGradientError):
             parts.append(_find_origin(loop, data_batch))
@@ -55,7 +58,7 @@ def worker_death_explained(loader: str, where: Callable[[], str] | None = None) 
         where: Says where a training stands, which can be resumed.
 
     Raises:
-        ChildProcessError: A worker has died; it has torch's message, which names the worker.
+        WorkerError: A worker has died, or found no shared memory; it has torch's message.
     """
     try:
         try:
@@ -66,19 +69,27 @@ def worker_death_explained(loader: str, where: Callable[[], str] | None = None) 
             time.sleep(_SECONDS_TO_DIE)
             raise
     except RuntimeError as error:
-        if 'DataLoader worker (pid' not in str(error):
+        if not re.search(_MARKS_OF_DEATH, str(error)):
             raise
         shared = Path('/dev/shm')
         free = f' ({shutil.disk_usage(shared).free / 1e9:.1f} GB are free)' * shared.is_dir()
         message = (
-            f'{str(error).strip()} A worker that is killed has mostly met a limit: of memory '
-            f'(fewer {loader}.num_workers, or more memory) or, with a bus error, of shared '
+            f'{told_by_worker(error).strip()} A worker that is killed has mostly met a limit: of '
+            f'memory (fewer {loader}.num_workers, or more memory) or, with a bus error, of shared '
             f'memory{free}: docker run --shm-size=8g, or fewer workers. With '
             f'{loader}.num_workers=0 and persistent_workers=False errors show where they arise'
         )
         if where is not None:
             message = f'{where()}: {message}. Go on with --resume'
         raise WorkerError(message) from error
+
+
+def told_by_worker(error: Exception) -> str:
+    """Return an error's message; torch puts a worker's traceback and the type in front of it."""
+    message = str(error)
+    if 'Traceback (most recent call last)' not in message:
+        return message
+    return re.split(rf'\n[\w.]*{type(error).__name__}: ', message)[-1]
 
 
 @torch.no_grad()

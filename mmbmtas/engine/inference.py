@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 import torch
 from mmcv.cnn import fuse_conv_bn as fold_norms
+from mmengine.device import get_device
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -44,6 +45,21 @@ def prepare_for_inference(
         move: Any = network.to  # torch's annotations of it leave this argument out
         move(memory_format=torch.channels_last)
     return network.eval()
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """Return the device of a name, by default a GPU if there is one.
+
+    Raises:
+        InputError: There is no device of this name, or torch cannot use it.
+    """
+    try:
+        device = torch.device(name or get_device())
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f'device {name!r} cannot be used: {reason:.200}') from error
+    return device
 
 
 def _norms(network: nn.Module) -> list[tuple[str, _BatchNorm]]:

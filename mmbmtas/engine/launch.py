@@ -16,10 +16,12 @@ from mmengine.runner import Runner
 
 from mmbmtas.checkpoints import PREFIX, find_weights, is_whole
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
+from mmbmtas.engine.config_file import read_config_file
 from mmbmtas.engine.distributed import adapt_to_ranks, start_ranks
 from mmbmtas.engine.export import find_architecture
 from mmbmtas.engine.loading import guard_loading
 from mmbmtas.engine.overrides import OverrideAction, apply_overrides, refuse_idle_names
+from mmbmtas.engine.runner.page_runner import PageRunner
 from mmbmtas.engine.shared_keys import fill_in, plain_datasets, release, share_batch
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.errors import InputError, MissingFileError
@@ -94,9 +96,7 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
         ValueError: when an override, or an assignment of a file, would have no effect, or does
             not fit.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f'{path} is not a config file: there is no such file')
-    cfg = Config.fromfile(path)
+    cfg = read_config_file(path)
     refuse_idle_names(cfg)
     override(cfg, options)
     return cfg
@@ -126,6 +126,8 @@ def prepare_config(cfg: Config, training: bool = True) -> Config:
         ValueError: when the ranks do not divide the total batch size or would resume from
             different checkpoints, or ``single_checkpoints`` has another form.
     """
+    if not isinstance(cfg.get('model'), Mapping):
+        raise InputError(f'{cfg.filename or "the config"}: expected a dict model, found none')
     world_size = start_ranks(cfg)
     if world_size > 1:
         _agree_on_checkpoint(cfg)
@@ -146,9 +148,15 @@ def prepare_config(cfg: Config, training: bool = True) -> Config:
         resource_loss.latency = find_beside_config(
             resource_loss.latency, cfg.filename, 'latency table'
         )
-    for checkpoint in (cfg.get('pretrained'), *(cfg.get('single_checkpoints') or {}).values()):
+    single = cfg.get('single_checkpoints') or {}
+    checkpoints = {
+        'pretrained': cfg.get('pretrained'),
+        **{f'single_checkpoints.{task}': path for task, path in single.items()},
+        'load_from': None if cfg.get('resume') else cfg.get('load_from'),
+    }
+    for key, checkpoint in checkpoints.items():
         if checkpoint is not None:
-            require_checkpoint(checkpoint)
+            require_checkpoint(checkpoint, key)
     return cfg
 
 
@@ -269,8 +277,19 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
     cfg.architecture = cfg.model.backbone.architecture = tree.to_dict()
 
 
-def require_checkpoint(path: str) -> str:
-    """Give the path back when it is a file, or an address that one of mmengine's backends reads."""
+def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
+    """Give the path back when it is a file, or an address that one of mmengine's backends reads.
+
+    Args:
+        path: What the user gave.
+        key: Entry of the config that it stands in, for messages.
+
+    Raises:
+        MissingFileError: There is no such file.
+        InputError: It is no text.
+    """
+    if not isinstance(path, str):
+        raise InputError(f'{key} = {path!r}: expected the file of a checkpoint')
     if path.startswith(PREFIX):
         find_weights(path)
     elif '://' not in path and not Path(path).expanduser().is_file():
@@ -317,7 +336,7 @@ def use_tta(cfg: Config) -> None:
 
 def build_runner(cfg: Config, strict: bool) -> Runner:
     """Build the runner of a prepared config; see :func:`guard_loading` for what it loads."""
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PageRunner.from_cfg(cfg)
     guard_loading(runner, strict)
     return runner
 

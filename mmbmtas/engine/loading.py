@@ -2,7 +2,8 @@
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,8 @@ def guard_loading(runner: Runner, strict: bool) -> None:
     load, resume = runner.load_checkpoint, runner.resume
 
     def load_checked(filename: str, *args: Any, **kwargs: Any) -> Any:
-        try:
+        with misfit_named(filename):
             checkpoint = load(filename, *args, **{**kwargs, 'strict': strict})
-        except RuntimeError as error:
-            raise misfit(filename, error) from error
         model = _plain(runner.model)
         if not strict:
             _tell_fit(runner, model, checkpoint, filename)
@@ -69,8 +68,24 @@ def guard_loading(runner: Runner, strict: bool) -> None:
     runner.resume = resume_as_configured
 
 
-def misfit(checkpoint: str | Path, error: RuntimeError) -> InputError:
-    """Say that a checkpoint does not fit, with the beginning of each of torch's complaints."""
+@contextmanager
+def misfit_named(checkpoint: str | Path) -> Iterator[None]:
+    """Name the checkpoint that is loaded into a model and does not fit.
+
+    Raises:
+        InputError: It does not; with the beginning of each of torch's complaints.
+    """
+    try:
+        yield
+    except InputError as error:
+        if str(checkpoint) in str(error):
+            raise
+        raise InputError(f'{checkpoint}: {error}') from error
+    except RuntimeError as error:
+        raise _misfit(checkpoint, error) from error
+
+
+def _misfit(checkpoint: str | Path, error: RuntimeError) -> InputError:
     lines = [textwrap.shorten(line, 250, placeholder=' ...') for line in str(error).splitlines()]
     return InputError(f'{checkpoint} does not fit the model: ' + '\n'.join(lines[:6]))
 

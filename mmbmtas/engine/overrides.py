@@ -6,6 +6,7 @@ Those that would reach nothing are refused.
 import difflib
 import inspect
 import itertools
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmbmtas.engine.config_names import idle_names, value_in
+from mmbmtas.engine.override_types import check_override_types
 from mmbmtas.engine.shared_keys import SHARED_KEYS
 from mmbmtas.errors import InputError
 
@@ -31,7 +33,7 @@ _HOW_TO_SEE = 'see tools/misc/print_config.py'
 
 
 class OverrideAction(DictAction):
-    """``--cfg-options KEY=VALUE ...``; other words are refused."""
+    """``--cfg-options KEY=VALUE ...``; other words, and dicts as values, are refused."""
 
     def __call__(
         self,
@@ -47,7 +49,21 @@ class OverrideAction(DictAction):
                     f'{option_string} {word}: expected KEY=VALUE; other arguments stand before '
                     f'{option_string}'
                 )
+            if fault := _fault_of_word(*word.split('=', 1)):
+                parser.error(f'{option_string} {word:.200}: {fault}')
         super().__call__(parser, namespace, values, option_string)
+
+
+def _fault_of_word(key: str, value: str) -> str | None:
+    """Say what of ``KEY=VALUE`` cannot be read, None if all can."""
+    if not all(key.split('.')):
+        return 'expected a name, or names joined by single dots, before ='
+    if re.search(r'(^|[\[(,]\s*)(dict\(|\{)', value):
+        return f'a dict cannot be given: set its entries, such as {key}.NAME=VALUE'
+    brackets = any(value.count(pair[0]) != value.count(pair[1]) for pair in ('[]', '()'))
+    if brackets and (value[0] in '[(' or value[-1] in '])' or ',' in value):
+        return 'the brackets of the value do not match'
+    return None
 
 
 def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -63,6 +79,7 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
     """
     for name in options:
         _refuse_without_effect(cfg, str(name))
+    check_override_types(cfg, options)
     if cfg.get('single_checkpoints', {}) is None:
         cfg.single_checkpoints = {}  # mmengine merges no single_checkpoints.TASK into None
     try:

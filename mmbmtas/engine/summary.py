@@ -16,8 +16,6 @@ from mmbmtas.structures.data_sample import MultiTaskDataSample
 NETWORKS = {'searched': 'network', 'shared': 'shared', 'all_apart': 'all_apart', 'single': 'single'}
 """Networks of a summary, and their names in what ``get_madds.py --json`` prints."""
 
-_UNITS = {'percent': '%', 'degrees': '°', 'm': ' m'}
-
 
 def score_constants(cfg: Config) -> tuple[list[HeadlineMetric], dict[str, float]]:
     """Score the constant prediction of a config's training labels on its test set.
@@ -86,15 +84,15 @@ def beats_constant(task: Mapping[str, Any]) -> bool:
 
 def format_summary(summary: Mapping[str, Any], headlines: Sequence[HeadlineMetric]) -> str:
     """Lay a summary out as two tables in Markdown."""
-    units = {headline.key: _UNITS[headline.unit] for headline in headlines}
+    write = {headline.key: headline.format for headline in headlines}
     lines = ['| task | metric | network | constant | |', '|---|---|---:|---:|---|']
     for name, task in summary['tasks'].items():
-        unit = units[task['metric']]
+        value, constant = (write[task['metric']](task[key]) for key in ('value', 'constant'))
         better = 'lower' if task['lower_is_better'] else 'higher'
         verdict = 'beats the constant' if beats_constant(task) else '**not better**'
         lines.append(
-            f'| {name} | {task["metric"].split("/")[1]} ({better} is better) '
-            f'| {task["value"]:.2f}{unit} | {task["constant"]:.2f}{unit} | {verdict} |'
+            f'| {name} | {task["metric"].split("/", 1)[1]} ({better} is better) '
+            f'| {value} | {constant} | {verdict} |'
         )
     lines += ['', '| network | multiply-adds | parameters |', '|---|---:|---:|']
     for name in NETWORKS:

@@ -1,8 +1,8 @@
 from mmbmtas.evaluation.constant import ConstantBaseline, score_constant
 from mmbmtas.evaluation.evaluator import MultiTaskEvaluator
 from mmbmtas.evaluation.headline import (
-    DECLARED_METRICS,
     HEADLINE_METRICS,
+    declared_metrics,
     delta_m,
     load_baseline,
 )
@@ -20,7 +20,6 @@ from mmbmtas.evaluation.metrics import (
 )
 
 __all__ = [
-    'DECLARED_METRICS',
     'HEADLINE_METRICS',
     'ConstantBaseline',
     'DepthMetric',
@@ -34,6 +33,7 @@ __all__ = [
     'SemSegMetric',
     'TaskMetric',
     'ValueMetric',
+    'declared_metrics',
     'delta_m',
     'load_baseline',
     'score_constant',

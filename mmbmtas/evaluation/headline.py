@@ -1,6 +1,5 @@
 """Which number stands for each task, and the comparison with single-task networks."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from mmbmtas.evaluation.metrics import (
     HeadlineMetric,
     HumanPartsMetric,
     NormalsMetric,
-    OdsF,
     SaliencyMetric,
     SemSegMetric,
     TaskMetric,
 )
+from mmbmtas.registry import METRICS
+from mmbmtas.structures.architecture_file import read_document
 
-_OTHERS: tuple[type[TaskMetric], ...] = (OdsF,)
 _METRICS: tuple[type[TaskMetric], ...] = (
     SemSegMetric,
     HumanPartsMetric,
@@ -33,10 +32,23 @@ HEADLINE_METRICS: dict[str, HeadlineMetric] = {
 }
 """The default number of each task; direction and unit are those its metric class declares."""
 
-DECLARED_METRICS: dict[str, HeadlineMetric] = {
-    metric.headline_of().key: metric.headline_of() for metric in _METRICS + _OTHERS
-}
-"""Every number that can stand for a task, by its key in the results."""
+
+def declared_metrics() -> dict[str, HeadlineMetric]:
+    """Return every number that can stand for a task, by its key in the results.
+
+    These are the headlines of all registered metrics, users' own included, for the tasks that the
+    classes are of by default.
+    """
+    found = [
+        metric.headline_of()
+        for metric in METRICS.module_dict.values()
+        if isinstance(metric, type)
+        and issubclass(metric, TaskMetric)
+        and hasattr(metric, 'default_task')
+        and hasattr(metric, 'headline_name')
+    ]
+    return {headline.key: headline for headline in found}
+
 
 Baseline = str | Path | Mapping[str, float] | Sequence[str | Path]
 
@@ -57,10 +69,12 @@ def load_baseline(source: Baseline) -> dict[str, float]:
         return dict(source)
     merged: dict[str, float] = {}
     for path in [source] if isinstance(source, str | Path) else source:
-        results = json.loads(Path(path).read_text())
+        results = read_document(path)
         if not isinstance(results, dict):
             raise InputError(f'{path} should hold a JSON object of results, not {results!r:.50}')
         for key, value in results.items():
+            if not isinstance(value, int | float):
+                raise InputError(f'{path}: {key} is {value!r:.50}, expected a number')
             if merged.setdefault(key, value) != value:
                 raise InputError(f'{path} gives {key} {value}, another file {merged[key]}')
     return merged
@@ -76,8 +90,8 @@ def delta_m(
     Args:
         results: The model's results by metric key; others than the headlines' are not used.
         baseline: See :func:`load_baseline`.
-        headlines: One number a task. Default: for each task the first in ``DECLARED_METRICS``
-            that both sides have.
+        headlines: One number a task. Default: for each task the first of
+            :func:`declared_metrics` that both sides have.
 
     Raises:
         ValueError: A headline that the baseline lacks or has at 0, or no headline at all.
@@ -97,7 +111,7 @@ def _common_headlines(
 ) -> list[HeadlineMetric]:
     """One number for each task of the results, one of the baseline's if possible."""
     chosen: dict[str, HeadlineMetric] = {}
-    for key, headline in DECLARED_METRICS.items():
+    for key, headline in declared_metrics().items():
         task = key.split('/')[0]
         if key in results and (task not in chosen or chosen[task].key not in single):
             chosen[task] = headline

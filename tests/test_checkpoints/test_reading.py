@@ -210,6 +210,10 @@ def test_a_missing_file_is_named(tmp_path):
         ({'state_dict': None}, 'its state_dict is a NoneType'),
         ({'state_dict': [1]}, 'its state_dict is a list'),
         ({'state_dict': {}, 'meta': [1]}, 'its meta is a list'),
+        ({'state_dict': {}, 'meta': {'iter': '5'}}, 'its meta.iter is a str'),
+        ({'state_dict': {}, 'meta': {'dataset_meta': 5}}, 'its meta.dataset_meta is a int'),
+        ({'state_dict': {}, 'optimizer': [1]}, 'its optimizer is a list'),
+        ({'state_dict': {}, 'message_hub': 1}, 'its message_hub is a int'),
     ],
 )
 def test_fields_of_other_types_are_named(tmp_path, content, message):

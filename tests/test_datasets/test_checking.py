@@ -10,9 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from mmcv.transforms import BaseTransform
 from PIL import Image
 
-from mmbmtas.datasets.checking import check, check_dataset, find_dataset_type, write_report
+from mmbmtas.datasets import MultiTaskDataset, PascalContextMT
+from mmbmtas.datasets.cache_writer import write_cache
+from mmbmtas.datasets.checking import (
+    check,
+    check_dataset,
+    find_dataset_class,
+    find_dataset_type,
+    write_report,
+)
+from mmbmtas.datasets.files import SizeError
+from mmbmtas.datasets.preparing import prepare_dataset
+from mmbmtas.errors import InputError
+from mmbmtas.registry import DATASETS, TRANSFORMS
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/check_dataset.py'
 
@@ -312,3 +325,74 @@ def test_command_line(pascal, tmp_path, monkeypatch, capsys, damaged, status):
     assert 'note: 3 ids are in both splits' in shown.out
     assert re.fullmatch(r'checking images: 3/3 in \S+\n', shown.err)
     assert json.loads((tmp_path / 'report.json').read_text())['passed'] is not damaged
+
+
+class Own(MultiTaskDataset):
+    """A user's data set, as the base class asks for it."""
+
+    TASKS = ('depth',)
+
+    def id_file(self):
+        return Path(self.data_root, f'{self.split}.txt')
+
+    def sample_files(self, ids):
+        return [{'img': [f'{name}.png'], 'depth': [f'{name}.npy']} for name in ids]
+
+
+class OwnLoader(BaseTransform):
+    """Reads what :class:`Own` lists."""
+
+    def transform(self, results):
+        depth = np.load(results['label_paths']['depth'])
+        if depth.shape != results['ori_shape']:
+            raise SizeError(f'{depth.shape}, expected {results["ori_shape"]}')
+        return {**results, 'gt_depth': depth}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder of the user's data, and the loader of its labels."""
+    for split in ('train', 'val'):
+        (tmp_path / f'{split}.txt').write_text(f'{split}_0')
+        Image.new('RGB', (4, 3)).save(tmp_path / f'{split}_0.png')
+        np.save(tmp_path / f'{split}_0.npy', np.ones((3, 4), np.float32))
+    monkeypatch.setattr(Own, 'LABEL_LOADER', 'OwnLoader')
+    monkeypatch.setitem(TRANSFORMS.module_dict, 'OwnLoader', OwnLoader)
+    monkeypatch.setitem(DATASETS.module_dict, 'Own', Own)
+    return tmp_path
+
+
+class TestDatasetsOfUsers:
+    def test_one_that_says_how_its_labels_are_read(self, own):
+        report = check_dataset(own, dataset_type=find_dataset_class('Own'))
+        assert report.passed
+        assert (report.dataset, report.opened, report.notes) == ('Own', 4, [])
+        np.save(own / 'val_0.npy', np.ones((2, 2), np.float32))
+        (problem,) = check_dataset(own, dataset_type=Own).problems
+        assert (problem.kind, Path(problem.path).name) == ('size', 'val_0.npy')
+
+    def test_one_that_does_not_is_told_what_is_missing(self, own, monkeypatch):
+        monkeypatch.setattr(Own, 'LABEL_LOADER', None)
+        with pytest.raises(InputError, match=r'Own cannot be checked: .* in LABEL_LOADER'):
+            check_dataset(own, dataset_type=Own)
+
+    def test_one_that_derives_from_a_release(self, pascal_root):
+        class Mine(PascalContextMT):
+            pass
+
+        report = check_dataset(pascal_root, dataset_type=Mine)
+        assert (report.passed, report.dataset, report.opened) == (True, 'Mine', 3 * 6 + 1)
+
+    def test_one_that_cannot_be_cached(self, own, tmp_path):
+        for work in (
+            lambda: write_cache(Own, own, tmp_path / 'cache'),
+            lambda: prepare_dataset(own, tmp_path / 'out', dataset_type=Own),
+        ):
+            with pytest.raises(InputError, match=r'Own cannot be cached: .* PascalContextMT'):
+                work()
+        assert not (tmp_path / 'cache').exists()
+
+    @pytest.mark.parametrize('name', ['Nowhere', 'no.such.Class', 'mmengine.dataset.BaseDataset'])
+    def test_other_classes(self, name):
+        with pytest.raises(InputError, match=f'{name} is no data set that can be checked'):
+            find_dataset_class(name)

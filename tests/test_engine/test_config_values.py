@@ -25,6 +25,8 @@ WRONG = [
     ('load_from', 5),
     ('pretrained', 5),
     ('data_root', 3),
+    ('work_dir', 2024),
+    ('architecture', 5),
     ('tasks', 3),
     ('tasks', [['semseg']]),
 ]

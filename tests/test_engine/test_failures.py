@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 
 from mmbmtas.engine import failures
 from mmbmtas.engine.affinity import measure_dissimilarities, measure_errors
-from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.failures import NonFiniteGradientError
 from mmbmtas.engine.hooks import CollapseHook, failure_hooks
 from mmbmtas.models.losses import ResourceLoss
@@ -340,22 +339,3 @@ class TestCollapse:
     def test_arguments_are_checked(self, options):
         with pytest.raises(ValueError, match='of CollapseHook: expected an integer of 1 or more'):
             CollapseHook(**options)
-
-
-@pytest.mark.parametrize(
-    ('error', 'line'),
-    [
-        (ChildProcessError('a worker'), 'error: a worker'),
-        (OSError(28, 'no space for a'), 'error: [Errno 28] no space for a'),
-        (NonFiniteGradientError('a gradient'), 'error: a gradient'),
-        (PermissionError(13, 'not yours'), None),
-    ],
-)
-def test_one_line(error, line, capsys):
-    def fail():
-        with one_line_errors():
-            raise error
-
-    with pytest.raises(SystemExit if line else type(error)):
-        fail()
-    assert capsys.readouterr().err.strip() == (line or '')

@@ -10,7 +10,6 @@ import torch
 from mmengine.config import Config
 
 from mmbmtas.engine import distributed, launch
-from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.optimizers import CpuAmpOptimWrapper
 from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.registry import MODELS
@@ -414,52 +413,3 @@ class TestDistributed:
         cfg.launcher = 'pytorch'
         with pytest.raises(ValueError, match='expects RANK, WORLD_SIZE, LOCAL_RANK'):
             distributed.start_ranks(cfg)
-
-
-class TestOneLineErrors:
-    def test_message_is_one_line_and_the_status_1(self, capsys):
-        with pytest.raises(SystemExit) as caught, one_line_errors():
-            raise ValueError('first\n  second')
-        assert caught.value.code == 1
-        assert capsys.readouterr().err == 'error: first second\n'
-
-    @pytest.mark.parametrize('name', ['ValueError', 'mmbmtas.datasets.files.ValueError'])
-    def test_a_workers_error_is_told_without_its_traceback(self, name, capsys):
-        trace = 'Original Traceback (most recent call last):\n  File "x", line 1\n'
-        with pytest.raises(SystemExit), one_line_errors():
-            raise ValueError(f'Caught ValueError in worker 0.\n{trace}{name}: a.jpg is broken')
-        assert capsys.readouterr().err == 'error: a.jpg is broken\n'
-
-    @pytest.mark.parametrize(
-        ('entry', 'told'),
-        [
-            ({'type': 'ResourceLos'}, "did you mean 'ResourceLoss'?"),
-            ({'type': 'ResourceLoss', 'target_madd': 1}, "'target_madd'; it takes weight, expect"),
-            ({'type': 'DeepLabV3PlusHead'}, "missing 3 required positional arguments: 'in_chan"),
-            ({'weight': 1}, "a part of the config has no type: {'weight': 1}"),
-        ],
-    )
-    def test_mistakes_of_a_config_are_told(self, entry, told, capsys):
-        with pytest.raises(SystemExit), one_line_errors():
-            MODELS.build(entry)
-        assert told in capsys.readouterr().err
-
-    def test_mistakes_of_the_code_are_not(self):
-        class Broken:
-            def __init__(self):
-                Broken(depth=3)
-
-        with pytest.raises(TypeError), one_line_errors():
-            MODELS.build({'type': Broken})
-
-    def test_a_batch_of_one_image_is_explained(self, capsys):
-        with pytest.raises(SystemExit), one_line_errors():
-            torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1))
-        assert 'give each rank at least 2 (total_batch_size)' in capsys.readouterr().err
-
-    def test_other_errors_keep_their_traceback(self, monkeypatch):
-        with pytest.raises(KeyError), one_line_errors():
-            raise KeyError('a')
-        monkeypatch.setenv('MMBMTAS_TRACEBACK', '1')
-        with pytest.raises(ValueError, match='plain'), one_line_errors():
-            raise ValueError('plain')

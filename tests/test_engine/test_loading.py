@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmbmtas.engine import loading
-from mmbmtas.engine.loading import guard_loading
+from mmbmtas.engine.loading import guard_loading, misfit_named
 
 TASKS = ('semseg', 'normals', 'edge')
 SGD = {'type': 'SGD', 'lr': 0.01, 'momentum': 0.9, 'weight_decay': 1e-4}
@@ -261,5 +260,6 @@ class TestLoading:
 
 
 def test_messages_of_a_misfit_are_cut():
-    error = loading.misfit('a.pth', RuntimeError('\n'.join(['x ' * 400] * 20)))
-    assert len(str(error)) < 2000
+    with pytest.raises(ValueError, match=r'a\.pth does not fit') as caught, misfit_named('a.pth'):
+        raise RuntimeError('\n'.join(['x ' * 400] * 20))
+    assert len(str(caught.value)) < 2000

@@ -7,19 +7,24 @@ import torch
 from mmengine.structures import PixelData
 
 from mmbmtas.evaluation import (
-    DECLARED_METRICS,
     HEADLINE_METRICS,
     ConstantBaseline,
     DepthMetric,
     EdgePixelMetric,
     MultiTaskEvaluator,
     SemSegMetric,
+<<<<<<< HEAD
     ValueMetric,
+=======
+    TaskMetric,
+    declared_metrics,
+>>>>>>> s-errors
     delta_m,
     load_baseline,
     score_constant,
 )
 from mmbmtas.registry import EVALUATORS
+from mmbmtas.registry import METRICS as REGISTRY
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 METRICS = [
@@ -138,8 +143,58 @@ def test_task_renames_everything():
 
 def test_directions_and_keys():
     assert [t for t, h in HEADLINE_METRICS.items() if h.lower_is_better] == ['normals', 'depth']
-    assert DECLARED_METRICS['edge/odsF'].unit == 'percent'
+    assert declared_metrics()['edge/odsF'].unit == '%'
     assert HEADLINE_METRICS['edge'].key == EdgePixelMetric().headline.key == 'edge/pixel_AP'
+
+
+class Height(TaskMetric):
+    """A user's metric, as the class asks for it."""
+
+    default_task = 'height'
+    headline_name = 'noise'
+    unit = 'dB'
+    digits = 1
+
+    def score_image(self, prediction, label, sample):
+        return float(abs(prediction - label).mean())
+
+    def pool_images(self, results):
+        return {'noise': sum(results) / len(results)}
+
+
+def test_a_users_metric_is_declared_with_its_own_unit(monkeypatch):
+    monkeypatch.setitem(REGISTRY.module_dict, 'Height', Height)
+    headline = declared_metrics()['height/noise']
+    assert headline == Height().headline
+    assert headline.format(12.34) == '12.3 dB'
+    assert delta_m({'height/noise': 3.0}, {'height/noise': 2.0}) == pytest.approx(50)
+
+
+def test_units_are_printed_as_readers_know_them():
+    assert HEADLINE_METRICS['semseg'].format(40) == '40.00%'
+    assert HEADLINE_METRICS['normals'].format(15.5) == '15.50°'
+    assert HEADLINE_METRICS['depth'].format(0.5) == '0.5000 m'
+
+
+def test_a_metric_without_a_headline_says_what_is_missing():
+    class Nameless(TaskMetric):
+        default_task = 'height'
+        score_image = pool_images = None
+
+    with pytest.raises(ValueError, match='Nameless declares no headline_name'):
+        _ = Nameless().headline
+
+
+def test_a_fault_of_a_users_metric_keeps_its_type():
+    class Faulty(Height):
+        def score_image(self, prediction, label, sample):
+            return np.zeros(2) + np.zeros(3)
+
+    sample = make_sample(tasks=())
+    sample.gt_height = sample.pred_height = PixelData(data=torch.ones(1, 2, 2))
+    with pytest.raises(ValueError, match='could not be broadcast') as caught:
+        run([Faulty()], [sample])
+    assert type(caught.value) is ValueError
 
 
 def test_delta_m_from_files(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from mmbmtas.datasets.transforms import LoadNYUDv2Labels
+from mmbmtas.errors import UserError
 from mmbmtas.evaluation.edges import (
     EdgeProtocol,
     count_matches,
@@ -100,20 +101,20 @@ def test_command_line_with_processes(predictions, pascal):
 
 def test_missing_predictions_are_listed(main, predictions, pascal):
     (predictions / '2008_000003.png').unlink()
-    with pytest.raises(SystemExit, match=r'1 prediction file\(s\) missing:\n.*2008_000003\.png'):
+    with pytest.raises(UserError, match=r'1 prediction file\(s\) missing:\n.*2008_000003\.png'):
         main(predictions, pascal, '--dataset', 'pascal')
 
 
 def test_other_size_is_refused(main, predictions, pascal):
     cv2.imwrite(str(predictions / '2008_000003.png'), np.zeros((40, 51), np.uint8))
-    with pytest.raises(SystemExit, match=r'2008_000003\.png is 51 x 40, .*50 x 40; '):
+    with pytest.raises(UserError, match=r'2008_000003\.png is 51 x 40, .*50 x 40; '):
         main(predictions, pascal, '--dataset', 'pascal')
 
 
 def test_wrong_root_is_named(main, predictions, tmp_path):
-    with pytest.raises(SystemExit, match=r'gt_sets.val\.txt not found; is .* the root of the nyud'):
+    with pytest.raises(UserError, match=r'gt_sets.val\.txt not found; is .* the root of the nyud'):
         main(predictions, tmp_path, '--dataset', 'nyud')
-    with pytest.raises(SystemExit, match=r'no \.mat file in'):
+    with pytest.raises(UserError, match=r'no \.mat file in'):
         main(predictions, tmp_path, '--dataset', 'bsds')
 
 

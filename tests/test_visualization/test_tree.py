@@ -110,7 +110,7 @@ def test_names_are_no_formulas(tmp_path):
     plot_tree(tree, tmp_path / 'tree.png')
 
 
-def test_command_line(tmp_path, monkeypatch):
+def test_command_line(tmp_path, monkeypatch, capsys):
     tool = Path(__file__).parents[2] / 'tools/analysis_tools/plot_architecture.py'
     monkeypatch.chdir(tmp_path)
     TREE.save('architecture.json')
@@ -118,5 +118,6 @@ def test_command_line(tmp_path, monkeypatch):
     runpy.run_path(str(tool), run_name='__main__')
     assert Path('tree.svg').is_file()
     monkeypatch.setattr(sys, 'argv', [str(tool), 'missing.json'])
-    with pytest.raises(SystemExit, match=r'plot_architecture: .*missing.json'):
+    with pytest.raises(SystemExit):
         runpy.run_path(str(tool), run_name='__main__')
+    assert capsys.readouterr().err.startswith('error: missing.json: No such file')

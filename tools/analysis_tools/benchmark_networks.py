@@ -34,7 +34,10 @@ def main() -> None:
     args = parse_args()
     if args.repeats < 1 or args.warmup < 0:
         raise InputError('--repeats must be at least 1, --warmup 0')
-    listed: dict[str, list[dict[str, Any]]] = json.loads(args.list.read_text())
+    try:
+        listed: dict[str, list[dict[str, Any]]] = json.loads(args.list.read_text())
+    except ValueError as error:
+        raise InputError(f'{args.list}: expected JSON, found: {error}') from error
     groups: dict[str, list[Any]] = build_networks(listed)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     height, width = next(iter(groups.values()))[0].cost_shape

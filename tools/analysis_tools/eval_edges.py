@@ -11,7 +11,6 @@ project can have written them.
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import starmap
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges import (
     MAX_DIST,
@@ -95,10 +95,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Runs the command line."""
     args = parse_args()
-    try:
-        scores = score_folder(args)
-    except ValueError as error:
-        sys.exit(f'error: {error}')
+    scores = score_folder(args)
     if args.json:
         print(json.dumps(scores))
         return
@@ -107,4 +104,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors():
+        main()

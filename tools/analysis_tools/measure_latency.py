@@ -7,11 +7,9 @@ the config's cost_shape, one image at a time. A search takes the file in place o
 
 import argparse
 
-import torch
-from mmengine.device import get_device
-
 from mmbmtas.cost import LatencyTable
 from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.engine.inference import choose_device
 from mmbmtas.engine.latency import CLOCKS, measure_latency
 from mmbmtas.engine.overrides import OverrideAction
 from mmbmtas.engine.tree_config import read_tree_config
@@ -76,7 +74,7 @@ def main() -> None:
     if args.repeats < 1 or args.warmup < 0:
         raise InputError('--repeats must be at least 1, --warmup 0')
     config = read_tree_config(args.config, args.cfg_options)
-    device = torch.device(args.device or get_device())
+    device = choose_device(args.device)
     rounds = (args.warmup + args.repeats) * len(config.tasks)
     with Progress(rounds, 'measuring rounds') as progress:
         table = measure_latency(

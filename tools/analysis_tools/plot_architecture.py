@@ -5,9 +5,9 @@ Example:
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.tree import plot_tree
 from mmbmtas.writing import file_place
@@ -28,14 +28,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Read the architecture and draw it."""
-    try:
-        args = parse_args()
-        out = args.out or args.architecture.with_suffix('.png')
-        plot_tree(BranchedArchitecture.load(args.architecture), out)
-    except (OSError, ValueError) as error:
-        sys.exit(f'plot_architecture: {error}')
+    args = parse_args()
+    out = args.out or args.architecture.with_suffix('.png')
+    plot_tree(BranchedArchitecture.load(args.architecture), out)
     print(f'Wrote {out}')
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors():
+        main()

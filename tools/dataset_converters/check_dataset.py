@@ -9,7 +9,12 @@ import argparse
 import signal
 from pathlib import Path
 
-from mmbmtas.datasets.checking import check_dataset, report_places, write_report
+from mmbmtas.datasets.checking import (
+    check_dataset,
+    find_dataset_class,
+    report_places,
+    write_report,
+)
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.writing import file_place
 
@@ -28,6 +33,12 @@ def parse_args() -> argparse.Namespace:
         help='write the report here as .json and .txt; default <name of ROOT>.check.json',
     )
     parser.add_argument('--jobs', type=int, default=1, help='processes, %(default)s by default')
+    parser.add_argument(
+        '--dataset',
+        metavar='CLASS',
+        help='class that reads a data set of your own, as package.module.Class; by default the '
+        'folders tell which of the two releases it is',
+    )
     return parser.parse_args()
 
 
@@ -36,9 +47,10 @@ def main() -> None:
     args = parse_args()
     # A polite kill keeps what was found, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    dataset_type = find_dataset_class(args.dataset) if args.dataset else None
     name = args.report or f'{Path(args.root).resolve().name}.check.json'
     report_places(name)
-    report = check_dataset(args.root, args.jobs)
+    report = check_dataset(args.root, args.jobs, dataset_type)
     _, text_file = write_report(report, name)
     print(report.summary())
     for problem in report.problems[:10]:

@@ -13,10 +13,10 @@ import signal
 import sys
 
 from mmbmtas.datasets.cache import default_cache
+from mmbmtas.datasets.checking import find_dataset_class
 from mmbmtas.datasets.preparing import Prepared, prepare_dataset
 from mmbmtas.datasets.unpacking import DEFAULT_LIMIT, GIB
 from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,6 +41,12 @@ def parse_args() -> argparse.Namespace:
         '--allow-missing-labels',
         action='store_true',
         help='write the cache even if images lack labels of some tasks',
+    )
+    parser.add_argument(
+        '--dataset',
+        metavar='CLASS',
+        help='class that reads a data set of your own, as package.module.Class; by default the '
+        'folders tell which of the two releases it is',
     )
     return parser.parse_args()
 
@@ -68,15 +74,16 @@ def main() -> None:
     limit = int(args.max_gib * GIB)
     try:
         prepared = prepare_dataset(
-            args.source, args.out, args.jobs, limit, args.allow_missing_labels
+            args.source,
+            args.out,
+            args.jobs,
+            limit,
+            args.allow_missing_labels,
+            find_dataset_class(args.dataset) if args.dataset else None,
         )
     except KeyboardInterrupt:
         print('\ninterrupted: the same command goes on from here', file=sys.stderr)
         raise SystemExit(130) from None
-    except (FileNotFoundError, NotADirectoryError):
-        raise
-    except OSError as error:  # a full disk, a folder that may not be written
-        raise InputError(error) from error
     show(prepared)
     raise SystemExit(130 if prepared.report.interrupted else int(prepared.counts is None))
 

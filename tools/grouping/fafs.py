@@ -15,7 +15,7 @@ from mmbmtas.engine.affinity import image_loader, measure_errors
 from mmbmtas.engine.affinity.images import add_image_arguments
 from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.engine.export import architecture_of_checkpoint
-from mmbmtas.engine.loading import misfit
+from mmbmtas.engine.loading import misfit_named
 from mmbmtas.engine.tree_config import (
     TreeConfig,
     add_tree_arguments,
@@ -62,10 +62,8 @@ def load_shared(config: TreeConfig, checkpoint: str) -> Any:
         )
     model = MODELS.build(config.model_config(tree))
     weights = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')['state_dict']
-    try:
+    with misfit_named(checkpoint):
         model.load_state_dict(without_balancing(weights))
-    except RuntimeError as error:
-        raise misfit(checkpoint, error) from error
     require_finite(network_weights(model), checkpoint)
     return model.to(get_device())
 

@@ -7,29 +7,27 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from mmcv.transforms import BaseTransform
+
 from mmbmtas.datasets.base import MultiTaskDataset
 from mmbmtas.datasets.nyudv2 import NYUDv2MT
 from mmbmtas.datasets.parallel import run_parallel
 from mmbmtas.datasets.pascal_context import PascalContextMT
-from mmbmtas.datasets.transforms import LoadNYUDv2Labels, LoadPascalContextLabels
 from mmbmtas.errors import InputError
+from mmbmtas.registry import DATASETS, TRANSFORMS
 
 from .report import FolderCount, Problem, Remark, Report
-from .sample import Loader, SampleFiles, check_sample
+from .sample import SampleFiles, check_sample
 
 SPLITS: tuple[Literal['train', 'val'], ...] = ('train', 'val')
 
 # Folders of which either tells a dataset, and the number of images in the public release.
 _MARKS = {PascalContextMT: ('ImageSets/Context', 'JPEGImages'), NYUDv2MT: ('gt_sets',)}
-_RELEASE_SIZES = {
+_RELEASE_SIZES: dict[type[MultiTaskDataset], dict[str, int]] = {
     PascalContextMT: {'train': 4998, 'val': 5105},
     NYUDv2MT: {'train': 795, 'val': 654},
 }
 _NAMES: dict[type[MultiTaskDataset], str] = {PascalContextMT: 'PASCAL_MT', NYUDv2MT: 'NYUD_MT'}
-_LOADERS: dict[type[MultiTaskDataset], type[Loader]] = {
-    PascalContextMT: LoadPascalContextLabels,
-    NYUDv2MT: LoadNYUDv2Labels,
-}
 
 
 def find_dataset_type(root: str | Path) -> type[MultiTaskDataset]:
@@ -53,31 +51,62 @@ def find_dataset_type(root: str | Path) -> type[MultiTaskDataset]:
 
 
 def release_name(dataset_type: type[MultiTaskDataset]) -> str:
-    """Name of a dataset's folder in its release, ``PASCAL_MT`` or ``NYUD_MT``."""
-    return _NAMES[dataset_type]
+    """Name of a dataset's folder in its release, or of its class where there is none."""
+    return _NAMES.get(dataset_type, dataset_type.__name__)
 
 
-def check_dataset(root: str | Path, jobs: int = 1) -> Report:
+def find_dataset_class(name: str) -> type[MultiTaskDataset]:
+    """Find a data set's class by its registered name, or as ``package.module.Class``.
+
+    Raises:
+        InputError: There is no such class, or it is no :class:`MultiTaskDataset`.
+    """
+    found = DATASETS.get(name)
+    if not (isinstance(found, type) and issubclass(found, MultiTaskDataset)):
+        raise InputError(
+            f'{name} is no data set that can be checked: expected the registered name, or '
+            'package.module.Class, of a class derived from mmbmtas.datasets.MultiTaskDataset'
+        )
+    return found
+
+
+def _label_loader(dataset_type: type[MultiTaskDataset]) -> BaseTransform:
+    """Build the transform that reads a data set's labels."""
+    if dataset_type.LABEL_LOADER is None:
+        raise InputError(
+            f'{dataset_type.__name__} cannot be checked: it must name the transform that reads its '
+            "labels in LABEL_LOADER, for example LABEL_LOADER = 'LoadPascalContextLabels'"
+        )
+    return TRANSFORMS.build({'type': dataset_type.LABEL_LOADER})
+
+
+def check_dataset(
+    root: str | Path, jobs: int = 1, dataset_type: type[MultiTaskDataset] | None = None
+) -> Report:
     """Open every file of a dataset that its splits list.
 
     Ctrl-C ends the check; the report then tells what was found until there.
 
     Args:
-        root: Folder ``PASCAL_MT`` or ``NYUD_MT``.
+        root: Folder of the dataset.
         jobs: Number of processes.
+        dataset_type: Class that reads it; by default ``PascalContextMT`` or ``NYUDv2MT``, as the
+            folders tell.
 
     Returns:
         What was found.
 
     Raises:
-        ValueError: If the folder is of neither dataset.
+        ValueError: If the folder is of neither dataset, or the class does not say how its labels
+            are read.
     """
     root = str(root)
-    dataset_type = find_dataset_type(root)
-    report = Report(root, dataset_type.__name__, _NAMES[dataset_type])
+    dataset_type = dataset_type or find_dataset_type(root)
+    loader = _label_loader(dataset_type)
+    report = Report(root, dataset_type.__name__, release_name(dataset_type))
     samples = _list_samples(dataset_type, report)
     remarks: dict[Remark, list[str]] = {}
-    work = partial(check_sample, _LOADERS[dataset_type]())
+    work = partial(check_sample, loader)
     try:
         for checked in run_parallel(work, samples, jobs, 'checking images'):
             report.opened += checked.opened
@@ -114,8 +143,8 @@ def _list_samples(dataset_type: type[MultiTaskDataset], report: Report) -> list[
         dataset = dataset_type(report.root, split, lazy_init=True, cache=None)
         ids = list(_split_ids(dataset, report))
         report.splits[split] = len(ids)
-        in_release = _RELEASE_SIZES[dataset_type][split]
-        if len(ids) != in_release:
+        in_release = _RELEASE_SIZES.get(dataset_type, {}).get(split)
+        if in_release is not None and len(ids) != in_release:
             report.notes.append(f'{split} lists {len(ids)} ids, the public release {in_release}')
         both = files.keys() & set(ids)
         if both == files.keys() == set(ids) and both:

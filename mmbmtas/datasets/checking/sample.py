@@ -5,6 +5,7 @@ from contextlib import nullcontext, suppress
 from typing import NamedTuple
 
 import numpy as np
+from mmcv.transforms import BaseTransform
 
 from mmbmtas.datasets.pascal_labels import read_object_classes
 from mmbmtas.datasets.transforms import LoadNYUDv2Labels, LoadPascalContextLabels
@@ -19,8 +20,6 @@ from mmbmtas.reading import (
 )
 
 from .report import Kind, Problem, Remark
-
-Loader = LoadPascalContextLabels | LoadNYUDv2Labels
 
 _NUM_VOC_OBJECTS = 20
 _NORMALS_TOLERANCE = 1e-3
@@ -47,7 +46,7 @@ class Checked(NamedTuple):
     remarks: list[tuple[Remark, str]]
 
 
-def check_sample(loader: Loader, files: SampleFiles) -> Checked:
+def check_sample(loader: BaseTransform, files: SampleFiles) -> Checked:
     """Open the files of an image, each as training would, and look at the values as stored.
 
     Loading mends some values silently (negative depth becomes unknown); they are problems here.
@@ -106,7 +105,7 @@ def _labels(files: SampleFiles) -> Iterator[tuple[str, str]]:
             yield from ((name, path) for path in paths)
 
 
-def _load(loader: Loader, name: str, path: str, shape: tuple[int, int]) -> None:
+def _load(loader: BaseTransform, name: str, path: str, shape: tuple[int, int]) -> None:
     """Read one label as training does."""
     loader.transform(
         {
@@ -118,11 +117,11 @@ def _load(loader: Loader, name: str, path: str, shape: tuple[int, int]) -> None:
     )
 
 
-def _check_stored_values(loader: Loader, name: str, path: str) -> None:
+def _check_stored_values(loader: BaseTransform, name: str, path: str) -> None:
     """Raise where a file holds values that loading would mend or overlook."""
-    checks = _NYUD_CHECKS if isinstance(loader, LoadNYUDv2Labels) else _PASCAL_CHECKS
-    if name in checks:
-        checks[name](path)
+    for kind, checks in _CHECKS.items():
+        if isinstance(loader, kind) and name in checks:
+            checks[name](path)
 
 
 def _check_objects(path: str) -> None:
@@ -170,6 +169,7 @@ _NYUD_CHECKS: dict[str, Callable[[str], None]] = {
     'normals': _check_normals,
     'depth': _check_depth,
 }
+_CHECKS = {LoadPascalContextLabels: _PASCAL_CHECKS, LoadNYUDv2Labels: _NYUD_CHECKS}
 
 
 def _problem(path: str, error: Exception) -> Problem:

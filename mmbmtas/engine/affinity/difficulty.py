@@ -33,7 +33,7 @@ def image_error(task: str, head: DeepLabV3PlusHead, sample: MultiTaskDataSample)
         The error; nan if the image has no valid pixel of the task.
 
     Raises:
-        FloatingPointError: The error is not finite.
+        DivergenceError: The error is not finite.
     """
     if not head.is_labelled([sample]):
         return math.nan
@@ -78,7 +78,7 @@ def measure_errors(model: Any, loader: DataLoader) -> NDArray[np.float64]:
         ``(T, N)``, nan where an image has no label of a task.
 
     Raises:
-        ChildProcessError: A worker of the loader has died.
+        WorkerError: A worker of the loader has died.
     """
     model.eval()
     columns = []

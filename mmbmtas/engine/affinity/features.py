@@ -75,7 +75,7 @@ def measure_dissimilarities(
 
     Raises:
         ValueError: The images differ in size and ``grid`` is 0.
-        ChildProcessError: A worker of the loader has died.
+        WorkerError: A worker of the loader has died.
     """
     network.eval()
     device = next(network.parameters()).device

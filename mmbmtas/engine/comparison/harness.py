@@ -29,7 +29,7 @@ from mmbmtas.engine.comparison.spec import Comparison
 from mmbmtas.engine.stages import lock_folder, write_json
 from mmbmtas.engine.tree_config import TreeConfig, read_tree_config
 from mmbmtas.errors import InputError, MissingFileError
-from mmbmtas.evaluation import DECLARED_METRICS, HeadlineMetric, MultiTaskEvaluator
+from mmbmtas.evaluation import HeadlineMetric, MultiTaskEvaluator, TaskMetric, declared_metrics
 from mmbmtas.grouping.bmn import MIN_IMAGES
 from mmbmtas.models.backbones import build_encoder
 from mmbmtas.structures import BranchedArchitecture
@@ -233,7 +233,7 @@ class Harness:
             member=run.member,
             metrics={
                 **{h.key: _number(results.get(h.key)) for h in self.headlines},
-                **{key: _number(results[key]) for key in DECLARED_METRICS if key in results},
+                **{key: _number(results[key]) for key in declared_metrics() if key in results},
             },
             numbers={
                 'madds': costs.madds,
@@ -436,14 +436,15 @@ def list_headlines(cfg: Config, chosen: Sequence[str]) -> list[HeadlineMetric]:
     evaluator = cfg.test_evaluator
     metrics = evaluator['metrics'] if isinstance(evaluator, Mapping) else evaluator
     built = MultiTaskEvaluator(metrics)
-    computed = {m.headline.key for m in built.metrics if hasattr(m, 'headline')}
+    computed = {m.headline.key: m.headline for m in built.metrics if isinstance(m, TaskMetric)}
     headlines = {headline.key.split('/')[0]: headline for headline in built.headlines}
     for key in chosen:
         if key not in computed:
             raise InputError(
-                f'headlines: {key!r} is not among {sorted(computed)}, which are tested'
+                f'headlines: {key!r} is not among {sorted(computed)}, which the test computes; a '
+                'metric of your own declares its number as a TaskMetric does (headline_name)'
             )
-        headlines[key.split('/')[0]] = DECLARED_METRICS[key]
+        headlines[key.split('/')[0]] = computed[key]
     return [*headlines.values()]
 
 

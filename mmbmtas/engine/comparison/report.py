@@ -1,6 +1,5 @@
 """What came out of a comparison, as tables and pictures: ``report.md`` and ``report.html``."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +22,11 @@ from mmbmtas.engine.comparison.results import Row, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures.architecture_file import read_document
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
 from mmbmtas.writing import written_beside
 
-_UNITS = {'percent': '%', 'degrees': '°', 'm': 'm'}
-_DIGITS = {'percent': 2, 'degrees': 2, 'm': 4}
 _NOT_TREES = ('single', 'exchange')
 
 
@@ -141,14 +139,14 @@ def _results(
     """The main table."""
     header = ['model', 'runs']
     for h in headlines:
-        task, metric = h.key.split('/')
-        header.append(f'{task} {metric} {_UNITS[h.unit]} {"↓" if h.lower_is_better else "↑"}')
+        arrow = '↓' if h.lower_is_better else '↑'
+        header.append(' '.join(filter(None, [*h.key.split('/', 1), h.unit, arrow])))
     header += ['Δm % ↑', 'MAdds M', "MAdds M (paper's)", 'params M', 'ms']
     header += ['tree s', 'train s']
     lines = []
     for summary in summaries:
         line = [summary.model, str(len(summary.done))]
-        line += [summary.cell(h.key, _DIGITS[h.unit]) for h in headlines]
+        line += [summary.cell(h.key, h.digits) for h in headlines]
         line.append(summary.cell('delta_m', 2, sign=True))
         line += [summary.cell(key, 1, 1e-6) for key in ('madds', 'madds_paper')]
         line.append(summary.cell('params', 3, 1e-6))
@@ -298,10 +296,14 @@ def read_paper(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: It is of another form.
     """
-    content = json.loads(Path(path).read_text())
+    content = read_document(path)
     if not isinstance(content, dict) or not {'title', 'columns', 'rows'} <= set(content):
         raise InputError(f'{path}: expected an object with title, columns and rows')
+    if not isinstance(content['rows'], Mapping) or not isinstance(content['columns'], list):
+        raise InputError(f'{path}: expected rows to be an object, and columns a list')
     for name, row in content['rows'].items():
+        if not isinstance(row, list):
+            raise InputError(f'{path}: {name} is {row!r:.50}, expected a list of numbers')
         if len(row) != len(content['columns']):
             raise InputError(
                 f'{path}: {name} has {len(row)} numbers, expected {len(content["columns"])}'

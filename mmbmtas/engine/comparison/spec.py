@@ -7,14 +7,13 @@ kind, are listed in ``docs/compare.md``.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from mmbmtas.engine import launch
-from mmbmtas.errors import InputError, MissingFileError
-from mmbmtas.evaluation import DECLARED_METRICS
+from mmbmtas.engine.config_file import read_config_file
+from mmbmtas.errors import InputError
 
 KINDS: dict[str, dict[str, Any]] = {
     'single': {},
@@ -117,9 +116,7 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
         ValueError: A key or a kind is unknown, a value is out of range, or a model that another one
             refers to is missing.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f'{path} is not a file that describes a comparison: no such file')
-    cfg = Config.fromfile(path)
+    cfg = read_config_file(path)
     cfg.merge_from_dict(dict(overrides or {}))
     content = {key: value for key, value in cfg.to_dict().items() if key[0] != '_'}
     _refuse_unknown(content, _TOP, path)
@@ -135,10 +132,12 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
         for key in ('branched', 'search', 'paper')
         if content.get(key)
     }
-    headlines = tuple(content.get('headlines') or ())
-    if unknown := [key for key in headlines if key not in DECLARED_METRICS]:
+    headlines = content.get('headlines') or ()
+    is_list = isinstance(headlines, list | tuple)
+    if not is_list or not all(isinstance(key, str) and '/' in key for key in headlines):
         raise InputError(
-            f'{path}: headlines names {unknown[0]!r}, expected some of {[*DECLARED_METRICS]}'
+            f'{path}: headlines = {headlines!r:.60}: expected a list of names such as '
+            "'edge/odsF', a task and a number of its metrics"
         )
     options = {
         key: _flat(content.get(key, {}), f'{path}: {key}')
@@ -158,7 +157,7 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
         models=tuple(models),
         data_root=content.get('data_root'),
         options={**options['cfg_options'], **options['train_options']},
-        headlines=headlines,
+        headlines=tuple(headlines),
         paper=found.get('paper'),
     )
 

@@ -52,7 +52,7 @@ class JacobianOptimWrapper(OptimWrapper):
         ValueError: TorchJD is not installed, has no such aggregator, or refuses its arguments; an
             argument names a task that the model lacks; the model is sharded over the ranks, so
             that none has whole gradients.
-        FloatingPointError: A task's gradient is not finite.
+        DivergenceError: A task's gradient is not finite.
 
     Example:
         >>> optim_wrapper = dict(

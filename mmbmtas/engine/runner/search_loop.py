@@ -63,8 +63,8 @@ class BranchedSearchLoop(BaseLoop):
     Raises:
         ValueError: There are fewer than two training images, an argument is out of range, the
             loader's sampler is endless, or a task has no label in the training set.
-        FloatingPointError: The search has diverged; the message says where.
-        ChildProcessError: A worker of the loader has died.
+        DivergenceError: The search has diverged; the message says where.
+        WorkerError: A worker of the loader has died.
 
     Example:
         >>> train_cfg = dict(type='BranchedSearchLoop', weight_iters=40000, warmup_iters=2000)

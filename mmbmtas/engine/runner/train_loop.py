@@ -34,8 +34,8 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
 
     Raises:
         InputError: The training set has fewer images than a batch, or no label of a task.
-        FloatingPointError: The training has diverged; the message says where.
-        ChildProcessError: A worker of the loader has died.
+        DivergenceError: The training has diverged; the message says where.
+        WorkerError: A worker of the loader has died.
     """
 
     def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:

@@ -21,20 +21,28 @@ class HeadlineMetric:
     Attributes:
         key: Name in the results, ``<task>/<metric>``.
         lower_is_better: Direction.
-        unit: ``percent``, ``degrees`` or ``m``.
+        unit: What is printed after a value, such as ``%`` or ``m``; empty for a plain number.
+        digits: Digits after the point in tables.
     """
 
     key: str
     lower_is_better: bool
     unit: str
+    digits: int = 2
+
+    def format(self, value: float) -> str:
+        """Write a value with its unit."""
+        gap = ' ' * self.unit[:1].isalpha()
+        return f'{value:.{self.digits}f}{gap}{self.unit}'
 
 
 class TaskMetric(BaseMetric):
     """A metric of one task, scored image by image.
 
-    A subclass declares once what its headline number is (``headline_name``, ``lower_is_better``,
-    ``unit``), turns an image into counts in :meth:`score_image` and pools them in
-    :meth:`pool_images`. Images without a label of the task are left out. Every image leaves
+    A subclass declares once what its headline number is (``headline_name``) and how to read it
+    (``lower_is_better``, ``unit``, ``digits``; see :class:`HeadlineMetric`). It turns an image into
+    counts in :meth:`score_image` and pools them in :meth:`pool_images`. Images
+    without a label of the task are left out. Every image leaves
     exactly one entry in ``results``, a list of its counts or an empty one: mmengine finds the
     samples that a rank was padded with by position, after dropping entries that are None.
 
@@ -48,7 +56,8 @@ class TaskMetric(BaseMetric):
     default_task: ClassVar[str]
     headline_name: ClassVar[str]
     lower_is_better: ClassVar[bool] = False
-    unit: ClassVar[str] = 'percent'
+    unit: ClassVar[str] = '%'
+    digits: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -56,6 +65,8 @@ class TaskMetric(BaseMetric):
         collect_device: str = 'cpu',
         collect_dir: str | None = None,
     ) -> None:
+        if not (task or hasattr(self, 'default_task')):
+            raise InputError(f'{type(self).__name__} is of no task by itself: give it one (task)')
         self.task = task or self.default_task
         super().__init__(collect_device, prefix=self.task, collect_dir=collect_dir)
 
@@ -73,9 +84,18 @@ class TaskMetric(BaseMetric):
 
     @classmethod
     def headline_of(cls, task: str | None = None) -> HeadlineMetric:
-        """The headline number of this kind of metric for a task (default: the class's own)."""
+        """The headline number of this kind of metric for a task (default: the class's own).
+
+        Raises:
+            InputError: The class does not say which of its numbers it is.
+        """
+        if not hasattr(cls, 'headline_name'):
+            raise InputError(
+                f'the metric {cls.__name__} declares no headline_name, the name of the number that '
+                'stands for its task'
+            )
         key = f'{task or cls.default_task}/{cls.headline_name}'
-        return HeadlineMetric(key, cls.lower_is_better, cls.unit)
+        return HeadlineMetric(key, cls.lower_is_better, cls.unit, cls.digits)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Scores each sample of a batch on its own.
@@ -96,7 +116,7 @@ class TaskMetric(BaseMetric):
         try:
             label = to_numpy(sample[f'gt_{self.task}']['data'])
             return self.score_image(self._checked_prediction(sample, label.shape), label, sample)
-        except ValueError as error:
+        except InputError as error:
             raise InputError(
                 f'{self.task} of image {sample.get("img_path", "(no img_path)")}: {error}'
             ) from error

@@ -21,7 +21,7 @@ class NormalsMetric(TaskMetric):
     default_task = 'normals'
     headline_name = 'mean'
     lower_is_better = True
-    unit = 'degrees'
+    unit = '°'
 
     def score_image(
         self, prediction: NDArray, label: NDArray, sample: dict
@@ -51,6 +51,7 @@ class DepthMetric(TaskMetric):
     headline_name = 'rmse'
     lower_is_better = True
     unit = 'm'
+    digits = 4
 
     def __init__(self, task: str | None = None, ignore: float | None = 0.0, **kwargs) -> None:
         super().__init__(task, **kwargs)
@@ -84,6 +85,7 @@ class ValueMetric(TaskMetric):
     headline_name = 'mae'
     lower_is_better = True
     unit = ''
+    digits = 4
 
     def __init__(self, task: str, ignore: float | None = None, **kwargs: Any) -> None:
         super().__init__(task, **kwargs)

@@ -228,7 +228,7 @@ def decode_tree(state: Tensor, name: str = 'the checkpoint') -> BranchedArchitec
     Raises:
         ValueError: It is that of another kind of backbone, or damaged.
     """
-    content = decode_json(state)
+    content = decode_json(state, name)
     if 'method' in content:  # see TaskEncoders
         raise InputError(
             f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
@@ -247,6 +247,24 @@ def encode_json(content: dict[str, Any]) -> Tensor:
     return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
 
 
-def decode_json(state: Tensor) -> dict[str, Any]:
-    """Decode what :func:`encode_json` made."""
-    return json.loads(bytes(state.cpu().tolist()))
+def decode_json(state: Any, where: str = 'the checkpoint') -> dict[str, Any]:
+    """Decode what :func:`encode_json` made.
+
+    Args:
+        state: A tensor, if it is unchanged.
+        where: The file, for messages.
+
+    Raises:
+        InputError: It holds something else.
+    """
+    message = f'{where}: the entry backbone._extra_state is damaged'
+    if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.dim() != 1:
+        kind = state.dtype if isinstance(state, Tensor) else type(state).__name__
+        raise InputError(f'{message}: expected a vector of bytes, found {kind}')
+    try:
+        content = json.loads(bytes(state.cpu().tolist()))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f'{message}: {error}') from error
+    if not isinstance(content, dict):
+        raise InputError(f'{message}: expected an object, found {content!r:.60}')
+    return content

@@ -199,7 +199,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         The sum carries what each task adds to it (``mmbmtas.models.losses.balancing.parts_of``).
 
         Raises:
-            FloatingPointError: A loss is not finite; the message names it.
+            DivergenceError: A loss is not finite; the message names it.
         """
         objectives = {
             name.removesuffix('.objective'): value

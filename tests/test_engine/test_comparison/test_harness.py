@@ -1,5 +1,6 @@
 """A comparison from its file to its rows, with stand-ins for the command lines."""
 
+import copy
 import shutil
 
 import pytest
@@ -10,7 +11,8 @@ from mmbmtas.engine.comparison.report import read_paper
 from mmbmtas.engine.comparison.results import read_rows
 from mmbmtas.engine.comparison.spec import read_comparison
 from mmbmtas.engine.tree_config import read_tree_config
-from mmbmtas.evaluation import DECLARED_METRICS
+from mmbmtas.evaluation import HeadlineMetric, OdsF, SemSegMetric
+from mmbmtas.registry import METRICS
 from mmbmtas.structures import BranchedArchitecture
 
 
@@ -183,7 +185,7 @@ def test_a_failure_is_a_row_and_is_tried_again(quick, compare, spec):
             "models['x'] = dict(kind='tree', architecture='configs/architectures/nyud.json')",
             'x: configs/architectures/nyud.json .*MobileNetV2',
         ),
-        ("headlines = ['edge/odsF']", "'edge/odsF' is not among .* which are tested"),
+        ("headlines = ['edge/odsF']", "'edge/odsF' is not among .* which the test computes"),
     ],
 )
 def test_bad_input_is_named_before_anything_is_trained(compare, spec, tmp_path, line, message):
@@ -224,7 +226,7 @@ def test_other_headlines_lose_no_numbers(quick, compare, spec, config, monkeypat
     assert rows_of(harness)['shared_seed0'].metrics['edge/pixel_AP'] == 55
     header = (harness.out / 'results.csv').read_text().splitlines()[0]
     assert 'edge/odsF' not in header
-    harness.headlines[-1] = DECLARED_METRICS['edge/odsF']
+    harness.headlines[-1] = OdsF.headline_of()
     harness.write_rows()
     rows = rows_of(harness)
     assert rows['shared_seed0'].metrics['edge/pixel_AP'] == 55
@@ -276,6 +278,18 @@ def test_headlines(config, pytestconfig):
     assert [h.key for h in found][-1] == 'edge/pixel_AP'
     pascal = read_tree_config(str(pytestconfig.rootpath / 'configs' / 'branched_pascal.py'))
     assert [h.key for h in list_headlines(pascal.cfg, ['edge/odsF'])][-1] == 'edge/odsF'
+
+
+def test_headlines_of_a_users_metric(config, monkeypatch):
+    class Noise(SemSegMetric):
+        headline_name = 'noise'
+        unit = 'dB'
+        lower_is_better = True
+
+    monkeypatch.setitem(METRICS.module_dict, 'Noise', Noise)
+    cfg = copy.deepcopy(config.cfg)
+    cfg.test_evaluator = [*cfg.test_evaluator, dict(type='Noise', num_classes=2, task='semseg')]
+    assert list_headlines(cfg, ['semseg/noise'])[0] == HeadlineMetric('semseg/noise', True, 'dB')
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from mmbmtas.engine.comparison.report import (
     write_report,
 )
 from mmbmtas.engine.comparison.results import Row
-from mmbmtas.evaluation import HEADLINE_METRICS
+from mmbmtas.evaluation import HEADLINE_METRICS, HeadlineMetric
 from mmbmtas.evaluation.functional import delta_m
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.visualization.comparison import plot_pareto
@@ -210,3 +210,14 @@ def test_figures_of_the_paper_agree_with_its_delta_m(path):
     for name, row in rows.items():
         values = dict(zip(lower, row[1:-1], strict=True))
         assert delta_m(values, single, lower) == pytest.approx(row[-1], abs=0.03), name
+
+
+def test_units_of_a_users_metric(rows, tmp_path):
+    own = HeadlineMetric('height/noise', lower_is_better=True, unit='dB', digits=1)
+    plain = HeadlineMetric('semseg/mIoU', lower_is_better=False, unit='', digits=0)
+    for entry in rows:
+        entry.metrics['height/noise'] = 12.34
+    write_report(tmp_path, 'Title', 'command', rows, ['searched'], [own, plain])
+    text = (tmp_path / 'report.md').read_text()
+    assert '| height noise dB ↓ | semseg mIoU ↑ |' in text
+    assert '| 12.3 | 54 ± 1 |' in text

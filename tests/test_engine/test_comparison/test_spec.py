@@ -79,7 +79,7 @@ def _with(line, old='', new=''):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('', 'models is empty'),
+        ('', 'is empty: expected the entries'),
         (_with('models = {}'), 'models is empty'),
         (_with('models = [1]'), r'models should be a dict, not \[1\]'),
         (_with('epochs = 3'), "unknown key 'epochs', expected some of"),
@@ -119,7 +119,8 @@ def _with(line, old='', new=''):
         ),
         (_with("models['x'] = dict(kind='exchange')"), 'x: config, the config to train, is miss'),
         (_with('', "search = 'configs/search_scenes.py'"), 'searched: no config of the search'),
-        (_with("headlines = ['edge/best']"), "headlines names 'edge/best', expected some of"),
+        (_with("headlines = ['edge']"), r"headlines = \['edge'\]: expected a list of names"),
+        (_with("headlines = 'edge/odsF'"), "headlines = 'edge/odsF': expected a list of names"),
         (
             _with(
                 "models['v'] = dict(kind='vanilla', reference='w')\n"

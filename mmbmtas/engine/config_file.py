@@ -1,0 +1,50 @@
+"""Reading a config file: what is wrong with it is told with its name and line."""
+
+import traceback
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmbmtas.errors import InputError, MissingFileError, UserError
+
+
+def read_config_file(path: str | Path) -> Config:
+    """Read a config file and its bases with mmengine.
+
+    Raises:
+        MissingFileError: There is no such file.
+        InputError: The file, or a base of it, cannot be read, raises an exception when it is run,
+            leads back to itself, or holds nothing.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f'{path} is not a config file: there is no such file')
+    try:
+        cfg = Config.fromfile(str(path))
+    except UserError:
+        raise
+    except RecursionError as error:
+        raise InputError(
+            f'{path} cannot be read: _base_ leads back to the file itself, or its entries nest too '
+            'deeply'
+        ) from error
+    except SyntaxError as error:
+        where = error.filename if error.filename and Path(error.filename).is_file() else path
+        text = f': {error.text.strip():.80}' if error.text else ''
+        raise InputError(f'{where}, line {error.lineno}: {error.msg}{text}') from error
+    except Exception as error:  # a config is a program: it may raise anything
+        told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        raise InputError(f'{_place(path, error)}: {type(error).__name__}: {told}') from error
+    if not [key for key in cfg if not key.startswith('_')]:
+        raise InputError(f'{path} is empty: expected the entries of a config')
+    return cfg
+
+
+def _place(path: str | Path, error: Exception) -> str:
+    """Name the file that an exception comes from and, of a program, the line."""
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        # mmengine compiles a config under the name of its file, and runs it as a module's top.
+        if frame.f_code.co_name == '<module>':
+            file = frame.f_code.co_filename
+            if 'site-packages' not in file and Path(file).is_file():
+                return f'{file}, line {line}'
+    return str(path)
