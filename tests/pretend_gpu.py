@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from unittest import mock
 
+import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -305,6 +306,8 @@ def pretend_gpu():
         'device': lambda device: contextlib.nullcontext(),
         'Event': _Event,
     }
+    if not hasattr(torch.__future__, 'get_swap_module_params_on_conversion'):
+        pytest.skip('pretending a GPU needs torch 2.3')
     swaps = torch.__future__.get_swap_module_params_on_conversion()
     with contextlib.ExitStack() as stack:
         for name, value in cuda.items():
