@@ -312,6 +312,11 @@ def pretend_gpu():
     with contextlib.ExitStack() as stack:
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        if hasattr(torch, 'accelerator'):  # whose stream optimisers look at since torch 2.14
+            stream = mock.Mock(is_capturing=lambda: False)
+            stack.enter_context(
+                mock.patch.object(torch.accelerator, 'current_stream', return_value=stream)
+            )
         stack.enter_context(mock.patch('mmengine.device.utils.DEVICE', 'cuda'))
         stack.enter_context(mock.patch('torch.load', _load(torch.load)))
         stack.callback(torch.__future__.set_swap_module_params_on_conversion, swaps)
