@@ -52,6 +52,7 @@ clean:
 $(READY): setup.py $(REQUIREMENTS)
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install -c requirements/constraints.txt \
-	    -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt
+	    -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt \
+	    -r requirements/balancing.txt
 	$(PY) -m pip install --no-deps -e .
 	touch $@

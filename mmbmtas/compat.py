@@ -6,7 +6,8 @@ healthy installation alone:
 ===========================  ==================================================================
 ``repair_torchvision``       a CUDA build of torchvision beside a CPU build of torch
 ``stub_mmcv_ops``            mmcv-lite has no compiled operators, mmseg imports them unguarded
-``replace_pkg_resources``    setuptools 82 dropped ``pkg_resources``, mmengine asks it for paths
+``replace_pkg_resources``    setuptools 82 dropped ``pkg_resources``, mmengine asks it for paths;
+                             the maintained forks have other names than those that it asks for
 ``register_loaders``         mmengine's loaders of checkpoints run code that a file chooses
 ===========================  ==================================================================
 
@@ -85,8 +86,8 @@ class _OpsStub(types.ModuleType):
 
 
 def replace_pkg_resources() -> None:
-    """Let mmengine find packages without ``pkg_resources``, wherever it bound the two functions."""
-    if importlib.util.find_spec('pkg_resources') is not None:
+    """Let mmengine find packages by their imports' names, wherever it bound the two functions."""
+    if importlib.util.find_spec('pkg_resources') is not None and _is_distribution('mmsegmentation'):
         return
     for module_name in (
         'mmengine.utils.package_utils',
@@ -102,29 +103,34 @@ def replace_pkg_resources() -> None:
 
 def is_installed(package: str) -> bool:
     """Tell whether a distribution or an importable package of this name is there."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        importlib.metadata.version(package)
-        return True
-    spec = importlib.util.find_spec(package)
-    return spec is not None and spec.origin is not None
+    return _is_distribution(package) or _folder_of(package) is not None
 
 
 def get_installed_path(package: str) -> str:
-    """Give the folder of an importable package, named by its import or its distribution's name.
+    """Give the folder of an importable package, named by its import or as mmengine names it.
 
     Raises:
-        PackageNotFoundError: when neither a package nor a distribution has this name.
+        PackageNotFoundError: when no package has this name.
     """
-    for module in (package, *_top_level_modules(package)):
+    folder = _folder_of(package)
+    if folder is None:
+        raise importlib.metadata.PackageNotFoundError(package)
+    return folder
+
+
+def _is_distribution(name: str) -> bool:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.version(name)
+        return True
+    return False
+
+
+def _folder_of(package: str) -> str | None:
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    modules = [module for module, name in MODULE2PACKAGE.items() if name == package]
+    for module in (package, *modules):
         spec = importlib.util.find_spec(module)
         if spec is not None and spec.origin is not None:
             return os.path.dirname(spec.origin)
-    raise importlib.metadata.PackageNotFoundError(package)
-
-
-def _top_level_modules(distribution: str) -> list[str]:
-    try:
-        text = importlib.metadata.distribution(distribution).read_text('top_level.txt')
-    except importlib.metadata.PackageNotFoundError:
-        return []
-    return (text or '').split()
+    return None

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from unittest import mock
 
+import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -305,10 +306,17 @@ def pretend_gpu():
         'device': lambda device: contextlib.nullcontext(),
         'Event': _Event,
     }
+    if not hasattr(torch.__future__, 'get_swap_module_params_on_conversion'):
+        pytest.skip('pretending a GPU needs torch 2.3')
     swaps = torch.__future__.get_swap_module_params_on_conversion()
     with contextlib.ExitStack() as stack:
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        if hasattr(torch, 'accelerator'):  # whose stream optimisers look at since torch 2.14
+            stream = mock.Mock(is_capturing=lambda: False)
+            stack.enter_context(
+                mock.patch.object(torch.accelerator, 'current_stream', return_value=stream)
+            )
         stack.enter_context(mock.patch('mmengine.device.utils.DEVICE', 'cuda'))
         stack.enter_context(mock.patch('torch.load', _load(torch.load)))
         stack.callback(torch.__future__.set_swap_module_params_on_conversion, swaps)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mmengine.utils
 import pytest
+from mmengine.model import revert_sync_batchnorm
 
 import mmbmtas
 from mmbmtas import compat
@@ -21,15 +22,18 @@ def test_mm_packages_import():
     not isinstance(sys.modules.get('mmcv._ext'), compat._OpsStub), reason='the full mmcv is there'
 )
 def test_stub_of_the_operators_refuses_calls():
-    from mmengine.utils.dl_utils.misc import mmcv_full_available
-
     stub = sys.modules['mmcv._ext']
     assert stub.get_compiler_version() == 'n/a'
     assert not hasattr(stub, '__path__')
     with pytest.raises(NotImplementedError, match=r"'nms' needs the full mmcv"):
         stub.nms()
-    if sys.version_info < (3, 14):  # mmengine asks pkgutil.find_loader, which 3.14 dropped
-        assert not mmcv_full_available()
+
+
+def test_mmengine_converts_layers_whatever_it_takes_the_stub_for():
+    """Some releases of mmengine take it for the full mmcv, whose layers they then ask for."""
+    layer = revert_sync_batchnorm(torch.nn.SyncBatchNorm(2))
+    assert not isinstance(layer, torch.nn.SyncBatchNorm)
+    assert layer.num_features == 2
 
 
 def test_a_torchvision_error_of_another_kind_is_not_hidden(monkeypatch):
@@ -67,6 +71,16 @@ def test_configs_of_another_package_resolve():
 
     text = "_base_ = 'mmseg::_base_/models/fcn_r50-d8.py'"
     assert Config.fromstring(text, '.py').model.type == 'EncoderDecoder'
+
+
+def test_configs_of_another_package_resolve_whatever_its_distribution_is_called(monkeypatch):
+    def miss(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    for function in ('version', 'distribution'):
+        monkeypatch.setattr(importlib.metadata, function, miss)
+    compat.replace_pkg_resources()
+    test_configs_of_another_package_resolve()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
+from torch.multiprocessing import reductions
 from torch.utils.data import DataLoader, Dataset
 
 from mmbmtas.datasets import collate_in_block
@@ -69,10 +70,11 @@ class Odd(Dataset):
     cases = (
         {'a': 'text', 'b': 3},
         {'a': torch.zeros(0, 3), 'b': torch.tensor(2.5)},
-        {'a': torch.eye(3).to_sparse()},
         {'a': Pair(torch.ones(2), 2), 'b': OrderedDict(c=(torch.ones(1), None))},
         {'a': torch.ones(2, requires_grad=True)},
     )
+    if hasattr(reductions, 'rebuild_sparse_coo_tensor'):  # torch 2.1 sends none from worker
+        cases = (*cases, {'a': torch.eye(3).to_sparse()})
 
     def __len__(self):
         return 2 * len(self.cases)

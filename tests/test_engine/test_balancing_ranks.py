@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapper
 
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
 
+pytest.importorskip('torchjd', reason='TorchJD is not installed')
 pytestmark = pytest.mark.slow
 TASKS = ('semseg', 'normals', 'edge')
 STEPS = 3

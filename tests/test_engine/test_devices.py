@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from mmbmtas.engine import failures, latency
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
@@ -24,7 +24,7 @@ SGD = {'type': 'SGD', 'lr': 0.01, 'momentum': 0.9}
 def numbers(runner):
     """Weights and optimisers, on the CPU; and whether those of the network are on the GPU."""
     state = [runner.model.state_dict(), runner.optim_wrapper.state_dict()]
-    leaves = [x.cpu() if isinstance(x, torch.Tensor) else x for x in tree_leaves(state)]
+    leaves = [x.cpu() if isinstance(x, torch.Tensor) else x for x in tree_flatten(state)[0]]
     return leaves, {p.is_cuda for p in runner.model.parameters()}
 
 
@@ -80,6 +80,7 @@ def test_a_search(toys, gpu, pretence, search_runner, tmp_path, kind):
     ids=lambda aggregator: aggregator['type'],
 )
 def test_aggregated_gradients(gpu, aggregator):
+    pytest.importorskip('torchjd', reason='TorchJD is not installed')
     found = []
     for on_gpu in (False, True):
         model = nn.Linear(2, 2, bias=False)

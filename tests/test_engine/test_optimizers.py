@@ -1,5 +1,7 @@
 """Learning rates by sharing, the optimisers of a search, EMA and mixed precision."""
 
+import sys
+
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -9,6 +11,7 @@ from mmbmtas.engine.optimizers import (
     SearchOptimWrapperConstructor,
     SharedLrOptimWrapperConstructor,
 )
+from mmbmtas.engine.optimizers.aggregators import AggregatorFactory
 
 TASKS = ('semseg', 'normals', 'edge')
 SGD = {'type': 'SGD', 'lr': 0.6, 'momentum': 0.9, 'weight_decay': 1e-4}
@@ -268,3 +271,9 @@ def test_mixed_precision_in_a_search(search_runner, tmp_path):
     arch_params = runner.model.backbone.arch_params
     assert arch_params.dtype == torch.float32
     assert (arch_params != 0).any()
+
+
+def test_what_to_install_is_said_where_torchjd_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'torchjd.aggregation', None)
+    with pytest.raises(ValueError, match=r"TorchJD.*pip install 'mmbmtas\[balancing\]'"):
+        AggregatorFactory({'type': 'UPGrad'})

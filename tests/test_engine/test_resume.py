@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 
+import mmengine.runner
 import numpy as np
 import pytest
 import torch
@@ -237,6 +238,32 @@ def test_a_training(trainings, options):
     trainings.kill(options, writing=4)
     runner = trainings.piece(Killer(), options)
     assert_same(everything(runner), trainings.whole(**options))
+
+
+SKIPS = {
+    'by drawing': lambda drawn, count: [next(drawn) for _ in range(count)],  # up to 0.10.7
+    'by skip_iter': lambda drawn, count: drawn.skip_iter(count),  # the maintained fork
+    'not at all': lambda drawn, count: None,  # the fork with fast_forward_on_resume
+}
+
+
+@pytest.mark.parametrize('skip', SKIPS.values(), ids=SKIPS)
+def test_a_training_goes_on_however_mmengine_skips_batches(trainings, monkeypatch, skip):
+    def run(loop):
+        loop.runner.call_hook('before_train')
+        loop.runner.call_hook('before_train_epoch')
+        if loop.iter > 0:
+            skip(loop.dataloader_iterator, loop.iter)
+        while loop.iter < loop.max_iters:
+            loop.runner.model.train()
+            loop.run_iter(next(loop.dataloader_iterator))
+
+    monkeypatch.setattr(mmengine.runner.IterBasedTrainLoop, 'run', run)
+    whole = everything(trainings.piece(Killer(), {}))
+    (trainings.pieces / 'last_checkpoint').write_text(str(trainings.pieces / 'iter_4.pth'))
+    runner = trainings.piece(Killer(), {})
+    assert runner.train_dataloader.dataset.dataset.loaded == 2 * 2
+    assert_same(everything(runner), whole)
 
 
 def test_what_was_trained_on_is_not_loaded_again(trainings):

@@ -13,12 +13,9 @@ from mmbmtas.evaluation import (
     EdgePixelMetric,
     MultiTaskEvaluator,
     SemSegMetric,
-<<<<<<< HEAD
-    ValueMetric,
-=======
     TaskMetric,
+    ValueMetric,
     declared_metrics,
->>>>>>> s-errors
     delta_m,
     load_baseline,
     score_constant,

@@ -1,6 +1,5 @@
 """The loop of training a network, which can be resumed to the bit."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,15 +57,15 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
 
     def run(self) -> nn.Module:
         """Train, from the iteration that the runner was resumed at."""
-        self.dataloader_iterator = require_labels(
+        self.dataloader_iterator = _NothingToSkip()
+        self._data_batches = require_labels(
             self._batches(), self.runner.model, self.dataloader.dataset, self.runner.seed
         )
         with worker_death_explained('train_dataloader', self.where):
             return super().run()
 
     def _batches(self) -> Iterator[Any]:
-        """Yield the batch of each iteration, None for those before the current one."""
-        yield from itertools.repeat(None, self._iter)
+        """Yield the batch of each iteration from the current one on."""
         if is_endless(self.dataloader):
             epoch, start = 0, self._iter
         else:
@@ -75,12 +74,30 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
             yield from batches(self.dataloader, epoch, start)
             epoch, start = epoch + 1, 0
 
-    def run_iter(self, data_batch: Any) -> None:
-        """Train on one batch."""
+    def run_iter(self, data_batch: None) -> None:
+        """Train on the next batch; what mmengine's loop gives is a placeholder."""
+        batch = next(self._data_batches)
         seed_all(self.runner.seed, Stream.ITERATION, self._iter)
-        with divergence_located(self, data_batch):
-            super().run_iter(data_batch)
+        with divergence_located(self, batch):
+            super().run_iter(batch)
 
     def where(self) -> str:
         """Say at which iteration the training is."""
         return f'iteration {self._iter + 1} of {self._max_iters}'
+
+
+class _NothingToSkip:
+    """Stands for the iterator from which mmengine's loop skips the batches before a resumption.
+
+    Releases differ in how they skip: by drawing batches, by ``skip_iter``, or on request not at
+    all. Our loop draws its batches itself and begins where the training does.
+    """
+
+    def __iter__(self) -> '_NothingToSkip':
+        return self
+
+    def __next__(self) -> None:
+        return None
+
+    def skip_iter(self, num_iters: int) -> None:
+        """Skip nothing."""
