@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mmengine.utils
 import pytest
+import torch
 from mmengine.model import revert_sync_batchnorm
 
 import mmbmtas
