@@ -21,7 +21,6 @@ def plot_affinities(
     tasks: Sequence[str],
     path: str | os.PathLike,
     layers: Sequence[str] | None = None,
-    label: str = 'task affinity (Spearman correlation)',
 ) -> None:
     """Write a picture with a matrix a layer, all in the same colours.
 
@@ -30,7 +29,6 @@ def plot_affinities(
         tasks: Task names.
         path: Where to; its extension gives the format.
         layers: Layer names; by default numbers from 0.
-        label: What the colours show.
 
     Raises:
         ValueError: The affinities are not of these tasks and layers.
@@ -56,7 +54,7 @@ def plot_affinities(
         axis.set_xticks(range(len(tasks)), tasks, rotation=90, fontsize=8)
         axis.set_yticks(range(len(tasks)), tasks, fontsize=8)
         axis.tick_params(labelbottom=index + columns >= len(layers), length=2)
-    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+    figure.colorbar(image, ax=axes, label='task affinity (Spearman correlation)', shrink=0.8)
     with written_beside(path) as beside:
         figure.savefig(beside, dpi=150)
 
@@ -66,6 +64,7 @@ def plot_affinities_and_tree(
     architecture: BranchedArchitecture,
     path: str | os.PathLike,
     max_layers: int = 6,
+    label: str = 'task affinity',
 ) -> None:
     """Write a picture of a tree, and below it the affinities of its tasks in some of its layers.
 
@@ -77,6 +76,7 @@ def plot_affinities_and_tree(
         architecture: The tree.
         path: Where to; its extension gives the format.
         max_layers: How many layers to show, evenly spaced, the first and the last among them.
+        label: What the colours show.
 
     Raises:
         ValueError: The affinities are not of these tasks and layers.
@@ -109,7 +109,7 @@ def plot_affinities_and_tree(
         axis.set_yticks(range(num_tasks), names, fontsize=8)
         axis.tick_params(length=2, colors=INK)
         _frame_groups(axis, architecture.groupings[layer].labels, order)
-    lower.colorbar(image, ax=axes, label='task affinity', shrink=0.8)
+    lower.colorbar(image, ax=axes, label=label, shrink=0.8)
     with written_beside(path) as beside:
         figure.savefig(beside, dpi=150)
 

@@ -20,7 +20,7 @@ from mmbmtas.grouping import FeatureMoments, Tree, least_cost_tree, scatter_cost
 from mmbmtas.grouping.least_cost import MAX_TASKS
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import all_groupings
-from mmbmtas.visualization.affinity import plot_affinities
+from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.writing import written_beside
 
 from .search_loop import BranchedSearchLoop
@@ -46,7 +46,8 @@ class SimilaritySearchLoop(BranchedSearchLoop):
        multiply-adds. The cost falls as the weight rises, without exception.
 
     The tree becomes the most probable one of ``arch_params``, so that exports and checkpoints are
-    those of every search. The similarities go to ``WORK_DIR/similarity.json`` and ``.png``.
+    those of every search. The similarities go to ``WORK_DIR/similarity.json``, and with the tree
+    to ``similarity.png``.
 
     Args:
         runner: The runner.
@@ -166,7 +167,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         return least_cost_tree(costs, model.network_cost.layer_madds, cap, fixed)
 
     def _write(self, similarities: NDArray[np.float64]) -> None:
-        """Write the similarities and a picture of them."""
+        """Write the similarities, and a picture of them below the tree."""
         if not is_main_process():
             return
         backbone = self.model.backbone
@@ -179,12 +180,11 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         with written_beside(path) as beside:
             beside.write_text(json.dumps(document, indent=1) + '\n')
         with written_beside(path.with_suffix('.png')) as beside:
-            plot_affinities(
+            plot_affinities_and_tree(
                 similarities,
-                backbone.tasks,
+                self.model.export_architecture(),
                 beside,
-                backbone.encoder.layer_names,
-                label='similarity of features (share of variance explained)',
+                label='variance explained',
             )
 
 
