@@ -33,6 +33,7 @@ def _is_names(value: Any) -> bool:
 _NAMES = 'a list of names', _is_names
 _TEXT = 'a path or an address', lambda value: isinstance(value, str)
 _TREE = 'a tree or its file', lambda value: isinstance(value, str | Mapping)
+_FLAG = 'True or False', lambda value: isinstance(value, bool)
 _RATE = 'a number from 0', lambda value: _is_number(value) and value >= 0
 _SHARE = 'a number between 0 and 1', lambda value: _is_number(value) and 0 < value < 1
 _SEED = whole_number(0, 2**32 - 1)
@@ -53,6 +54,7 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'train_cfg.warmup_iters': whole_number(0),
     'train_cfg.arch_fraction': _SHARE,
     'train_cfg.split_seed': _SEED,
+    'train_cfg.batches': whole_number(1),
     'train_cfg.val_interval': whole_number(1),
     'train_cfg.val_begin': whole_number(0),
     'train_cfg.max_epochs': whole_number(1),
@@ -62,6 +64,12 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     '*_dataloader.dataset.tasks': _NAMES,
     'model.backbone.tasks': _NAMES,
     'randomness.seed': _SEED,
+    'randomness.deterministic': _FLAG,
+    'randomness.diff_rank_seed': _FLAG,
+    'optim_wrapper.clip_grad.max_norm': _RATE,
+    'optim_wrapper.*.clip_grad.max_norm': _RATE,
+    'optim_wrapper.clip_grad.clip_value': _RATE,
+    'optim_wrapper.*.clip_grad.clip_value': _RATE,
     'optim_wrapper.accumulative_counts': whole_number(1),
     'optim_wrapper.*.accumulative_counts': whole_number(1),
     'optim_wrapper.optimizer.lr': _RATE,

@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import all_gather_object
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
 from mmbmtas.checkpoints import PREFIX, find_weights, is_whole
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
@@ -110,7 +111,16 @@ def override(cfg: Config, options: Mapping[str, Any] | None) -> None:
     """
     release(cfg, options or {})
     apply_overrides(cfg, options or {})
+    if any(str(name).partition('.')[0] == 'custom_imports' for name in options or {}):
+        _import_custom_modules(cfg.custom_imports)  # mmengine has imported those of the file
     fill_in(cfg, options)
+
+
+def _import_custom_modules(custom_imports: Mapping[str, Any]) -> None:
+    try:
+        import_modules_from_strings(**custom_imports)
+    except (ImportError, TypeError) as error:
+        raise InputError(f'custom_imports={dict(custom_imports)}: {error}') from error
 
 
 def prepare_config(cfg: Config, training: bool = True) -> Config:

@@ -98,3 +98,18 @@ def test_a_training_that_never_validates(start, loop, reason):
     with pytest.raises(ValueError, match=f'save_best keeps the best .*{reason}'):
         start(loop, save_best='semseg/mIoU')
     start(loop)
+
+
+def test_the_best_by_another_metric_is_forgotten():
+    """A resumed run that is to keep the best by another number must not compare with the old."""
+    hub = SimpleNamespace(runtime_info={'save_best': ['depth/rmse'], 'best_score': 0.1})
+    hub.update_info = lambda name, value: hub.runtime_info.update({name: value})
+    told = []
+    runner = SimpleNamespace(message_hub=hub, logger=SimpleNamespace(warning=told.append))
+    same = CheckpointHook(by_epoch=False, save_best='depth/rmse', rule='less')
+    same._forget_other_best(runner)
+    assert hub.runtime_info['best_score'] == 0.1
+    other = CheckpointHook(by_epoch=False, save_best='semseg/mIoU', rule='greater')
+    other._forget_other_best(runner)
+    assert hub.runtime_info == {'save_best': ['semseg/mIoU']}
+    assert 'depth/rmse' in told[0]

@@ -19,6 +19,8 @@ WRONG = [
     ('train_cfg.split_seed', -1),
     ('randomness.seed', 'abc'),
     ('randomness.seed', 2**32),
+    ('randomness.deterministic', 'maybe'),
+    ('optim_wrapper.weights.clip_grad', {'max_norm': 'abc'}),
     ('optim_wrapper.weights.optimizer.lr', 'fast'),
     ('optim_wrapper.arch_params.optimizer.lr', -0.1),
     ('optim_wrapper.weights.accumulative_counts', 0),
@@ -26,7 +28,6 @@ WRONG = [
     ('pretrained', 5),
     ('data_root', 3),
     ('work_dir', 2024),
-    ('architecture', 5),
     ('tasks', 3),
     ('tasks', [['semseg']]),
 ]
@@ -34,7 +35,7 @@ WRONG = [
 
 @pytest.mark.parametrize(('name', 'value'), WRONG)
 def test_values_without_meaning(pytestconfig, name, value):
-    with pytest.raises(ValueError, match=rf'{name}=.*: expected a'):
+    with pytest.raises(ValueError, match=rf'{name}.*=.*: expected (a|True)'):
         launch.read_config(str(pytestconfig.rootpath / SEARCH), {name: value})
 
 

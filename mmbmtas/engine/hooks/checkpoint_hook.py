@@ -90,6 +90,7 @@ class CheckpointHook(_CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder; remove what killed runs left there."""
+        self._forget_other_best(runner)
         super().before_train(runner)
         is_local = type(self.file_backend) is LocalBackend
         if is_local and self.file_client_args is None and self.backend_args is None:
@@ -97,6 +98,21 @@ class CheckpointHook(_CheckpointHook):
             if is_main_process():
                 remove_leftovers(Path(str(self.out_dir)))
                 remove_leftovers(Path(runner.work_dir))
+
+    def _forget_other_best(self, runner: Runner) -> None:
+        """Drop the best score of a resumed run that was one of other metrics."""
+        hub = runner.message_hub
+        before = hub.runtime_info.get('save_best', self.save_best)
+        hub.update_info('save_best', self.save_best)
+        if before == self.save_best:
+            return
+        for name in [*hub.runtime_info]:
+            if name.startswith(('best_score', 'best_ckpt')):
+                hub.runtime_info.pop(name)
+        runner.logger.warning(
+            f'The best checkpoint so far was the best by save_best = {before}; it stays, and the '
+            f'search for the best by {self.save_best} begins anew.'
+        )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Leave only what can be read back without running code; say what that is not."""
