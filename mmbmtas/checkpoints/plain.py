@@ -35,8 +35,10 @@ def restore_histories(checkpoint: Mapping[str, Any]) -> None:
         return
     for name, value in scalars.items():
         if isinstance(value, Mapping) and set(value) == _HISTORY:
+            log, count = value['log_history'], value['count_history']
+            # A resumed run on a GPU has all tensors put there.
             scalars[name] = HistoryBuffer(
-                value['log_history'].numpy(), value['count_history'].numpy(), value['max_length']
+                log.cpu().numpy(), count.cpu().numpy(), value['max_length']
             )
 
 

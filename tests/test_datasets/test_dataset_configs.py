@@ -26,7 +26,8 @@ def first_batch(cfg, root):
 
 
 def test_every_config_is_tested():
-    assert {file.stem for file in FOLDER.glob('*.py')} == set(CROPS)
+    files = {file.stem for file in FOLDER.glob('*.py')}
+    assert files - {'planted'} == set(CROPS)  # made in memory, see test_planted.py
 
 
 @pytest.mark.parametrize('name', CROPS)

@@ -37,6 +37,8 @@ def make(toys):
         supernet = toys.supernet(TASKS, encoder, routing=routing)
         supernet.init_weights()
         with torch.no_grad():
+            for parameter in supernet.weights():  # candidates start alike
+                parameter.mul_(torch.empty_like(parameter).uniform_(0.5, 1.5))
             supernet.arch_params.normal_()
         return supernet
 

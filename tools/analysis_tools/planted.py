@@ -3,11 +3,13 @@
 A row is one method on one problem with one seed: the tree it chose, its cost as a share of the
 planted tree's, and the held-out errors of the tree, the planted tree and the shared tree, each
 trained alike. Rows that stand in OUT/results.csv are not made again, so the same command goes on
-where it was stopped, and later seeds add to earlier ones. Writes OUT/report.md and recovery.png.
+where it was stopped, and later seeds add to earlier ones; rows of --no-regret are made again by a
+command without it. Writes OUT/report.md and recovery.png.
 """
 
 import argparse
 import itertools
+import math
 import multiprocessing
 import os
 import sys
@@ -70,7 +72,7 @@ def main() -> int:
     for problem in problems:
         _ = problem.tree  # refuses what is no tree
     path = args.out / 'results.csv'
-    rows = read_rows(path)
+    rows = [row for row in read_rows(path) if args.no_regret or not math.isnan(float(row['error']))]
     done = {(row['problem'], row['method'], int(row['seed'])) for row in rows}
     jobs = [
         (problem, seed, [m for m in methods if (problem.name, m, seed) not in done])

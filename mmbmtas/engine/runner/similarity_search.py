@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import all_reduce, is_main_process
+from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from numpy.typing import NDArray
@@ -152,7 +152,8 @@ class SimilaritySearchLoop(BranchedSearchLoop):
                         ]
                     )
         self.model.train()
-        return np.stack([_joined(layer).similarity() for layer in moments])
+        device = backbone.arch_params.device
+        return np.stack([_joined(layer, device).similarity() for layer in moments])
 
     def choose(self, similarities: NDArray[np.float64]) -> Tree:
         """Choose the tree of least scatter within the budget, or of least scatter and cost."""
@@ -194,12 +195,15 @@ def _pick(output: Tensor, channels: Tensor, pixels: Tensor) -> Tensor:
     return rows[pixels.to(rows.device)][:, channels.to(rows.device)].float()
 
 
-def _joined(moments: FeatureMoments) -> FeatureMoments:
+def _joined(moments: FeatureMoments, device: torch.device) -> FeatureMoments:
     """Add up what all ranks have seen."""
+    if get_world_size() == 1:
+        return moments
     numbers = torch.from_numpy(
         np.concatenate([[moments.count], moments.total, moments.products.ravel()])
-    )
+    ).to(device)
     all_reduce(numbers)
+    numbers = numbers.cpu()
     size = len(moments.total)
     moments.count = int(numbers[0])
     moments.total = numbers[1 : size + 1].numpy()

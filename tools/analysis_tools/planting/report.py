@@ -49,10 +49,13 @@ def regret(rows: Sequence[Row]) -> float:
     """Mean excess error over the planted tree's, as a share of the shared tree's excess.
 
     Sums over seeds are divided, not ratios averaged: a seed at which both trees train to nearly the
-    same error would count for all. NaN where the shared tree is the planted one.
+    same error would count for all. Rows without trainings do not count. NaN where the shared tree
+    is the planted one, or nothing was trained.
     """
+    trained = [row for row in rows if not math.isnan(float(row['error']))]
     found, planted, shared = (
-        sum(float(row[key]) for row in rows) for key in ('error', 'planted_error', 'shared_error')
+        sum(float(row[key]) for row in trained)
+        for key in ('error', 'planted_error', 'shared_error')
     )
     return (found - planted) / (shared - planted) if shared != planted else math.nan
 
