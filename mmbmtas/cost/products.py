@@ -73,7 +73,7 @@ _FREE = (
     *('upsample', 'embedding', 'index', 'gather', 'select', 'slice', 'cat', 'stack', 'pad'),
     *('clone', 'copy', 'contiguous', 'roll', 'flip', 'repeat', 'expand', 'dropout', 'bernoulli'),
     *('unfold', 'im2col', 'col2im', 'grid_sampler', 'sort', 'topk', 'where', 'masked', 'scatter'),
-    *('tril', 'triu', 'eye', 'linspace', 'rand'),
+    *('triu', 'tril_indices', 'eye', 'linspace', 'rand'),
     *('empty', 'zeros', 'ones', 'full', 'arange', 'scalar_tensor', 'lift', 'view', 'reshape'),
 )
 """Parts of the names of operations that multiply nothing with one another, or at most element by
@@ -181,4 +181,4 @@ def _is_free(func: Any, args: tuple[Any, ...], output: Any) -> bool:
         outer = len(sizes) > 1 and output.numel() > max(sizes)
         return not (outer and name in ('mul', 'mul_', 'div'))
     is_view = any(result.alias_info is not None for result in func._schema.returns)
-    return is_view or any(part in name for part in _FREE)
+    return is_view or name == 'tril' or any(part in name for part in _FREE)  # not _trilinear
