@@ -26,7 +26,6 @@ WRONG = [
     ('pretrained', 5),
     ('data_root', 3),
     ('work_dir', 2024),
-    ('architecture', 5),
     ('tasks', 3),
     ('tasks', [['semseg']]),
 ]
@@ -36,6 +35,13 @@ WRONG = [
 def test_values_without_meaning(pytestconfig, name, value):
     with pytest.raises(ValueError, match=rf'{name}=.*: expected a'):
         launch.read_config(str(pytestconfig.rootpath / SEARCH), {name: value})
+
+
+def test_a_tree_is_a_file_or_a_dict():
+    for value in (5, ['tree.json']):
+        with pytest.raises(ValueError, match='architecture=.*: expected a tree or its file'):
+            check_values({'architecture': value})
+    check_values({'architecture': 'tree.json', 'model': {'backbone': {'architecture': {}}}})
 
 
 def test_the_bounds_themselves_are_fine():

@@ -227,9 +227,15 @@ class TestLibraries:
 
     def test_arguments_that_torch_refuses_of_ours(self, told):
         head = {'type': 'DeepLabV3PlusHead', 'in_channels': (8, 64), 'num_classes': 1}
-        head |= {'low_level_channels': 4, 'target_key': 'gt_edge', 'channels': -1}
+        head |= {
+            'low_level_channels': 4,
+            'target_key': 'gt_edge',
+            'channels': 8,
+            'dropout_ratio': 2.0,
+        }
         line = told(lambda: MODELS.build(head))
-        assert 'channels=-1' in line
+        assert 'dropout_ratio=2.0' in line
+        assert 'ValueError: dropout probability' in line
 
     def test_an_optimizer_that_there_is_not(self, told):
         cfg = {'optimizer': {'type': 'Nope', 'lr': 1.0}}
