@@ -80,6 +80,15 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
+def is_checked(place: str) -> bool:
+    """Tell whether :func:`check_values` looks at an entry of a dotted name."""
+    names = place.split('.')
+    return any(
+        len(pattern) == len(names) and all(map(fnmatch.fnmatchcase, names, pattern))
+        for pattern in (known.split('.') for known in _MEANINGS)
+    )
+
+
 def check_values(cfg: Mapping[str, Any]) -> None:
     """Refuse values without meaning, such as counts below 1 or of another type.
 

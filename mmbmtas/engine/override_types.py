@@ -5,17 +5,15 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmbmtas.engine.config_values import is_checked
 from mmbmtas.errors import InputError
-
-_OF_SEVERAL_TYPES = ('architecture', 'tasks')
-"""Entries that ``config_values`` checks: a text may stand for what it names."""
 
 
 def check_override_types(cfg: Config, options: Mapping[str, Any]) -> None:
     """Refuse a text for a number, a number for a dict, and the like.
 
     A None on either side is no mistake, nor is another type that classes of the libraries take in
-    the same place, such as a number for a text.
+    the same place, such as a number for a text. What ``check_values`` looks at is left to it.
 
     Args:
         cfg: The config before the overrides.
@@ -26,13 +24,13 @@ def check_override_types(cfg: Config, options: Mapping[str, Any]) -> None:
     """
     for name, value in options.items():
         expected = _expected(str(name), _entry(cfg, str(name)), value)
-        if expected:
+        if expected and not is_checked(str(name)):
             raise InputError(f'{name}={value!r:.100}: expected {expected}')
 
 
 def _expected(name: str, old: Any, new: Any) -> str | None:
     """Say what an override should be, None if it may be what it is."""
-    if old is None or new is None or name.rpartition('.')[-1] in _OF_SEVERAL_TYPES:
+    if old is None or new is None:
         return None
     if isinstance(old, Mapping):
         wrong = not isinstance(new, Mapping | list | tuple)

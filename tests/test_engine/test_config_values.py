@@ -39,6 +39,13 @@ def test_values_without_meaning(pytestconfig, name, value):
         launch.read_config(str(pytestconfig.rootpath / SEARCH), {name: value})
 
 
+def test_a_tree_is_a_file_or_a_dict():
+    for value in (5, ['tree.json']):
+        with pytest.raises(ValueError, match=r'architecture=.*: expected a tree or its file'):
+            check_values({'architecture': value})
+    check_values({'architecture': 'tree.json', 'model': {'backbone': {'architecture': {}}}})
+
+
 def test_the_bounds_themselves_are_fine():
     cfg = {
         'train_cfg': {'warmup_iters': 0, 'max_iters': 1, 'val_interval': 1, 'val_begin': 0},

@@ -227,9 +227,11 @@ class TestLibraries:
 
     def test_arguments_that_torch_refuses_of_ours(self, told):
         head = {'type': 'DeepLabV3PlusHead', 'in_channels': (8, 64), 'num_classes': 1}
-        head |= {'low_level_channels': 4, 'target_key': 'gt_edge', 'channels': -1}
+        head |= {'low_level_channels': 4, 'target_key': 'gt_edge', 'channels': 8}
+        head['conv_cfg'] = {'type': 'Conv2d', 'padding_mode': 'none'}
         line = told(lambda: MODELS.build(head))
-        assert line.startswith('channels of DeepLabV3PlusHead (gt_edge) -1: expected')
+        assert "'padding_mode': 'none'" in line
+        assert 'ValueError: padding_mode must be one of' in line
 
     def test_an_optimizer_that_there_is_not(self, told):
         cfg = {'optimizer': {'type': 'Nope', 'lr': 1.0}}

@@ -16,7 +16,9 @@ CONFIG = Config(
         'pretrained': None,
         'architecture': {'routing': {}},
         'model': {'shape': (128, 160), 'head': {'channels': 8}, 'init_cfg': None},
-        'optim_wrapper': {'optimizer': {'lr': 0.1, 'nesterov': False, 'type': 'SGD'}},
+        'optim_wrapper': {
+            'optimizer': {'lr': 0.1, 'momentum': 0.9, 'nesterov': False, 'type': 'SGD'}
+        },
         'param_scheduler': [{'end': 5}],
         'hooks': [],
     }
@@ -33,7 +35,7 @@ CONFIG = Config(
         ('model.shape', 5, r'a list such as \[128,160\]'),
         ('model.shape', ['a', 'b'], r'numbers, as in \[128,160\]'),
         ('hooks', 'x', r'a list such as \[\]'),
-        ('optim_wrapper.optimizer.lr', 'fast', 'a number, such as 0.1'),
+        ('optim_wrapper.optimizer.momentum', 'fast', 'a number, such as 0.9'),
         ('optim_wrapper.optimizer.nesterov', 'maybe', 'True or False'),
         ('param_scheduler.0.end', 'x', 'a number, such as 5'),
     ],
@@ -57,7 +59,7 @@ def test_other_types_are_refused(option, value, told):
         ('optim_wrapper.optimizer.lr', 1),
         ('optim_wrapper.optimizer.nesterov', 1),
         ('optim_wrapper.optimizer.type', 'Adam'),
-        ('optim_wrapper.optimizer.momentum', 'new'),
+        ('optim_wrapper.optimizer.betas', 'new'),
         ('param_scheduler', []),
         ('hooks', [1]),
     ],

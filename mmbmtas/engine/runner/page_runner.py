@@ -25,7 +25,6 @@ _DETAILS = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias of',
     'Failed to import `mmbmtas.registry`',
-    'Failed to search registry with scope "mmbmtas" in the "weight initializer"',
 )
 """Beginnings of mmengine's messages that tell a user nothing to act on."""
 
