@@ -8,8 +8,8 @@
 #
 # Writes work_dirs/similarity_scenes/architecture.json, which branched_scenes.py retrains, and what
 # it compared as similarity.json and .png. Takes 150 iterations of the weights and none of the
-# architecture: about half the time of search_scenes.py. Without a budget the weight decides, which
-# counts billions of multiply-adds against the scatter of features within groups.
+# architecture, a few minutes on two cores. Without a budget the weight decides, which counts
+# billions of multiply-adds against the scatter of features within groups.
 _base_ = './search_scenes.py'
 
 weight_iters = 150
