@@ -308,7 +308,8 @@ def _conflict(cfg: Config, key: Key, entries: Sequence[Entry]) -> InputError:
     stated = ', '.join(f'{entry.place} = {entry.value!r}' for entry in entries[:4])
     return InputError(
         f'{key.name} = {cfg[key.name]!r} has no effect: {cfg.filename or "the config"} states '
-        f'{stated}. State one of the two: without these entries, {key.name} is filled in there'
+        f'{stated}. State one of the two: {key.name} is filled in if these entries are '
+        'left out'
     )
 
 

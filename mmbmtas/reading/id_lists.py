@@ -37,8 +37,8 @@ def read_id_list(path: str | Path) -> list[str]:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise InputError(
-            f'{path}: expected text in UTF-8 or UTF-16, found other bytes at {error.start}; save '
-            'it as UTF-8'
+            f'{path}: expected text in UTF-8 or UTF-16, found other bytes, at byte {error.start}; '
+            'save it as UTF-8'
         ) from error
     ids = [line.strip() for line in text.splitlines() if line.strip()]
     if not ids:
