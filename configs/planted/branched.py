@@ -3,12 +3,12 @@
 #   python tools/train.py configs/planted/branched.py \
 #       --cfg-options architecture=work_dirs/similarity/architecture.json
 #
-# Takes 600 iterations, a quarter of a minute on a CPU. Labels have deviation 1; the planted tree
-# reaches a mean absolute error of 0.1 to 0.4, depending on the start; one network for
-# all tasks about 0.5.
+# Takes 600 iterations, a quarter of a minute on a CPU. Labels have standard deviation 1. The
+# planted tree reaches a mean absolute error of 0.1 to 0.4, depending on the initial weights; one
+# network for all tasks reaches about 0.5.
 _base_ = ['../_base_/datasets/planted.py', '../_base_/default_runtime.py']
 
-architecture = 'configs/architectures/planted.json'  # override it with what a search has written
+architecture = 'configs/architectures/planted.json'  # override it with the file of a search
 total_batch_size = 16  # over all ranks
 cost_shape = (16, 16)
 max_iters = 600

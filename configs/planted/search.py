@@ -2,10 +2,11 @@
 #
 #   python tools/train.py configs/planted/search.py
 #
-# Writes work_dirs/search/architecture.json; the planted tree parts a and c from b and d in all
+# Writes work_dirs/search/architecture.json. The planted tree separates a and c from b and d in all
 # layers. Takes 600 iterations of the weights (200 of them warm-up) and 400 of the architecture,
-# half a minute on a CPU. The budget is the planted tree's cost; the penalty holds the tree itself,
-# as in search_scenes.py, and the architecture learns at 0.1, since the search is short.
+# half a minute on a CPU. The budget is the planted tree's cost. As in search_scenes.py, the penalty
+# holds the exported tree itself at the budget. The search is short, so the architecture learns at
+# a rate of 0.1.
 _base_ = ['../_base_/datasets/planted.py', '../_base_/schedules/search.py']
 
 total_batch_size = 16  # over all ranks

@@ -2,7 +2,7 @@
 #
 #   python tools/train.py configs/planted/similarity.py
 #
-# Writes work_dirs/similarity/architecture.json, and what it compared as similarity.json and .png.
+# Writes work_dirs/similarity/architecture.json, and the similarities as similarity.json and .png.
 # Takes 400 iterations of the weights, a quarter of a minute on a CPU.
 _base_ = './search.py'
 

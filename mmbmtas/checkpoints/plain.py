@@ -1,4 +1,4 @@
-"""Checkpoints of plain values: what is read back without unpickling anything else."""
+"""Checkpoints of plain values, which can be read back without unpickling other objects."""
 
 import os
 from collections import OrderedDict
@@ -13,14 +13,14 @@ _HISTORY = {'log_history', 'count_history', 'max_length'}
 
 
 def to_plain(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Turn what a checkpoint holds into tensors, numbers, texts, arrays, lists, tuples and dicts.
+    """Turn the content of a checkpoint into tensors, numbers, texts, arrays, lists, tuples, dicts.
 
     A ``HistoryBuffer`` becomes a dict, see :func:`restore_histories`; numbers of numpy become
-    Python's. What has no plain form is left out; functions of schedules are, too, which schedules
-    have from the config.
+    Python's. Values without a plain form are left out. So are the functions of schedules, which
+    come from the config again.
 
     Returns:
-        The checkpoint, and what was left out: its place and its type.
+        The checkpoint, and the place and type of each value that was left out.
     """
     left_out: list[str] = []
     plain = {key: _plain(value, str(key), left_out) for key, value in checkpoint.items()}
@@ -28,7 +28,7 @@ def to_plain(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def restore_histories(checkpoint: Mapping[str, Any]) -> None:
-    """Turn the histories of the log's scalars in a checkpoint back to what mmengine has."""
+    """Turn the histories of the log's scalars back into mmengine's ``HistoryBuffer``."""
     hub = checkpoint.get('message_hub')
     scalars = hub.get('log_scalars') if isinstance(hub, Mapping) else None
     if not isinstance(scalars, dict):
@@ -36,7 +36,7 @@ def restore_histories(checkpoint: Mapping[str, Any]) -> None:
     for name, value in scalars.items():
         if isinstance(value, Mapping) and set(value) == _HISTORY:
             log, count = value['log_history'], value['count_history']
-            # A resumed run on a GPU has all tensors put there.
+            # A resumed run on a GPU has moved all tensors there.
             scalars[name] = HistoryBuffer(
                 log.cpu().numpy(), count.cpu().numpy(), value['max_length']
             )
@@ -53,7 +53,7 @@ _SCALARS: dict[type, Callable[[Any], Any]] = {
 
 
 def _plain(value: Any, where: str, left_out: list[str]) -> Any:
-    """Return a value's plain form, the value itself where it is plain, or ``_NOTHING``."""
+    """Return the plain form of a value (itself if it is plain), or ``_NOTHING``."""
     if value is None or isinstance(value, torch.Tensor | torch.dtype):
         return value
     if isinstance(value, numpy.generic) and not isinstance(value.item(), numpy.generic):
@@ -83,7 +83,7 @@ def _plain(value: Any, where: str, left_out: list[str]) -> Any:
 
 
 def _plain_mapping(value: Mapping[Any, Any], where: str, left_out: list[str]) -> Any:
-    """As ``_plain``; a state dict stays an ``OrderedDict`` with its ``_metadata``."""
+    """Do the same for a mapping; a state dict stays an ``OrderedDict`` with ``_metadata``."""
     plain = {key: _plain(item, f'{where}.{key}', left_out) for key, item in value.items()}
     keys = {key: _plain(key, f'{where}, its key {key}', left_out) for key in value}
     changed = any(plain[key] is not value[key] or keys[key] is not key for key in value)

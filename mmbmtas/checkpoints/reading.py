@@ -1,4 +1,4 @@
-"""Reads one checkpoint, whose bytes nobody vouches for."""
+"""Reads one checkpoint from an untrusted file."""
 
 import io
 import tarfile
@@ -15,19 +15,19 @@ from .unpickling import load_restricted
 
 
 def read_checkpoint(file: Path | io.BytesIO, name: str, map_location: Any = None) -> dict[str, Any]:
-    """Read a checkpoint without running code that it chooses.
+    """Read a checkpoint without running any code in it.
 
     Weights, optimiser states and what mmengine adds to them (its ``HistoryBuffer`` of the log's
-    scalars, numpy arrays and numbers) are read, of any release of torch and numpy. A config that an
-    old checkpoint's ``meta`` holds is left out: it is Python, and mmengine would run it.
+    scalars, numpy arrays and numbers) are read, from any release of torch and numpy. The config in
+    the ``meta`` of an old checkpoint is left out: it is Python, and mmengine would run it.
 
     Args:
         file: The file, or its content.
-        name: What the user calls it.
+        name: Its name, for messages.
         map_location: As in ``torch.load``.
 
     Raises:
-        InputError: It is damaged, or holds anything else.
+        InputError: It is damaged, or holds other objects.
     """
     _check_format(file, name)
     try:
@@ -46,7 +46,7 @@ def read_checkpoint(file: Path | io.BytesIO, name: str, map_location: Any = None
 
 
 def is_whole(file: str | Path | io.BytesIO) -> bool:
-    """Tell whether a file is a checkpoint, as ``torch.save`` writes them, to its last byte."""
+    """Tell whether a file is a complete checkpoint, as ``torch.save`` writes it."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = {Path(name).name for name in archive.namelist()}
@@ -56,21 +56,21 @@ def is_whole(file: str | Path | io.BytesIO) -> bool:
 
 
 def _check_format(file: Path | io.BytesIO, name: str) -> None:
-    """Refuse what torch would read by other ways than unpickling, and what is damaged.
+    """Refuse damaged files, and files that torch would not read by unpickling.
 
-    Until release 1.5 torch wrote a bare pickle, of which nothing tells whether it is whole.
+    Before release 1.6 torch wrote a bare pickle, which has no checksum to compare.
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             if any(Path(entry).name == 'constants.pkl' for entry in archive.namelist()):
                 raise InputError(
-                    f'{name} is a TorchScript program, not a checkpoint: expected what torch.save '
-                    'writes of a state dict'
+                    f'{name} is a TorchScript program, not a checkpoint: expected a state dict '
+                    'written by torch.save'
                 )
         if not is_whole(file):
             raise InputError(
-                f'{name} is damaged, or no checkpoint: its bytes do not match its own checksums. '
-                'Copy or download it again, or take an earlier one'
+                f'{name} is damaged, or not a checkpoint: its bytes do not match its checksums. '
+                'Copy or download it again, or use an earlier one'
             )
     elif tarfile.is_tarfile(file):
         raise InputError(f'{name} is an archive, not a checkpoint as torch.save writes them')
@@ -93,7 +93,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 
 
 def _check_content(content: Any, name: str) -> None:
-    """Refuse what has no weights, or fields of other types than mmengine gives them."""
+    """Refuse content without weights, or with fields of other types than mmengine's."""
     if not isinstance(content, dict):
         raise InputError(f'{name} holds a {type(content).__name__}: expected a dict with weights')
     weights = content.get('state_dict', content.get('model', content))
@@ -105,7 +105,7 @@ def _check_content(content: Any, name: str) -> None:
             kind = 'dict' if kinds[0] is Mapping else kinds[0].__name__
             raise InputError(
                 f'{name}: its {field} is a {type(found[field]).__name__}, expected a {kind}; it is '
-                'damaged, or no checkpoint of a network'
+                'damaged, or not the checkpoint of a network'
             )
 
 

@@ -1,6 +1,6 @@
-"""Where checkpoints come from: files, addresses, and the names of published ones.
+"""Loads checkpoints from files, from addresses, and by the names of published weights.
 
-Each loader takes the place of mmengine's, which unpickles whatever it gets.
+Each loader replaces one of mmengine's, which unpickle any file.
 """
 
 import difflib
@@ -28,7 +28,7 @@ from .reading import read_checkpoint
 
 
 def register_loaders() -> None:
-    """Let everything that mmengine loads as a checkpoint be read by ``read_checkpoint``."""
+    """Make mmengine read all checkpoints by ``read_checkpoint``."""
     loaders: dict[str, Callable[..., Any]] = {
         '': load_from_local,
         'http://': load_from_http,
@@ -52,7 +52,7 @@ def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
 
     Raises:
         MissingFileError: There is no such file.
-        InputError: It can't be read safely, see ``read_checkpoint``.
+        InputError: It cannot be read safely, see ``read_checkpoint``.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
@@ -61,10 +61,11 @@ def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Load a file by its address, once it is in torch's cache.
+    """Download a file to torch's cache, unless it is there, and load it.
 
     Raises:
-        InputError: It can't be had, its name has another digest, or it can't be read safely.
+        InputError: It cannot be downloaded, does not match the digest in its name, or cannot be
+            read safely.
     """
     if not is_main_process():  # the main process downloads, the others find it done
         barrier()
@@ -84,7 +85,7 @@ def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, 
     """Load ``torchvision://NAME``, weights that torchvision publishes.
 
     Raises:
-        InputError: There are none of this name, or they can't be had or read.
+        InputError: No weights have this name, or they cannot be downloaded or read.
     """
     address = _look_up(filename, mm.get_torchvision_models())
     return load_from_http(address, map_location)
@@ -94,7 +95,7 @@ def load_from_openmmlab(filename: str, map_location: Any = None) -> dict[str, An
     """Load ``open-mmlab://NAME``, weights that OpenMMLab publishes or the user has listed.
 
     Raises:
-        InputError: There are none of this name, or they can't be had or read.
+        InputError: No weights have this name, or they cannot be downloaded or read.
     """
     scheme, _, name = filename.partition('://')
     current = mm.get_deprecated_model_names().get(name, name)
@@ -108,17 +109,17 @@ def load_from_mmcls(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Load ``mmcls://NAME``: the backbone of a network that OpenMMLab publishes.
 
     Raises:
-        InputError: There is none of this name, or it can't be had or read.
+        InputError: No network has this name, or it cannot be downloaded or read.
     """
     address = _look_up(filename, mm.get_mmcls_models())
     return mm._process_mmcls_checkpoint(load_from_http(address, map_location))
 
 
 def load_from_storage(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Load a file from a storage that mmengine's backend ``petrel`` reads.
+    """Load a file from storage that mmengine's backend ``petrel`` reads.
 
     Raises:
-        InputError: The backend's library is missing, or the file can't be read safely.
+        InputError: The backend's library is missing, or the file cannot be read safely.
     """
     try:
         backend = get_file_backend(filename, backend_args={'backend': 'petrel'})
@@ -128,29 +129,29 @@ def load_from_storage(filename: str, map_location: Any = None) -> dict[str, Any]
 
 
 def load_from_nowhere(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Refuse an address of a kind that mmengine alone would read, and unpickle freely.
+    """Refuse an address that only mmengine's own, unsafe loaders can read.
 
     Raises:
         InputError: Always.
     """
     raise InputError(
         f'{filename}: checkpoints at such addresses cannot be read safely. Copy the file to this '
-        'machine and name that'
+        'machine and name the copy'
     )
 
 
 def download(url: str) -> Path:
     """Download a file, unless it is in torch's cache under its whole address.
 
-    Where its name ends with the beginning of its SHA-256 digest, as those of torchvision and
-    OpenMMLab do, that is checked, also of a file in the cache; one that was put there by its name
-    alone is then taken, too.
+    Names of torchvision and OpenMMLab end with the beginning of the file's SHA-256 digest. If a
+    name does, the digest is checked, also for a cached file, and a file cached by its name alone is
+    accepted, too.
 
     Returns:
         The file in the cache.
 
     Raises:
-        InputError: It can't be had, or its digest is another one.
+        InputError: It cannot be downloaded, or its digest differs.
     """
     cache = Path(torch.hub.get_dir(), 'checkpoints')
     name = Path(unquote(urlsplit(url).path)).name or 'checkpoint'
@@ -171,7 +172,7 @@ def download(url: str) -> Path:
 
 
 def digest_in_name(name: str) -> str | None:
-    """Return the beginning of the digest that a file's name ends with; a date is none."""
+    """Return the beginning of a digest at the end of a file's name; a date does not count."""
     found = re.search(r'-([0-9a-f]{8,64})\.\w+$', name)
     is_date = found and re.fullmatch(r'(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])', found[1])
     return found[1] if found and not is_date else None
@@ -186,7 +187,7 @@ def _sha256(path: Path) -> str:
 
 
 def _look_up(filename: str, addresses: Mapping[str, str]) -> str:
-    """Return the address of weights by their published name."""
+    """Look up the address of weights by their published name."""
     name = filename.partition('://')[2]
     if name not in addresses:
         near = difflib.get_close_matches(name, addresses, n=1)

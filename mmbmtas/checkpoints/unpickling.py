@@ -1,4 +1,4 @@
-"""Unpickles the few kinds of objects that checkpoints are made of, and nothing else."""
+"""Unpickles only the few kinds of objects that checkpoints consist of."""
 
 import io
 import pickle
@@ -14,23 +14,23 @@ from packaging.version import Version
 
 
 def load_restricted(file: Path | io.BytesIO, map_location: Any) -> Any:
-    """Load weights and the objects of ``_allowed_globals``, whatever the release of torch.
+    """Load weights and the objects of ``_allowed_globals`` with any release of torch.
 
     Raises:
-        Exception: Of many kinds, where a file is damaged or names anything else.
+        Exception: Of many kinds, if a file is damaged or names other objects.
     """
     allowed = _allowed_globals()
     if Version(torch.__version__).release >= (2, 6):
         named = [(item, name) for name, item in allowed.items()]
         with torch.serialization.safe_globals([*named, *_dtype_classes()]):
             return torch.load(file, map_location=map_location, weights_only=True)
-    # The safe loader of older releases takes no list of further objects, and has had holes.
+    # The safe loader of older releases takes no list of further objects, and had security holes.
     restricted: Any = _restricted_pickle(allowed)
     return torch.load(file, map_location=map_location, weights_only=False, pickle_module=restricted)
 
 
 def _allowed_globals() -> dict[str, Any]:
-    """List what a checkpoint of mmengine names beside weights: full name in the file -> object."""
+    """Map the names of objects, other than weights, in mmengine's checkpoints to the objects."""
     from mmengine.logging import HistoryBuffer
 
     reconstruct = numpy.zeros(0).__reduce__()[0]
@@ -50,7 +50,7 @@ def _allowed_globals() -> dict[str, Any]:
 
 
 def _history_statistic(owner: Any, name: str) -> Any:
-    """Stand for ``getattr``, which a HistoryBuffer needs for its four statistics only."""
+    """Replace ``getattr``, which a HistoryBuffer needs only for its four statistics."""
     from mmengine.logging import HistoryBuffer
 
     if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
@@ -59,7 +59,7 @@ def _history_statistic(owner: Any, name: str) -> Any:
 
 
 def _bytes_of_text(text: str, encoding: str) -> bytes:
-    """Stand for ``_codecs.encode``, by which pickles of protocol 2 write bytes as text."""
+    """Replace ``_codecs.encode``, by which pickles of protocol 2 write bytes as text."""
     if encoding != 'latin1':
         raise pickle.UnpicklingError(f'encoding as {encoding!r} is not allowed')
     return text.encode('latin1')
@@ -72,10 +72,10 @@ def _dtype_classes() -> list[type]:
 
 
 def _restricted_pickle(allowed: dict[str, Any]) -> types.ModuleType:
-    """Make a ``pickle`` for ``torch.load`` that knows weights and the allowed objects only.
+    """Make a ``pickle`` for ``torch.load`` that knows only weights and the allowed objects.
 
-    As torch's own safe loader of later releases it finds objects in a table alone, calls those
-    alone, and gives state to instances of those classes alone.
+    Like the safe loader of later releases of torch, it finds objects only in a table, calls only
+    these, and sets the state only of instances of these classes.
     """
     from mmengine.logging import HistoryBuffer
     from torch._weights_only_unpickler import _get_allowed_globals
@@ -123,6 +123,6 @@ def _restricted_pickle(allowed: dict[str, Any]) -> types.ModuleType:
 
 
 def _require(item: Any, expected: Collection[Any]) -> None:
-    """Refuse what is not among the expected objects themselves."""
+    """Refuse an object that is not one of the expected ones."""
     if not any(item is one for one in expected):
         raise pickle.UnpicklingError(f'{item!r} is not allowed here')

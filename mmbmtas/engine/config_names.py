@@ -1,4 +1,4 @@
-"""What config files assign at their top, and which of it nothing reads."""
+"""Names that config files assign at their top, and those among them that nothing reads."""
 
 import ast
 import difflib
@@ -15,7 +15,7 @@ _ALIKE = 0.9
 
 @dataclass(frozen=True)
 class Names:
-    """What stands in a config file.
+    """Names in a config file.
 
     Attributes:
         assigned: Names that it assigns at its top.
@@ -29,13 +29,13 @@ class Names:
 
 
 def read_names(path: Path) -> Names:
-    """Read a Python config's names, without running it; of other files none."""
+    """Read the names of a Python config without running it; other files have none."""
     if path.suffix != '.py' or not path.is_file():
         return Names()
     text = path.read_text(encoding='utf-8')
     try:
         content = ast.parse(text)
-    except SyntaxError:  # until mmengine has put values for its placeholders
+    except SyntaxError:  # placeholders that mmengine has not yet replaced
         return Names()
     assigned, bases = set(), []
     for statement in content.body:
@@ -77,7 +77,7 @@ def _imported(statement: ast.ImportFrom, path: Path) -> list[Path]:
 
 
 def file_that_states(path: str | None, name: str) -> Path | None:
-    """Return the file that assigns a name last: a config's own, else one that it builds on."""
+    """Return the file that assigns a name last: the config itself, else one of its bases."""
     if path is None:
         return None
     names = read_names(Path(path))
@@ -89,13 +89,13 @@ def file_that_states(path: str | None, name: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Idle:
-    """A name that a config file assigns in vain.
+    """A name that a config file assigns without effect.
 
     Attributes:
         path: The file.
         name: The name.
-        base: The file that has used the name already; None for a misspelt name.
-        meant: The name that was meant by a misspelt one.
+        base: The file that has already used the name; None for a misspelt name.
+        meant: The name that a misspelt one stands for.
     """
 
     path: Path
@@ -107,10 +107,10 @@ class Idle:
 def idle_names(
     path: Path, known: Collection[str], used: frozenset[str] = frozenset()
 ) -> Iterator[Idle]:
-    """Yield the names that a config, or a file that it builds on, assigns in vain.
+    """Yield the names that a config, or a file that it builds on, assigns without effect.
 
-    These are names that a base has used already, and names that are one of ``known`` but for a
-    letter. Names that begin with an underscore are nobody's business.
+    These are names that a base has already used, and names that resemble one of ``known``. Names
+    that begin with an underscore are private and are skipped.
 
     Args:
         path: The config.
@@ -133,5 +133,5 @@ def idle_names(
 
 
 def value_in(path: Path, name: str) -> object:
-    """Return what a config file assigns to a name."""
+    """Return the value that a config file assigns to a name."""
     return Config.fromfile(path).get(name)

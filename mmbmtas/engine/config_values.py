@@ -1,4 +1,4 @@
-"""Values of a config that mean nothing, refused by name before anything is built of them."""
+"""Refuses meaningless values of a config by name, before anything is built from them."""
 
 import fnmatch
 import math
@@ -10,7 +10,7 @@ from mmbmtas.errors import InputError
 
 
 def whole_number(least: int, most: float = math.inf) -> tuple[str, Callable[[Any], bool]]:
-    """Return what a whole number within bounds is called, and what tells one."""
+    """Return the description of a whole number within bounds, and a test for it."""
     end = '' if most == math.inf else f' to {most}'
     return (
         f'a whole number from {least}{end}',
@@ -90,12 +90,12 @@ def is_checked(place: str) -> bool:
 
 
 def check_values(cfg: Mapping[str, Any]) -> None:
-    """Refuse values without meaning, such as counts below 1 or of another type.
+    """Refuse meaningless values, such as counts below 1 or of another type.
 
-    Entries that are left out, or None, are not looked at.
+    Absent entries and None are accepted.
 
     Raises:
-        ValueError: A value means nothing; the message names its entry and what is expected.
+        ValueError: A value has no meaning; the message names its entry and what is expected.
     """
     for pattern, (expected, has_meaning) in _MEANINGS.items():
         for place, value in _entries(cfg, pattern.split('.')):

@@ -1,4 +1,4 @@
-"""What a runner loads: checked before work begins, and told where it is not all there is."""
+"""Checks what a runner loads before work begins, and logs weights that do not fit."""
 
 import re
 import textwrap
@@ -16,17 +16,17 @@ from mmbmtas.engine.failures import listed
 from mmbmtas.engine.schedules import ConfiguredSchedules
 from mmbmtas.errors import InputError
 
-# Entries of a state dict that fit whatever was learnt, or have no learnt numbers.
+# Entries of a state dict that fit any network, or hold nothing learnt.
 _NOT_LEARNT = ('num_batches_tracked', '_extra_state')
 
 
 def guard_loading(runner: Runner, strict: bool) -> None:
     """Let a runner check what it loads, and resume with the settings of its config.
 
-    With ``strict`` a checkpoint must fit the model to the last tensor, as one must that is tested
-    or resumed from; mmengine alone would warn, and go on with random weights. Otherwise some of it
-    must fit, and the log says what does not. Its weights must be finite. One that is resumed from
-    must also hold all that a training goes on with; see ``ConfiguredSchedules`` for its settings.
+    With ``strict``, which testing and resuming need, every tensor of a checkpoint must fit the
+    model; mmengine alone would warn and continue with random weights. Otherwise some must fit, and
+    the log names those that do not. Weights must be finite. A checkpoint to resume from must also
+    hold the state of the training; see ``ConfiguredSchedules`` for its settings.
     """
     load, resume = runner.load_checkpoint, runner.resume
 
@@ -70,10 +70,10 @@ def guard_loading(runner: Runner, strict: bool) -> None:
 
 @contextmanager
 def misfit_named(checkpoint: str | Path) -> Iterator[None]:
-    """Name the checkpoint that is loaded into a model and does not fit.
+    """Name the checkpoint in the error if it does not fit the model that loads it.
 
     Raises:
-        InputError: It does not; with the beginning of each of torch's complaints.
+        InputError: It does not fit; with the beginning of each of torch's complaints.
     """
     try:
         yield
@@ -91,25 +91,25 @@ def _misfit(checkpoint: str | Path, error: RuntimeError) -> InputError:
 
 
 def _require_state(runner: Runner, checkpoint: Mapping[str, Any], filename: str) -> None:
-    """Refuse to resume from weights alone: optimisers and schedules would begin anew."""
+    """Refuse to resume from weights alone, without the state of optimisers and schedules."""
     parts = ['meta', 'message_hub', 'optimizer']
     parts += ['param_schedulers'] * (runner.param_schedulers is not None)
     missing = [part for part in parts if part not in checkpoint]
     if missing:
         raise InputError(
-            f'{filename} has no {", ".join(missing)}, as those have not that hold the best or '
-            'published weights: a training cannot be resumed from it. load_from=FILE, without '
-            '--resume, starts a new one from its weights'
+            f'{filename} has no {", ".join(missing)}: best and published checkpoints hold weights '
+            'only, so a training cannot be resumed from it. load_from=FILE without --resume starts '
+            'a new training from its weights'
         )
 
 
 def _tell_fit(
     runner: Runner, model: nn.Module, checkpoint: Mapping[str, Any], filename: str
 ) -> None:
-    """Refuse a checkpoint of which nothing fits; log what does not.
+    """Refuse a checkpoint of which nothing fits; otherwise log what does not fit.
 
     Raises:
-        InputError: Not one tensor has a place in the model.
+        InputError: No tensor fits the model.
     """
     weights = checkpoint.get('state_dict', checkpoint)
     given = {re.sub(r'^module\.', '', key): value for key, value in weights.items()}
@@ -118,7 +118,7 @@ def _tell_fit(
     if not taken:
         raise InputError(
             f'load_from = {filename}: none of its {len(given)} tensors ({listed([*given])}) fits '
-            f'the model, which has {listed([*own])}. It is of another network'
+            f'the model, which has {listed([*own])}. The file is of another network'
         )
     rest = {
         'keep their random or pretrained values': [key for key in own if key not in taken],
@@ -142,7 +142,7 @@ def _shapes(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tell_end(runner: Runner) -> list[str]:
-    """Tell of a resumed training that has nothing left to do, or would learn nothing."""
+    """Say that a resumed training has nothing left to do, or would learn nothing."""
     left = runner.max_iters - runner.iter
     if left <= 0:
         return [f'it is at iteration {runner.iter} of {runner.max_iters}, nothing is left to train']

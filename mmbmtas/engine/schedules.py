@@ -1,8 +1,8 @@
-"""What a resumed training takes from its checkpoint, and what from its config.
+"""Gives a resumed training the state of its checkpoint and the settings of its config.
 
-The state of optimisers and the place in their schedules are the checkpoint's. Settings (rates, ends
-and lengths of schedules, momentum, weight decay) are the config's: where they differ from those
-that the checkpoint was trained with, the training goes on as if they had been so from the start.
+The state of optimisers and the place in their schedules come from the checkpoint. Settings (rates,
+ends and lengths of schedules, momentum, weight decay) come from the config: if they differ from
+those of the checkpoint, the training continues as if it had had them from the start.
 """
 
 import copy
@@ -17,16 +17,16 @@ from mmengine.runner import Runner
 
 from mmbmtas.errors import InputError
 
-# What changes in a schedule while it runs; all else are its settings.
+# Entries of a schedule that change while it runs; all others are settings.
 _PROGRESS = {'last_step', '_global_step', '_last_value', 'base_values', 'optimizer'}
 _PROGRESS |= {'best', 'num_bad_epochs', 'cooldown_counter'}
-# How torch computes a step; other releases have others.
+# Options of how torch computes a step; they differ between releases.
 _FLAGS = {'foreach', 'fused', 'capturable', 'differentiable', 'maximize', 'decoupled_weight_decay'}
 
 
 @dataclass
 class _Optimiser:
-    """An optimiser of a runner with its schedules, and how the config has made them."""
+    """An optimiser of a runner, its schedules, and the settings of both in the config."""
 
     name: str
     wrapper: OptimWrapper
@@ -36,12 +36,12 @@ class _Optimiser:
 
     @property
     def now(self) -> list[dict[str, Any]]:
-        """The settings of its parameter groups, which may be set."""
+        """The current settings of its parameter groups, which can be changed."""
         return self.wrapper.param_groups
 
 
 class ConfiguredSchedules:
-    """The optimisers and schedules of a runner as its config has them, before it resumes.
+    """The optimisers and schedules of a runner as in its config, before it resumes.
 
     Args:
         runner: The runner, in ``train``.
@@ -69,47 +69,47 @@ class ConfiguredSchedules:
         found = sorted(saved) if names != [''] else ['']
         if found != sorted(names):
             raise InputError(
-                f'{filename} has optimisers {found}, the config {names}: a training resumes with '
-                'the optimisers that it began with'
+                f'{filename} has optimisers {found}, the config {names}: a training must resume '
+                'with the optimisers that it began with'
             )
         for one in self.optimisers:
             groups = (saved[one.name] if one.name else saved).get('param_groups', [])
             sizes = [len(group['params']) for group in groups]
             if sizes != [len(group['params']) for group in one.wrapper.optimizer.param_groups]:
                 raise InputError(
-                    f'{filename} has {len(sizes)} groups of parameters in its optimiser, other '
-                    "than the config's: set optim_wrapper as it was when the training began"
+                    f'{filename} has {len(sizes)} groups of parameters in its optimiser, which '
+                    "differ from the config's: set optim_wrapper as it was when the training began"
                 )
             missing = {*one.wrapper.optimizer.defaults} - {*groups[0]} - _FLAGS
             if missing:
                 raise InputError(
                     f'{filename} was trained with another optimiser than '
                     f'{type(one.wrapper.optimizer).__name__}: it has no '
-                    f'{", ".join(sorted(missing))}. Set optim_wrapper as it was, or start anew '
-                    'from its weights with load_from'
+                    f'{", ".join(sorted(missing))}. Set optim_wrapper as it was, or start a new '
+                    'training from its weights with load_from'
                 )
 
     def apply(self, checkpoint: Mapping[str, Any]) -> list[str]:
         """Give a resumed runner the settings of its config.
 
         Args:
-            checkpoint: What it has resumed from.
+            checkpoint: The checkpoint that it has resumed from.
 
         Returns:
-            What differs, a sentence each.
+            A sentence for each difference.
         """
         told: list[str] = []
         for one in self.optimisers:
             saved = checkpoint.get('param_schedulers') or []
             states = saved.get(one.name, []) if isinstance(saved, Mapping) else saved
-            self._apply_groups(one, told)  # which hold what schedules work with
+            self._apply_groups(one, told)  # first, since schedules work on them
             self._apply_schedules(one, states, told)
         return told
 
     def _apply_schedules(
         self, one: _Optimiser, saved: Sequence[Mapping[str, Any]], told: list[str]
     ) -> None:
-        """Bring schedules to where they would be, had the config always been so."""
+        """Bring schedules to where they would be under the config from the start."""
         changes = _changes(one, saved)
         for schedule, state in zip(one.schedules, one.states, strict=True):
             schedule.__dict__.update(_without(state, _PROGRESS))
@@ -132,12 +132,12 @@ class ConfiguredSchedules:
         values = {name: one.now[0][name] for name in sorted(names)}
         now = ', '.join(f'{name} = {value:.4g}' for name, value in values.items())
         told.append(
-            f'the schedule{_of(one)} is as the config says now ({"; ".join(changes)}), and goes on '
+            f'the schedule{_of(one)} now follows the config ({"; ".join(changes)}) and continues '
             f'with {now}'
         )
 
     def _apply_groups(self, one: _Optimiser, told: list[str]) -> None:
-        """Set what no schedule changes."""
+        """Set the settings that no schedule changes."""
         scheduled = {schedule.param_name for schedule in one.schedules}
         changes: dict[str, str] = {}
         for group, configured in zip(one.now, one.groups, strict=True):
@@ -149,7 +149,7 @@ class ConfiguredSchedules:
                 group[key] = value
         if changes:
             told.append(
-                f'the optimiser{_of(one)} is as the config says now: ' + '; '.join(changes.values())
+                f'the optimiser{_of(one)} now follows the config: ' + '; '.join(changes.values())
             )
 
 

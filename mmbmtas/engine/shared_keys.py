@@ -40,7 +40,7 @@ class Entry:
 
     @property
     def value(self) -> Any:
-        """What the config states, None where it states nothing."""
+        """Its value, None where the config does not state one."""
         return self.holder.get(self.field)
 
 
@@ -60,7 +60,7 @@ def _placed_datasets(dataset: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
-    """Yield the data loaders, those that the training loop has beside its own included."""
+    """Yield the data loaders, also those in the config of the training loop."""
     for name in _LOADERS:
         if cfg.get(name):
             yield name, cfg[name]
@@ -174,17 +174,17 @@ def fill_in(cfg: Config, options: Mapping[str, Any] | None = None) -> None:
     ``total_batch_size`` depends on the ranks, see :func:`share_batch`. Where ``tasks`` names fewer
     than the decoders, the other tasks' decoders, labels and metrics are left out.
 
-    What is stated stays. Where a key then reaches nothing, the later statement counts: that of the
-    command line, else that of the file that builds on the other's. An entry that counts takes the
-    place of the key.
+    Stated entries keep their values. If all entries of a key state something else, the later
+    statement counts: the command line's, else that of the file that builds on the other's. Entries
+    that come later replace the key.
 
     Args:
         cfg: The config, its overrides merged.
         options: The overrides by dotted name.
 
     Raises:
-        ValueError: A key has no effect, since the config states its entries otherwise, or its
-            value has no meaning.
+        ValueError: A key has no effect because its entries have other values, or its own value has
+            no meaning.
     """
     options = options or {}
     if isinstance(cfg.get('tasks'), str):
@@ -209,9 +209,9 @@ def fill_in(cfg: Config, options: Mapping[str, Any] | None = None) -> None:
 
 
 def release(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Leave out the entries that say what an overridden key says, so that they are filled in again.
+    """Remove the entries that equal an overridden key, so that they are filled in again.
 
-    A config that mmengine has written, of a training or by ``tools/misc/print_config.py``, states
+    A config that mmengine has written, in a training or by ``tools/misc/print_config.py``, states
     all of them.
 
     Args:
@@ -231,7 +231,7 @@ def release(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def _settle(cfg: Config, key: Key, entries: Sequence[Entry], options: Mapping[str, Any]) -> None:
-    """Decide between a key and entries that are stated otherwise."""
+    """Decide between a key and entries that have other values."""
     value = key.wrap(cfg[key.name])
     others = [e for e in entries if e.value is not None and not _equal(e.value, value)]
     given = _is_option(options, key.name)
@@ -254,7 +254,7 @@ def _is_option(options: Mapping[str, Any], name: str) -> bool:
 
 
 def _stated_by(options: Mapping[str, Any], place: str) -> bool:
-    """Tell whether overrides state an entry, a part of it, or it as a part of something."""
+    """Tell whether overrides state an entry, a part of it, or something that contains it."""
     for option, value in options.items():
         if option == place or option.startswith(f'{place}.'):
             return True
@@ -267,10 +267,10 @@ def _stated_by(options: Mapping[str, Any], place: str) -> bool:
 
 
 def _is_contradicted(cfg: Config, key: Key) -> bool:
-    """Tell whether the file that states a key does so in vain, over what its base has stated.
+    """Tell whether a file states a key without effect, because its base has stated the entries.
 
-    It does not where the entries are stated by files that build on it, or where it computes them
-    from the key itself, as in ``train_cfg = dict(max_iters=2 * max_iters)``.
+    This is not so if files that build on it state the entries, or if the file computes them from
+    the key itself, as in ``train_cfg = dict(max_iters=2 * max_iters)``.
     """
     path = file_that_states(cfg.filename, key.name)
     if path is None:
@@ -286,7 +286,7 @@ def _is_contradicted(cfg: Config, key: Key) -> bool:
 
 
 def _follow(cfg: Config, key: Key, entries: Sequence[Entry]) -> None:
-    """Let a key say what its entries state, where they agree; else there is no key any more."""
+    """Set a key to the value of its entries if they agree; otherwise set it to None."""
     values = [entry.value for entry in entries]
     wraps = key.name in ('pretrained', 'single_checkpoints')
     if wraps or any(not _equal(value, values[0]) for value in values):
@@ -296,7 +296,7 @@ def _follow(cfg: Config, key: Key, entries: Sequence[Entry]) -> None:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Compare values of entries: lists equal tuples, paths their names."""
+    """Compare values of entries; a list equals a tuple, a path its name."""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return [*one] == [*other]
     if isinstance(one, str | Path) and isinstance(other, str | Path):
@@ -308,13 +308,13 @@ def _conflict(cfg: Config, key: Key, entries: Sequence[Entry]) -> InputError:
     stated = ', '.join(f'{entry.place} = {entry.value!r}' for entry in entries[:4])
     return InputError(
         f'{key.name} = {cfg[key.name]!r} has no effect: {cfg.filename or "the config"} states '
-        f'{stated}. State one of the two: {key.name} is filled in where these entries are left '
-        'out'
+        f'{stated}. State one of the two: {key.name} is filled in if these entries are '
+        'left out'
     )
 
 
 def _settle_batch(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Drop the total where a later statement names the batches of a rank."""
+    """Drop the total if a later statement sets the batch size of a rank."""
     stated = [entry for entry in _batch_sizes(cfg) if entry.value is not None]
     if not stated or _is_option(options, _BATCH.name):
         return
@@ -324,7 +324,7 @@ def _settle_batch(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def _states_batch(cfg: Config) -> bool:
-    """Tell whether the file that states the total states the batches of a rank too, or after."""
+    """Tell whether the total is stated with or after the batch size of a rank."""
     path = file_that_states(cfg.filename, _BATCH.name)
     if path is None or path == Path(cfg.filename):
         return True
@@ -351,13 +351,13 @@ def share_batch(cfg: Config, ranks: int) -> None:
             entry.holder[entry.field] = batch_size
         elif entry.value != batch_size:
             raise InputError(
-                f'{_BATCH.name} = {total} has no effect: {entry.place} = {entry.value}, and the '
-                f'number of ranks is {ranks}. State one of the two'
+                f'{_BATCH.name} = {total} has no effect: {entry.place} = {entry.value} on each of '
+                f'{ranks} ranks. State one of the two'
             )
 
 
 def _end_schedulers(cfg: Config) -> None:
-    """Let schedulers that count iterations and state no end, end with the training."""
+    """Let schedulers that count iterations end with the training, unless they state an end."""
     train_cfg = cfg.get('train_cfg') or {}
     length = train_cfg.get('max_iters') or train_cfg.get('weight_iters')
     for scheduler in _schedulers(cfg) if length else ():
@@ -375,7 +375,7 @@ def _schedulers(cfg: Config) -> Iterator[Any]:
 
 
 def _narrow(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Leave out what ``tasks`` does not name, unless the decoders were stated after it."""
+    """Remove tasks that ``tasks`` does not name, unless the decoders were stated after it."""
     heads = (cfg.get('model') or {}).get('decode_heads')
     if cfg.get('tasks') is None or not isinstance(heads, Mapping) or {*cfg.tasks} == {*heads}:
         return

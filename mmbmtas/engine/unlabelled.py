@@ -1,7 +1,7 @@
-"""A training whose labels never arrive ends at its first batch, instead of learning nothing.
+"""Ends a training at its first batch if a task has no labels, instead of learning nothing.
 
-Single images and batches may lack labels of a task. What no image of the training set has is a
-mistake in the config: a ``target_key`` that no transform makes, or a pipeline that packs no label.
+Single images and batches may have no label of a task. If no image of the training set has one, the
+config is wrong: no transform makes the ``target_key``, or the pipeline does not pack it.
 """
 
 import os
@@ -15,27 +15,27 @@ from mmengine.model import is_model_wrapper
 from mmbmtas.engine.randomness import Stream, seeded
 from mmbmtas.errors import InputError
 
-_LEAST_DRAWS = 64  # of samples: a random crop may miss what an image has
+_LEAST_DRAWS = 64  # of samples: a random crop may miss a label
 
 
 def require_labels(
     data_batches: Iterable[Any], model: Any, dataset: Any, seed: int
 ) -> Iterator[Any]:
-    """Yield batches, once it is known that each task of the network has labels to learn from.
+    """Yield batches, after a check that each task of the network has labels to learn from.
 
-    The first batch mostly tells. A task that lacks there is looked for in the training set: where
-    samples say which files of labels they have, one of each kind tells whether there is the label
-    at all; whether any of its pixels is valid, all of them. All ranks decide as one.
+    The first batch usually shows it. If it has no label of a task, the training set is searched.
+    If samples list their label files, one sample of each kind shows whether the label exists at
+    all; only all of them show whether any of its pixels is valid. All ranks decide together.
 
     Args:
-        data_batches: As the loader gives them, None for those that a resumed run has had.
-        model: The network; others than multi-task ones are not looked at.
+        data_batches: Batches of the loader, None for those that a resumed run has already had.
+        model: The network; only multi-task networks are checked.
         dataset: The training set.
-        seed: The run's.
+        seed: The seed of the run.
 
     Raises:
-        ValueError: A task has no label in the whole training set; names its ``target_key`` and the
-            labels that there are.
+        ValueError: A task has no label in the whole training set; the message names its
+            ``target_key`` and the labels that exist.
     """
     data_batches = iter(data_batches)
     for data_batch in data_batches:
@@ -48,7 +48,7 @@ def require_labels(
 
 
 def _check(data_batch: Any, model: Any, dataset: Any, seed: int) -> None:
-    """Look at the first batch, and at the training set for what it lacks."""
+    """Check the first batch, and search the training set for labels that it does not have."""
     if not hasattr(model, 'labelled_tasks'):
         return
     samples = data_batch.get('data_samples') or [] if isinstance(data_batch, dict) else []
@@ -74,16 +74,16 @@ class _Search:
 
     Args:
         dataset: The training set.
-        seed: Of what the samples draw at random.
+        seed: Seed of the samples' random draws.
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
-        self.keys: set[str] = set()  # labels that samples have been seen to have
+        self.keys: set[str] = set()  # labels that samples were seen to have
 
     def find(self, heads: dict[str, Any]) -> list[Any]:
-        """Give samples that together have a valid label of each task that the images have one of.
+        """Return samples that together have a valid label of each task, as far as images have one.
 
         Args:
             heads: The decoders, by task.
@@ -93,7 +93,7 @@ class _Search:
         order = np.random.default_rng(self.seed).permutation(len(self.dataset)).tolist()
         repeats = -(-_LEAST_DRAWS // max(len(order), 1))
         for number, index in enumerate([*(kinds or ()), *order * repeats]):
-            if kinds and number == len(kinds):  # what none has so far, none will have
+            if kinds and number == len(kinds):  # a label that no kind has, no sample has
                 left = {task: head for task, head in left.items() if _key(task, head) in self.keys}
             if not left:
                 break
@@ -106,7 +106,7 @@ class _Search:
         return found
 
     def _draw(self, number: int, index: int) -> Any:
-        """Load a sample, as if nothing had been drawn for it."""
+        """Load a sample without disturbing the random state."""
         with seeded(self.seed, Stream.LABELS, number):
             content = self.dataset[index]
         sample = content.get('data_samples', {}) if isinstance(content, dict) else {}
@@ -114,7 +114,7 @@ class _Search:
         return sample
 
     def fault(self, lost: dict[str, str]) -> str:
-        """Say what is wrong with tasks that no label was found of.
+        """Say what is wrong with tasks for which no label was found.
 
         Args:
             lost: The ``target_key`` of each.
@@ -132,7 +132,7 @@ class _Search:
             )
         return (
             f'{where}: none of the {len(self.dataset)} training images has a valid pixel of this '
-            f'label, all are ignored; mend the labels, or leave {", ".join(lost)} out of tasks'
+            f'label, all are ignored; correct the labels, or leave {", ".join(lost)} out of tasks'
         )
 
 
@@ -141,7 +141,7 @@ def _key(task: str, head: Any) -> str:
 
 
 def _one_of_each_kind(dataset: Any) -> list[int] | None:
-    """Positions of a sample of each folder and set of label files; None where samples tell none."""
+    """Find one sample of each folder and set of label files; None if samples list no files."""
     if not hasattr(dataset, 'get_data_info'):
         return None
     kinds: dict[Any, int] = {}

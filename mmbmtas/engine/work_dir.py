@@ -1,4 +1,4 @@
-"""A work directory belongs to one training at a time."""
+"""Locks a work directory, which belongs to one training at a time."""
 
 import fcntl
 import logging
@@ -19,11 +19,11 @@ from mmbmtas.errors import OccupiedError
 def sole_training(work_dir: str | Path) -> Iterator[None]:
     """Keep other trainings out of a work directory, on all ranks of this one.
 
-    The lock is the main process's alone, and the system ends it with that process, however it ends:
-    what has started a data loader's workers may be killed and started again at once.
+    Only the main process holds the lock, and the system releases it when that process ends, even if
+    its data loader's workers live on. So a killed training can start again at once.
 
     Raises:
-        OccupiedError: Another training is at work there, or the place is a file.
+        OccupiedError: Another training uses the directory, or the path is a file.
     """
     outcome: list[Exception | None] = [None]
     lock: TextIO | None = None
@@ -43,7 +43,7 @@ def sole_training(work_dir: str | Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> TextIO:
-    """Lock a folder, by a record lock, which forked processes don't hold as they do flock's."""
+    """Lock a folder by a record lock, which forked processes do not inherit, unlike flock's."""
     if folder.exists() and not folder.is_dir():
         raise OccupiedError(f'work_dir = {folder} is a file: expected a folder, or a new name')
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,12 +55,12 @@ def _lock(folder: Path) -> TextIO:
         owner = file.read().strip() or 'unknown'
         file.close()
         raise OccupiedError(
-            f'another training is at work in work_dir = {folder} ({owner}): wait for its end, or '
+            f'another training is using work_dir = {folder} ({owner}): wait until it ends, or '
             'choose another --work-dir'
         ) from error
     except OSError as error:
         print_log(
-            f'{folder} cannot be locked ({error}): no other training may use it meanwhile.',
+            f'{folder} cannot be locked ({error}): start no other training there meanwhile.',
             logger='current',
             level=logging.WARNING,
         )

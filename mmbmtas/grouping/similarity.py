@@ -1,8 +1,8 @@
 """Similarity of tasks: how well the features of one predict those of another, layer by layer.
 
 This is our method, not the paper's. BMN (Vandenhende et al., BMVC 2020) also compares what tasks
-compute; it asks whether two networks tell the same images apart. Here a linear map at each pixel is
-asked to turn one task's features into another's. If it can, one copy of the layer serves both.
+compute; it asks whether two networks find the same images alike. Here a linear map, the same at
+each pixel, turns one task's features into another's. If it can, both can use one copy of the layer.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from mmbmtas.errors import InputError
 from mmbmtas.structures import all_groupings
 
 _RIDGE = 1e-6
-"""Added to each feature's variance, as a share of the mean variance: features may be dependent."""
+"""Share of the mean variance added to each feature's variance, as features may be dependent."""
 
 
 class FeatureMoments:
-    """Running sums over pixels from which the similarity of tasks at one layer follows.
+    """Running sums over pixels, from which the similarity of tasks at one layer follows.
 
     Args:
         num_tasks: Number of tasks ``T``.
@@ -34,25 +34,25 @@ class FeatureMoments:
         self.products = np.zeros((size, size))
 
     def add(self, features: Sequence[ArrayLike]) -> None:
-        """Add pixels: the features ``(n, C)`` of each task there, tasks in order."""
+        """Add pixels, given by the features ``(n, C)`` of each task in order."""
         values = np.concatenate([np.asarray(task, np.float64) for task in features], axis=1)
         self.count += len(values)
         self.total += values.sum(axis=0)
         self.products += values.T @ values
 
     def similarity(self) -> NDArray[np.float64]:
-        """Similarity of all pairs of tasks.
+        """Compute the similarity of all pairs of tasks.
 
         ``s_ij = (R2(i -> j) + R2(j -> i)) / 2``, where ``R2(i -> j)`` is the share of the variance
-        of task j's features that the best linear map of task i's explains, pooled over channels. It
-        does not depend on how channels are ordered, scaled together or mixed. Features that are
-        constant are explained by any.
+        of task j's features, pooled over channels, that the best linear map of task i's explains.
+        Permuting, rotating, or jointly scaling the channels of a task does not change it. Constant
+        features are explained by any others.
 
         Returns:
             ``(T, T)`` in 0 .. 1, symmetric, 1 on the diagonal.
 
         Raises:
-            InputError: The features hold numbers that are not finite, or there are no pixels.
+            InputError: Some features are not finite, or there are no pixels.
         """
         if not self.count or not np.isfinite(self.products).all():
             raise InputError(
@@ -78,21 +78,21 @@ class FeatureMoments:
 
 
 def scatter_costs(similarities: ArrayLike) -> NDArray[np.float64]:
-    """Cost of every grouping in every layer: the scatter of features within groups.
+    """Compute the cost of each grouping in each layer: the scatter of features within groups.
 
     ``sum over groups g of sum over pairs i < j of g of (1 - s_ij) / |g|``. With ``1 - s_ij`` as a
-    squared distance this is what k-means minimises: the squared distances of the members from
-    their group's mean. So it is what is lost if each group makes do with one copy of the layer.
+    squared distance, this is the objective of k-means: the squared distances of the members from
+    their group's mean. So it measures the loss if each group has only one copy of the layer.
 
     Args:
-        similarities: Of tasks in each layer, ``(L, T, T)`` in 0 .. 1.
+        similarities: Similarities of tasks in each layer, ``(L, T, T)`` in 0 .. 1.
 
     Returns:
         ``(L, Bell(T))``, groupings in the order of :func:`~mmbmtas.structures.all_groupings`; for
         :func:`~mmbmtas.grouping.least_cost_tree`.
 
     Raises:
-        InputError: The similarities have another shape, are not finite or are not symmetric.
+        InputError: The similarities have another shape, or are not finite and symmetric.
 
     Example:
         >>> scatter_costs([[[1, 0.5], [0.5, 1]]]).tolist()  # both apart, both together

@@ -1,8 +1,8 @@
-"""The one reader of each kind of file: an image, a label image, arrays, MATLAB files, lists of ids.
+"""One reader for each kind of file: images, label images, arrays, MATLAB files, lists of ids.
 
-Data sets, their check and cache, the evaluation of edges and inference all read through these, so
-that a file means the same everywhere. Each gives an array (or ids), or raises one error that says
-which file is wrong and how.
+Data sets, their check and cache, the evaluation of edges, and inference all use these readers, so a
+file means the same everywhere. Each returns an array (or ids), or raises one error that says which
+file is wrong and how.
 """
 
 from .arrays import plane, read_mat, read_npy

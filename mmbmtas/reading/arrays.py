@@ -1,4 +1,4 @@
-"""Arrays in files of numpy and of MATLAB."""
+"""Reads arrays from files of numpy and of MATLAB."""
 
 import zlib
 from pathlib import Path
@@ -23,17 +23,17 @@ _MAT_ERRORS = (
 
 
 def plane(path: str | Path, array: np.ndarray) -> np.ndarray:
-    """Take an array of numbers as a map; a single channel is dropped.
+    """Turn an array of numbers into a map; a single channel is dropped.
 
     Args:
-        path: Its file, for the message.
+        path: The file of the array, for messages.
         array: ``(H, W)`` or ``(H, W, 1)``.
 
     Returns:
         ``(H, W)``, of the same type.
 
     Raises:
-        ValueError: If it is of another shape, or holds no numbers.
+        ValueError: If it has another shape, or does not hold numbers.
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
@@ -74,7 +74,7 @@ def read_npy(path: str | Path) -> np.ndarray:
 def read_mat(path: str | Path, name: str) -> np.ndarray:
     """Read one variable of a MATLAB file.
 
-    Versions up to 7 are read by scipy; 7.3, which is HDF5, by h5py where it is installed.
+    scipy reads versions up to 7; h5py, if it is installed, reads version 7.3, which is HDF5.
 
     Args:
         path: The ``.mat`` file.
@@ -85,8 +85,8 @@ def read_mat(path: str | Path, name: str) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be decoded, lacks the variable, or is version 7.3 and h5py
-            is not installed.
+        ValueError: If the file cannot be decoded, does not have the variable, or has version 7.3
+            and h5py is not installed.
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path} is not a MATLAB file: there is no such file')

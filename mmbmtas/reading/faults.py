@@ -1,11 +1,11 @@
-"""What else than being unreadable can be wrong with a label file."""
+"""Errors of label files that can be read but are wrong."""
 
 from mmbmtas.errors import InputError
 
 
 class SizeError(InputError):
-    """A label has another size than its image."""
+    """A label differs from its image in size."""
 
 
 class RangeError(InputError):
-    """A label holds values that it may not."""
+    """A label holds values that are not allowed."""

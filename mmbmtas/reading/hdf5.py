@@ -1,4 +1,4 @@
-"""MATLAB files of version 7.3, which are HDF5, in the form that scipy gives older versions."""
+"""Reads MATLAB files of version 7.3 (HDF5) into the form that scipy gives older versions."""
 
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ def read_mat73(path: str | Path, name: str) -> np.ndarray:
         name: Name of the variable.
 
     Returns:
-        As :func:`scipy.io.loadmat` has it: numbers with MATLAB's axes, structures as structured
+        As from :func:`scipy.io.loadmat`: numbers with MATLAB's axes, structures as structured
         arrays, cells as arrays of objects, text as strings.
 
     Raises:
-        ValueError: If h5py is not installed, or the file is damaged or lacks the variable.
+        ValueError: If h5py is not installed, the file is damaged, or it has no such variable.
     """
     if h5py is None:
         raise InputError(
@@ -37,14 +37,14 @@ def read_mat73(path: str | Path, name: str) -> np.ndarray:
             if name in file:
                 return _value(file, file[name])
             found = ', '.join(sorted(key for key in file if not key.startswith('#'))) or 'none'
-    # Whatever a damaged file makes the library raise.
+    # A damaged file may raise any of these.
     except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
         raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
     raise InputError(f'{path}: expected a variable {name!r}, found variables: {found}')
 
 
 def _value(file: Any, entry: Any) -> np.ndarray:
-    """A variable, field or element; the file holds axes reversed, and what is not numbers apart."""
+    """Read a variable, field or element; axes are reversed and text is coded in the file."""
     if isinstance(entry, h5py.Group):
         return _structure(file, entry)
     content = entry[()]
@@ -62,9 +62,9 @@ def _value(file: Any, entry: Any) -> np.ndarray:
 
 
 def _structure(file: Any, group: Any) -> np.ndarray:
-    """A structure as a 1 x 1 array of its fields, or an array of structures."""
+    """Read a structure as a 1 x 1 array of its fields, or an array of structures."""
     fields = [(name, object) for name in group]
-    # Of an array of structures each field is an array of references; a cell has a class besides.
+    # Each field of an array of structures is an array of references; a cell also has a class.
     listed = [
         entry
         for entry in group.values()

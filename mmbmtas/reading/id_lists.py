@@ -1,4 +1,4 @@
-"""Lists of ids in text files of any encoding."""
+"""Reads lists of ids from text files in UTF-8, UTF-16 or UTF-32."""
 
 import codecs
 from pathlib import Path
@@ -16,17 +16,17 @@ _BYTE_ORDER_MARKS = {
 
 
 def read_id_list(path: str | Path) -> list[str]:
-    """Read a text file of one id a line, of any line ending.
+    """Read a text file with one id per line and any line ending.
 
     Args:
         path: The file: UTF-8, or UTF-16 or UTF-32 with or without a byte order mark.
 
     Returns:
-        The ids in the file's order, without blanks around them; blank lines are left out.
+        The ids in the file's order, stripped of blanks; blank lines are left out.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is of another encoding, or holds no id.
+        ValueError: If it has another encoding, or no id.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,8 +37,8 @@ def read_id_list(path: str | Path) -> list[str]:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise InputError(
-            f'{path}: expected text in UTF-8 or UTF-16, found others at byte {error.start}; save '
-            'it as UTF-8'
+            f'{path}: expected text in UTF-8 or UTF-16, found other bytes, at byte {error.start}; '
+            'save it as UTF-8'
         ) from error
     ids = [line.strip() for line in text.splitlines() if line.strip()]
     if not ids:
@@ -47,7 +47,7 @@ def read_id_list(path: str | Path) -> list[str]:
 
 
 def _encoding(content: bytes) -> str:
-    """The encoding of a text by its first bytes: its mark, or where zeros of wide letters lie."""
+    """Guess the encoding from the first bytes: a byte order mark, or the zeros of UTF-16."""
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             return encoding

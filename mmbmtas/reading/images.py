@@ -1,4 +1,4 @@
-"""Images and label images."""
+"""Reads images and label images."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 
 @contextmanager
 def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
-    """Open an image file; whatever is wrong with it becomes one error."""
+    """Open an image file; any fault of it becomes one kind of error."""
     try:
         with Image.open(path) as image:
             yield image
@@ -31,11 +31,11 @@ def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file of any format Pillow reads, the way viewers show it.
+    """Read an image file, of any format that Pillow reads, as viewers show it.
 
-    It is turned as its EXIF data say. Grey and palette images become colours, 16-bit values the
-    upper 8 bits, and transparent pixels show white. Of several frames it is the first. Pillow
-    decodes it, as it reports truncated files, which OpenCV fills with grey.
+    EXIF data rotate the image. Grey and palette images become colours, 16-bit values keep their
+    upper 8 bits, and transparent pixels become white. Of several frames the first is read. Pillow
+    decodes the file because it reports truncated files, which OpenCV fills with grey.
 
     Args:
         path: The file.
@@ -45,8 +45,8 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded to the end, has no pixel, or its pixels are neither 8
-            nor 16 bits.
+        ValueError: If it cannot be decoded to the end, has no pixels, or has other than 8 or 16
+            bits per value.
     """
     with _opened(path, 'image') as image:
         ImageOps.exif_transpose(image, in_place=True)
@@ -56,7 +56,7 @@ def read_image(path: str | Path) -> np.ndarray:
         raise InputError(f'{path}: expected an image with pixels, found an empty one')
     if not deep:
         return cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    # Pillow may hold 16 bits in 32.
+    # Pillow may store 16 bits in 32.
     whole = pixels.astype(np.uint16)
     if not np.array_equal(whole, pixels):
         raise InputError(
@@ -66,7 +66,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def _as_colours(image: Image.Image) -> Image.Image:
-    """The image in RGB; what is transparent shows white."""
+    """Convert an image to RGB; transparent pixels become white."""
     if image.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in image.info:
         image = image.convert('RGBA')
         white = Image.new('RGBA', image.size, 'white')
@@ -75,7 +75,7 @@ def _as_colours(image: Image.Image) -> Image.Image:
 
 
 def as_bgr(array: np.ndarray) -> np.ndarray:
-    """Bring an array to the form that the transforms take, as :func:`read_image` does files.
+    """Convert an array to the form that :func:`read_image` returns and transforms take.
 
     Args:
         array: uint8 or uint16: grey ``(H, W)`` or ``(H, W, 1)``, BGR ``(H, W, 3)``, or BGR with
@@ -85,7 +85,7 @@ def as_bgr(array: np.ndarray) -> np.ndarray:
         BGR uint8, ``(H, W, 3)``.
 
     Raises:
-        ValueError: If the array is of another type or shape, or has no pixel.
+        ValueError: If the array has another type or shape, or no pixels.
     """
     if array.dtype not in (np.uint8, np.uint16):
         raise InputError(f'expected values of uint8 or uint16, found {array.dtype}')
@@ -103,7 +103,7 @@ def as_bgr(array: np.ndarray) -> np.ndarray:
 
 
 def is_turned(path: str | Path) -> bool:
-    """Tell whether an image file's EXIF data have it turned or mirrored when it is read.
+    """Tell whether the EXIF data of an image file rotate or mirror it when it is read.
 
     Args:
         path: An image file.
@@ -116,11 +116,11 @@ def is_turned(path: str | Path) -> bool:
 
 
 def read_index_image(path: str | Path) -> np.ndarray:
-    """Read a palette or grey image as stored: raw indices, never colours.
+    """Read the raw indices of a palette or grey image, never its colours.
 
     Args:
-        path: Image file of one channel of 1, 2, 4 or 8 bits; it is turned as :func:`read_image`
-            turns images.
+        path: Image file of one channel of 1, 2, 4 or 8 bits; EXIF data rotate it as in
+            :func:`read_image`.
 
     Returns:
         uint8, ``(H, W)``.
@@ -133,7 +133,7 @@ def read_index_image(path: str | Path) -> np.ndarray:
 
 
 def _read_indices(path: str | Path) -> tuple[np.ndarray, int, np.ndarray | None]:
-    """The raw indices of a label image, the highest there may be, and its palette if any."""
+    """Return the raw indices of a label image, the highest possible one, and any palette."""
     with _opened(path, 'label image') as image:
         mode, bits = image.mode, _grey_bits(image)
         if mode not in ('P', 'L', '1'):
@@ -144,14 +144,14 @@ def _read_indices(path: str | Path) -> tuple[np.ndarray, int, np.ndarray | None]
         palette = image.getpalette('RGB') if mode == 'P' else None
         indices = np.array(image).astype(np.uint8, copy=False)
     highest = 2**bits - 1
-    if mode == 'L' and bits < 8:  # Pillow spreads the values over 0 to 255
+    if mode == 'L' and bits < 8:  # Pillow scales the values to 0 .. 255
         indices //= np.uint8(255 // highest)
     table = None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
     return indices, highest, table
 
 
 def _grey_bits(image: Image.Image) -> int:
-    """Bits of a value as stored, 8 where the image is not grey; asked before it is decoded."""
+    """Return the stored bits per value, 8 if the image is not grey; call before decoding."""
     tiles = getattr(image, 'tile', None)  # of a file: how its pixels are stored
     mode = tiles[0][3] if image.mode == 'L' and tiles else ''
     name = mode if isinstance(mode, str) else str((mode or ('',))[0])
@@ -159,11 +159,11 @@ def _grey_bits(image: Image.Image) -> int:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read what is foreground: an image or array whose foreground is 1, 255, white, or probable.
+    """Read the foreground of an image or array, in which it is 1, 255, white, or probable.
 
-    Where no value is above 1 the foreground is what is more than a half: 0/1 images, 1-bit images,
-    arrays of 0 and 1 or of probabilities. Otherwise it is what is more than half of 255. A palette
-    of greys counts by its greys; with other colours the index tells, 0 or 1, or 0 or 255.
+    If no value is above 1 (0/1 images, 1-bit images, arrays of 0 and 1 or of probabilities), pixels
+    above a half are foreground; otherwise pixels above half of 255. A palette of greys counts by
+    its greys, a palette of other colours by the index: 0 or 1, or 0 or 255.
 
     Args:
         path: A ``.npy`` file, or an image file of one channel.
@@ -173,28 +173,28 @@ def read_mask(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be decoded, has another pixel format, or holds 1 and 255, of
-            which one cannot tell which is the foreground.
+        ValueError: If the file cannot be decoded, has another pixel format, or holds both 1 and
+            255, so that the foreground is unclear.
     """
     values, highest = read_mask_values(path)
     if values.size == 0 or values.max() <= 1:
         return (values > 0.5).astype(np.uint8)
     if (values == 1).any() and np.isin(values, (0, 1, 255)).all():
         raise RangeError(
-            f'{path}: expected a mask of 0 and 1, or of 0 and 255, found 0, 1 and 255: which of '
-            'them is the foreground cannot be told'
+            f'{path}: expected a mask of 0 and 1, or of 0 and 255, found 0, 1 and 255, so the '
+            'foreground is unclear'
         )
     return (values > highest / 2).astype(np.uint8)
 
 
 def read_mask_values(path: str | Path) -> tuple[np.ndarray, int]:
-    """Read the values that :func:`read_mask` tells foreground by.
+    """Read the values from which :func:`read_mask` finds the foreground.
 
     Args:
-        path: As there.
+        path: As in :func:`read_mask`.
 
     Returns:
-        ``(H, W)`` of any type, and the highest value that the format has (255 for arrays).
+        ``(H, W)`` of any type, and the highest value of the format (255 for arrays).
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -207,7 +207,7 @@ def read_mask_values(path: str | Path) -> tuple[np.ndarray, int]:
 
 
 def _grey_of_palette(path: str | Path, indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Greys of a palette image, or its indices where the palette has other colours."""
+    """Return the greys of a palette image, or its indices if the palette has other colours."""
     used = np.unique(indices)
     if used.max(initial=0) < len(palette) and not np.ptp(palette[used], axis=-1).any():
         return palette[indices, 0]

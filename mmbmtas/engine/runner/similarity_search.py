@@ -1,4 +1,4 @@
-"""A search that compares what the tasks have learned, then takes the best tree of all."""
+"""A search that compares the features that tasks have learned, then takes the best tree."""
 
 import json
 import math
@@ -34,20 +34,20 @@ _PIXELS_A_BATCH = 1024
 class SimilaritySearchLoop(BranchedSearchLoop):
     """Warm up, compare the tasks' features in every layer, and take the best tree within a budget.
 
-    Our method, not the paper's: ``docs/method.md`` says why.
+    This method is ours, not the paper's: see ``docs/method.md``.
 
     1. Every task trains its own candidate of every layer, as in the paper's warm-up, on the weight
        split. No architecture parameters are trained.
     2. On images of the architecture split, the loop measures how well each task's features predict
        those of each other task, linearly and pixel by pixel (:class:`FeatureMoments`).
-    3. The tree of least scatter within its groups (:func:`scatter_costs`) is found among **all**
-       trees by dynamic programming: with ``resource_loss.target_madds`` among those that cost at
-       most that, else the one of least scatter plus ``resource_loss.weight`` times its 10^9
-       multiply-adds. The cost falls as the weight rises, without exception.
+    3. Dynamic programming finds the best of **all** trees by the scatter within groups
+       (:func:`scatter_costs`). With ``resource_loss.target_madds`` it takes the least scatter among
+       trees that cost at most this; otherwise the least scatter plus ``resource_loss.weight`` per
+       10^9 multiply-adds, so a larger weight never gives a more expensive tree.
 
-    The tree becomes the most probable one of ``arch_params``, so that exports and checkpoints are
-    those of every search. The similarities go to ``WORK_DIR/similarity.json``, and with the tree
-    to ``similarity.png``.
+    The tree becomes the most probable one of ``arch_params``, so exports and checkpoints work as in
+    any search. The loop writes the similarities to ``WORK_DIR/similarity.json`` and draws them
+    with the tree in ``similarity.png``.
 
     Args:
         runner: The runner.
@@ -55,13 +55,13 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         weight_iters: Iterations of the weights.
         arch_fraction: Share of the training images in the architecture split.
         split_seed: Seed of the split.
-        batches: Batches of the architecture split to compare features on; the whole split if it has
-            fewer. Of each batch 1,024 pixels of each layer count, and of layers with more than 256
-            channels 256, drawn at random.
+        batches: Batches of the architecture split on which features are compared; the whole split
+            if it has fewer. Each batch counts with at most 1,024 pixels and 256 channels of each
+            layer, drawn at random.
 
     Raises:
-        InputError: There are more than 8 tasks, the resource loss has a latency table, or what
-            :class:`BranchedSearchLoop` refuses.
+        InputError: There are more than 8 tasks, the resource loss has a latency table, or
+            :class:`BranchedSearchLoop` refuses the settings.
 
     Example:
         >>> train_cfg = dict(type='SimilaritySearchLoop', weight_iters=400, arch_fraction=0.2)
@@ -87,7 +87,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         self.batches = batches
 
     def run(self) -> Any:
-        """Search, from the iteration that the runner was resumed at."""
+        """Search, from the iteration at which the runner was resumed."""
         if len(self.model.tasks) > MAX_TASKS:
             raise InputError(
                 f'SimilaritySearchLoop compares at most {MAX_TASKS} tasks, found '
@@ -111,7 +111,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
 
     @torch.no_grad()
     def measure_similarities(self) -> NDArray[np.float64]:
-        """Measure how similar the tasks' features are in every layer, ``(L, T, T)``."""
+        """Measure how similar the tasks' features are in each layer, ``(L, T, T)``."""
         backbone = self.model.backbone
         tasks = range(len(backbone.tasks))
         outputs: dict[tuple[int, int], Tensor] = {}
@@ -156,7 +156,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         return np.stack([_joined(layer, device).similarity() for layer in moments])
 
     def choose(self, similarities: NDArray[np.float64]) -> Tree:
-        """Choose the tree of least scatter within the budget, or of least scatter and cost."""
+        """Choose the tree of least scatter within the budget, or of least scatter plus cost."""
         loss, model = self.model.resource_loss, self.model
         costs = scatter_costs(similarities)
         fixed, cap = model.fixed_cost.madds, math.inf
@@ -168,7 +168,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         return least_cost_tree(costs, model.network_cost.layer_madds, cap, fixed)
 
     def _write(self, similarities: NDArray[np.float64]) -> None:
-        """Write the similarities, and a picture of them below the tree."""
+        """Write the similarities and a picture of them below the tree."""
         if not is_main_process():
             return
         backbone = self.model.backbone
@@ -196,7 +196,7 @@ def _pick(output: Tensor, channels: Tensor, pixels: Tensor) -> Tensor:
 
 
 def _joined(moments: FeatureMoments, device: torch.device) -> FeatureMoments:
-    """Add up what all ranks have seen."""
+    """Add up the moments of all ranks."""
     if get_world_size() == 1:
         return moments
     numbers = torch.from_numpy(
