@@ -83,9 +83,9 @@ class ImageAlone:
             instead = f'use {ours}' if ours else 'use transforms of mmbmtas, which move both'
             alias = '' if own == kind.__name__ else f' (as {own})'
             raise InputError(
-                f'{results.get("img_path")}: {name} in the pipeline{alias} would move the image and leave '
-                f'its labels ({", ".join(keys)}) where they are; {instead}. In evaluation it may '
-                'stand before the labels are read'
+                f'{results.get("img_path")}: {name} in the pipeline{alias} would move the image '
+                f'and leave its labels ({", ".join(keys)}) where they are; {instead}. In evaluation it '
+                'may stand before the labels are read'
             )
         return self.inner(results)
 
