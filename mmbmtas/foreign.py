@@ -84,8 +84,8 @@ class ImageAlone:
             alias = '' if own == kind.__name__ else f' (as {own})'
             raise InputError(
                 f'{results.get("img_path")}: {name} in the pipeline{alias} would move the image '
-                f'and leave its labels ({", ".join(keys)}) where they are; {instead}. In evaluation it '
-                'may stand before the labels are read'
+                f'and leave its labels ({", ".join(keys)}) where they are; {instead}. In '
+                'evaluation it may stand before the labels are read'
             )
         return self.inner(results)
 

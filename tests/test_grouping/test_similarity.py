@@ -44,7 +44,7 @@ class TestSimilarity:
         rng = np.random.default_rng(0)
         draws = [similarity(*rng.normal(size=(2, 40, 20)))[0, 1] for _ in range(20)]
         assert np.mean(draws) < 0.1
-        with pytest.raises(ValueError, match='21 pixels .* 20 channels .* at least 22'):
+        with pytest.raises(ValueError, match=r'21 pixels .* 20 channels .* at least 22'):
             similarity(*rng.normal(size=(2, 21, 20)))
 
     def test_each_way_counts_half(self, noise):
