@@ -77,14 +77,15 @@ class ImageAlone:
         """Transform a sample without labels."""
         keys = [*results.get('label_keys', ()), *(k for k in ('label_map',) if k in results)]
         if keys:
-            kind = type(self.inner)
+            kind, own = _written_as(type(self.inner)), type(self.inner).__name__
             name = f'{kind.__module__.partition(".")[0]}.{kind.__name__}'
             ours = next((ours for word, ours in _OURS.items() if word in name), None)
             instead = f'use {ours}' if ours else 'use transforms of mmbmtas, which move both'
+            alias = '' if own == kind.__name__ else f' (as {own})'
             raise InputError(
-                f'{results.get("img_path")}: {name} in the pipeline would move the image and leave '
-                f'its labels ({", ".join(keys)}) where they are; {instead}. In evaluation it may '
-                'stand before the labels are read'
+                f'{results.get("img_path")}: {name} in the pipeline{alias} would move the image '
+                f'and leave its labels ({", ".join(keys)}) where they are; {instead}. In '
+                'evaluation it may stand before the labels are read'
             )
         return self.inner(results)
 
@@ -102,7 +103,7 @@ def keep_labels_in_place(transform: Any) -> Any:
         The transform itself; an :class:`ImageAlone` of it if it is of a library that knows no label
         of ours, and is not known to leave pixels where they are.
     """
-    kind = type(transform)
+    kind = _written_as(type(transform))
     if kind.__module__.partition('.')[0] in _LIBRARIES and not (
         kind.__name__ in _HARMLESS or kind.__name__.startswith(('Load', 'Pack'))
     ):
@@ -114,3 +115,11 @@ def keep_labels_in_place(transform: Any) -> Any:
         elif inside is not None and inside is not transform:
             keep_labels_in_place(inside)
     return transform
+
+
+def _written_as(kind: type) -> type:
+    """The class that says what a transform does; one with settings of its own alone does not."""
+    settings = {'__init__', '__repr__'}
+    return next(
+        c for c in kind.__mro__ if any(callable(v) for k, v in vars(c).items() if k not in settings)
+    )

@@ -12,6 +12,24 @@ from mmbmtas.foreign import ImageAlone
 from mmbmtas.registry import TRANSFORMS
 
 FLIP = {'type': 'RandomFlip', 'prob': 1.0}
+
+
+class OwnSettings(mmcv.transforms.RandomFlip):
+    """As users write it for other defaults."""
+
+    def __init__(self):
+        super().__init__(prob=1.0)
+
+
+class OwnFlip(mmcv.transforms.RandomFlip):
+    """As users write it who know our labels."""
+
+    def _flip(self, results):
+        super()._flip(results)
+        for key in results['label_keys']:
+            results[key] = results[key][:, ::-1]
+
+
 MOVING = [
     FLIP,
     {'type': 'mmseg.RandomFlip', 'prob': 1.0},
@@ -27,11 +45,13 @@ MOVING = [
     {'type': 'RandomApply', 'transforms': [FLIP], 'prob': 1.0},
     {'type': 'RandomChoice', 'transforms': [[{'type': 'RandomApply', 'transforms': [FLIP]}]]},
     {'type': 'TestTimeAug', 'transforms': [[FLIP], [FLIP]]},
+    {'type': OwnSettings},
 ]
 STILL = [
     {'type': 'mmseg.PhotoMetricDistortion'},
     {'type': 'RandomGrayscale', 'prob': 1.0, 'keep_channels': True},
     {'type': 'mmseg.CLAHE'},
+    {'type': OwnFlip, 'prob': 1.0},
     {'type': 'RandomApply', 'transforms': [{'type': 'mmseg.AdjustGamma'}], 'prob': 1.0},
 ]
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbmtas.errors import InputError
+from mmbmtas.foreign import keep_labels_in_place
 from mmbmtas.registry import DATASETS, TRANSFORMS
 from mmbmtas.structures import TaskGrouping
 
@@ -90,7 +91,10 @@ class PlantedMT(BaseDataset):
         self.labels = {task: labels[names.index(task)][own] for task in self.tasks}
         self.split = split
         super().__init__(
-            pipeline=[TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in pipeline],
+            pipeline=[
+                TRANSFORMS.build(t) if isinstance(t, Mapping) else keep_labels_in_place(t)
+                for t in pipeline
+            ],
             test_mode=test_mode,
             indices=indices,
             serialize_data=False,

@@ -45,15 +45,23 @@ class FeatureMoments:
 
         ``s_ij = (R2(i -> j) + R2(j -> i)) / 2``, where ``R2(i -> j)`` is the share of the variance
         of task j's features, pooled over channels, that the best linear map of task i's explains.
-        Permuting, rotating, or jointly scaling the channels of a task does not change it. Constant
-        features are explained by any others.
+        It is adjusted for the number of pixels, since even noise explains a share of ``C / n`` of
+        ``n`` pixels. Permuting, rotating, or jointly scaling the channels of a task does not change
+        it. Constant features are explained by any others.
 
         Returns:
             ``(T, T)`` in 0 .. 1, symmetric, 1 on the diagonal.
 
         Raises:
-            InputError: Some features are not finite, or there are no pixels.
+            InputError: Some features are not finite, or there are too few pixels: at least two
+                more than channels are needed.
         """
+        size = len(self.total) // self.num_tasks
+        if 0 < self.count < size + 2:
+            raise InputError(
+                f'features of {self.count} pixels cannot tell whether {size} channels predict '
+                f'others: expected at least {size + 2} pixels'
+            )
         if not self.count or not np.isfinite(self.products).all():
             raise InputError(
                 f'features of {self.count} pixels, expected finite ones of at least one: has the '
@@ -61,7 +69,6 @@ class FeatureMoments:
             )
         mean = self.total / self.count
         covariance = self.products / self.count - np.outer(mean, mean)
-        size = len(mean) // self.num_tasks
         # blocks[i, :, j]: covariance of task i's features with task j's
         blocks = covariance.reshape(self.num_tasks, size, self.num_tasks, size)
         variances = np.einsum('icic->i', blocks)
@@ -73,7 +80,8 @@ class FeatureMoments:
                 continue
             within = blocks[i, :, i] + _RIDGE * variances[i] / size * np.eye(size)
             across = blocks[i, :, j]
-            explained[i, j] = np.sum(across * np.linalg.solve(within, across)) / variances[j]
+            share = np.sum(across * np.linalg.solve(within, across)) / variances[j]
+            explained[i, j] = 1 - (1 - share) * (self.count - 1) / (self.count - size - 1)
         return np.clip((explained + explained.T) / 2, 0, 1)
 
 

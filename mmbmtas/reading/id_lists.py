@@ -14,6 +14,9 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: 'utf-16',
 }
 
+_INVISIBLE = '\ufeff\u200b\x00\x1a'
+"""Byte order marks of lists that were put together, blanks of no width, DOS's end of a file."""
+
 
 def read_id_list(path: str | Path) -> list[str]:
     """Read a text file with one id per line and any line ending.
@@ -40,7 +43,8 @@ def read_id_list(path: str | Path) -> list[str]:
             f'{path}: expected text in UTF-8 or UTF-16, found other bytes, at byte {error.start}; '
             'save it as UTF-8'
         ) from error
-    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = (line.strip().strip(_INVISIBLE).strip() for line in text.splitlines())
+    ids = [line for line in lines if line]
     if not ids:
         raise InputError(f'{path}: expected one id a line, found none')
     return ids

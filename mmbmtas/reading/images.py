@@ -14,6 +14,8 @@ from .arrays import plane, read_npy
 from .faults import RangeError
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+_FEW = 4
+"""A label of at most as many values is no map of probabilities."""
 
 
 @contextmanager
@@ -52,6 +54,7 @@ def read_image(path: str | Path) -> np.ndarray:
         ImageOps.exif_transpose(image, in_place=True)
         deep = image.mode == 'F' or image.mode.startswith('I')
         pixels = np.asarray(image if deep else _as_colours(image))
+        clear = image.info.get('transparency') if deep else None
     if pixels.size == 0:
         raise InputError(f'{path}: expected an image with pixels, found an empty one')
     if not deep:
@@ -62,6 +65,8 @@ def read_image(path: str | Path) -> np.ndarray:
         raise InputError(
             f'{path}: expected 8 or 16 bits a channel, found {pixels.dtype} values beyond'
         )
+    if isinstance(clear, int):
+        whole[whole == clear] = np.iinfo(whole.dtype).max
     return as_bgr(whole)
 
 
@@ -162,8 +167,8 @@ def read_mask(path: str | Path) -> np.ndarray:
     """Read the foreground of an image or array, in which it is 1, 255, white, or probable.
 
     If no value is above 1 (0/1 images, 1-bit images, arrays of 0 and 1 or of probabilities), pixels
-    above a half are foreground; otherwise pixels above half of 255. A palette of greys counts by
-    its greys, a palette of other colours by the index: 0 or 1, or 0 or 255.
+    above a half are foreground; otherwise pixels above half of 255. A palette of different greys
+    counts by its greys, any other palette by the index: 0 or 1, or 0 or 255.
 
     Args:
         path: A ``.npy`` file, or an image file of one channel.
@@ -173,8 +178,8 @@ def read_mask(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be decoded, has another pixel format, or holds both 1 and
-            255, so that the foreground is unclear.
+        ValueError: If the file cannot be decoded, has another pixel format, or its foreground is
+            unclear: it holds 1 and 255, or a few values above 1 and none above a half.
     """
     values, highest = read_mask_values(path)
     if values.size == 0 or values.max() <= 1:
@@ -184,7 +189,13 @@ def read_mask(path: str | Path) -> np.ndarray:
             f'{path}: expected a mask of 0 and 1, or of 0 and 255, found 0, 1 and 255, so the '
             'foreground is unclear'
         )
-    return (values > highest / 2).astype(np.uint8)
+    mask = (values > highest / 2).astype(np.uint8)
+    if not mask.any() and len(found := np.unique(values)) <= _FEW:
+        raise RangeError(
+            f'{path}: expected a mask of 0 and 1, or of 0 and {highest}, found the values '
+            f'{", ".join(map(str, found))}: what is the foreground cannot be told'
+        )
+    return mask
 
 
 def read_mask_values(path: str | Path) -> tuple[np.ndarray, int]:
@@ -210,7 +221,9 @@ def _grey_of_palette(path: str | Path, indices: np.ndarray, palette: np.ndarray)
     """Return the greys of a palette image, or its indices if the palette has other colours."""
     used = np.unique(indices)
     if used.max(initial=0) < len(palette) and not np.ptp(palette[used], axis=-1).any():
-        return palette[indices, 0]
+        told = palette[np.union1d(used, 0)]  # which the greys must tell apart, 0 from the others
+        if len(np.unique(told, axis=0)) == len(told):
+            return palette[indices, 0]
     if used.size and not (used.max() <= 1 or np.isin(used, (0, 255)).all()):
         raise RangeError(
             f'{path}: expected a mask of 0 and 1, or of 0 and 255, found the palette indices '

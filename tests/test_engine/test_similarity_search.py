@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from mmbmtas.engine.runner import similarity_search
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 
 TASKS = ('semseg', 'normals', 'edge')
@@ -85,6 +86,32 @@ def test_tasks_with_equal_candidates_are_alike(run, tmp_path):
     assert found[0] == pytest.approx(np.ones((3, 3)), abs=1e-4)
     assert found[1, 0, 1] == pytest.approx(1, abs=1e-4)
     assert max(found[1, 0, 2], found[1, 1, 2]) < 0.999
+
+
+def test_ranks_of_other_seeds_compare_the_same_channels(run, tmp_path, monkeypatch):
+    """Their sums are added up; mmengine's diff_rank_seed gives each a seed of its own."""
+    loop = run(tmp_path).train_loop
+    loop.model.init_weights()
+    loop.enter('warmup')
+    picked = []
+
+    def pick(output, channels, pixels):
+        picked[-1].append(channels.tolist())
+        return output.movedim(1, -1).flatten(end_dim=-2)[pixels][:, channels]
+
+    monkeypatch.setattr(similarity_search, '_pick', pick)
+    for seed in (1, 2):
+        picked.append([])
+        loop.runner._seed = seed
+        loop.measure_similarities()
+    assert picked[0] == picked[1]
+    assert {len(channels) for channels in picked[0]} == {4}
+    # No more than an eighth of the pixels, lest any explain any.
+    monkeypatch.setattr(similarity_search, '_PIXELS_A_BATCH', 16)
+    loop.batches = 1
+    picked.append([])
+    loop.measure_similarities()
+    assert {len(channels) for channels in picked[2]} == {2}
 
 
 def test_the_budget_goes_where_tasks_differ(run, tmp_path, toys):

@@ -30,13 +30,22 @@ class TestSimilarity:
 
     def test_of_two_channels_it_is_the_squared_correlation(self, noise):
         first, second = noise[0], 0.6 * noise[0] + 0.8 * noise[1]
-        expected = np.corrcoef(first, second)[0, 1] ** 2
+        squared = np.corrcoef(first, second)[0, 1] ** 2
+        expected = 1 - (1 - squared) * 19_999 / 19_998  # adjusted R2 of one predictor
         found = similarity(first[:, None], second[:, None])
         assert found[0, 1] == found[1, 0] == pytest.approx(expected, abs=1e-5)
         assert expected == pytest.approx(0.36, abs=0.02)
 
     def test_what_has_nothing_in_common(self, noise):
         assert similarity(noise[:3].T, noise[3:].T)[0, 1] == pytest.approx(0, abs=1e-3)
+
+    def test_few_pixels_explain_nothing_by_chance(self):
+        # Of 40 pixels 20 columns of noise explain 20 / 39 of anything, on average.
+        rng = np.random.default_rng(0)
+        draws = [similarity(*rng.normal(size=(2, 40, 20)))[0, 1] for _ in range(20)]
+        assert np.mean(draws) < 0.1
+        with pytest.raises(ValueError, match=r'21 pixels .* 20 channels .* at least 22'):
+            similarity(*rng.normal(size=(2, 21, 20)))
 
     def test_each_way_counts_half(self, noise):
         """(a, b) explains (a, a) wholly; a explains of (a, b) half the variance."""

@@ -32,6 +32,13 @@ def test_wide_letters_without_a_mark(tmp_path, encoding):
     assert read_id_list(tmp_path / 'a.txt') == ['0001', '0002']
 
 
+def test_marks_within_a_text_are_no_part_of_an_id(tmp_path):
+    # `copy a.txt + b.txt` in Windows keeps the mark of each and ends the file with Ctrl-Z.
+    mark = codecs.BOM_UTF8
+    (tmp_path / 'a.txt').write_bytes(mark + b'1\r\n' + mark + b'2\r\n\x1a')
+    assert read_id_list(tmp_path / 'a.txt') == ['1', '2']
+
+
 def test_what_is_no_list_is_named(tmp_path):
     path = tmp_path / 'a.txt'
     with pytest.raises(FileNotFoundError, match=r'a\.txt is not a list of ids'):

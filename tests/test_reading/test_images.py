@@ -53,6 +53,8 @@ def save(path, form, mask=MASK):
             picture.putpalette([255, 255, 255, 0, 0, 0] if inverse else [0, 0, 0, 255, 255, 255])
         elif form == 'VOC palette':
             picture.putpalette([0, 0, 0, 128, 0, 0])
+        elif form == 'black palette':
+            picture.putpalette([0] * 6)
         picture.save(path)
 
 
@@ -67,6 +69,7 @@ FORMS = (
     'palette',
     'white first',
     'VOC palette',
+    'black palette',
     'npy',
     'npy 255',
 )
@@ -101,6 +104,27 @@ def test_masks_that_say_two_things_are_refused(tmp_path):
     picture.save(path)
     with pytest.raises(ValueError, match=r'both\.png: .* found the palette indices 0, 15'):
         read_mask(path)
+
+
+def test_masks_of_dark_values_are_refused(tmp_path):
+    # A label of person, of three classes, of a dark palette: none of them is background alone.
+    for values, palette in (([0, 15], None), ([0, 1, 2], None), ([0, 1], [0] * 3 + [90] * 3)):
+        picture = Image.fromarray(np.array([values], np.uint8))
+        if palette:
+            picture.putpalette(palette)
+        picture.save(tmp_path / 'dark.png')
+        with pytest.raises(ValueError, match=r'dark\.png: .* the values 0, .* cannot be told'):
+            read_mask(tmp_path / 'dark.png')
+
+
+def test_transparent_grey_of_16_bits_shows_white(tmp_path):
+    values = np.array([[0, 257, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / 'a.png')
+    content = (tmp_path / 'a.png').read_bytes()
+    data = b'tRNS' + struct.pack('>H', 257)
+    chunk = struct.pack('>I', 2) + data + struct.pack('>I', zlib.crc32(data))
+    (tmp_path / 'a.png').write_bytes(content[:33] + chunk + content[33:])  # after the header
+    assert read_image(tmp_path / 'a.png')[0, :, 0].tolist() == [0, 255, 255]
 
 
 @pytest.mark.parametrize('bits', [1, 2, 4])

@@ -28,6 +28,7 @@ from .train_loader import batches
 
 _MAX_FEATURES = 256
 _PIXELS_A_BATCH = 1024
+_PIXELS_A_CHANNEL = 8
 
 
 @LOOPS.register_module()
@@ -57,7 +58,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         split_seed: Seed of the split.
         batches: Batches of the architecture split on which features are compared; the whole split
             if it has fewer. Each batch counts with at most 1,024 pixels and 256 channels of each
-            layer, drawn at random.
+            layer, drawn at random; with fewer channels where there are not eight pixels for each.
 
     Raises:
         InputError: There are more than 8 tasks, the resource loss has a latency table, or
@@ -114,18 +115,25 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         """Measure how similar the tasks' features are in each layer, ``(L, T, T)``."""
         backbone = self.model.backbone
         tasks = range(len(backbone.tasks))
-        outputs: dict[tuple[int, int], Tensor] = {}
+        number = min(self.batches, len(self.arch_dataloader))
+        generator = torch.Generator().manual_seed(self.runner.seed)
+        moments: list[FeatureMoments] = []
+        channels: dict[int, Tensor] = {}
+        pixels: dict[int, Tensor] = {}  # of this batch, as are the values
+        values: dict[tuple[int, int], Any] = {}
 
         def keep(layer: int, task: int) -> Any:
             def hook(module: Any, args: Any, output: Tensor) -> None:
-                outputs[layer, task] = output
+                if layer not in pixels:
+                    order = torch.randperm(output[:, 0].numel(), generator=generator)
+                    pixels[layer] = order[:_PIXELS_A_BATCH]
+                if layer not in channels:
+                    expected = number * len(pixels[layer])
+                    channels[layer] = _draw_channels(output.shape[1], expected)
+                values[layer, task] = _pick(output, channels[layer], pixels[layer]).cpu().numpy()
 
             return hook
 
-        moments: list[FeatureMoments] = []
-        picked: list[Tensor] = []
-        generator = torch.Generator().manual_seed(self.runner.seed)
-        number = min(self.batches, len(self.arch_dataloader))
         print_log(f'Comparing the features of {number} batches.', logger='current')
         self.model.eval()
         with ExitStack() as stack:
@@ -138,19 +146,11 @@ class SimilaritySearchLoop(BranchedSearchLoop):
             ):
                 backbone(self.model.data_preprocessor(data_batch, False)['inputs'])
                 for layer in range(len(backbone.layers)):
-                    channels = outputs[layer, 0].shape[1]
                     if len(moments) == layer:
-                        order = torch.randperm(channels, generator=generator)
-                        picked.append(order[:_MAX_FEATURES])
-                        moments.append(FeatureMoments(len(tasks), len(picked[layer])))
-                    size = outputs[layer, 0][:, 0].numel()
-                    pixels = torch.randperm(size, generator=generator)[:_PIXELS_A_BATCH]
-                    moments[layer].add(
-                        [
-                            _pick(outputs[layer, task], picked[layer], pixels).cpu().numpy()
-                            for task in tasks
-                        ]
-                    )
+                        moments.append(FeatureMoments(len(tasks), len(channels[layer])))
+                    moments[layer].add([values[layer, task] for task in tasks])
+                pixels.clear()
+                values.clear()
         self.model.train()
         device = backbone.arch_params.device
         return np.stack([_joined(layer, device).similarity() for layer in moments])
@@ -187,6 +187,16 @@ class SimilaritySearchLoop(BranchedSearchLoop):
                 beside,
                 label='variance explained',
             )
+
+
+def _draw_channels(number: int, pixels: int) -> Tensor:
+    """Draw the channels of a layer to compare, the same on every rank.
+
+    With too many for the number of pixels any features would explain any others.
+    """
+    generator = torch.Generator().manual_seed(0)
+    most = max(1, min(_MAX_FEATURES, pixels // _PIXELS_A_CHANNEL))
+    return torch.randperm(number, generator=generator)[:most]
 
 
 def _pick(output: Tensor, channels: Tensor, pixels: Tensor) -> Tensor:
