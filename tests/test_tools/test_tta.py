@@ -34,10 +34,12 @@ def test_every_metric_is_of_six_averaged_views(scenes_roots, tmp_path, monkeypat
     options = [f'data_root={scenes_roots["pascal"]}', 'test_dataloader.num_workers=0']
     options += ['test_dataloader.persistent_workers=False', 'test_dataloader.dataset.indices=1']
     words = [ROOT / CONFIG, tmp_path / 'weights.pth', '--tta', '--work-dir', tmp_path / 'run']
-    words += ['--out', tmp_path / 'metrics.json', '--cfg-options', *options]
+    words += ['--out', tmp_path / 'metrics.json', '--show-dir', tmp_path / 'shown']
+    words += ['--cfg-options', *options]
     monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, words)])
     runpy.run_path(str(ROOT / 'tools' / 'test.py'), run_name='__main__')
     assert averaged == [6]
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     headlines = ('semseg/mIoU', 'saliency/maxIoU', 'normals/mean', 'edge/pixel_AP')
     assert all(metrics[name] is not None for name in headlines)
+    assert [sheet.name for sheet in (tmp_path / 'shown').iterdir()] == ['test_00000_val_000000.png']

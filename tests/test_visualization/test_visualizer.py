@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
 
@@ -141,10 +142,18 @@ def current_visualizer(monkeypatch):
     return names
 
 
+def _runner(trained):
+    """A runner with nothing but what its message hub tells, which tests have no loop for."""
+    hub = MessageHub(f'drawing after {trained}')
+    if trained:
+        hub.update_info('iter', trained - 1)
+    return SimpleNamespace(message_hub=hub)
+
+
 @pytest.mark.parametrize(('batch_size', 'interval', 'drawn'), [(1, 2, 5), (4, 3, 4), (3, 50, 1)])
 def test_hook_draws_every_nth_sample(current_visualizer, batch_size, interval, drawn):
     hook = HOOKS.build({'type': 'MultiTaskVisualizationHook', 'draw': True, 'interval': interval})
-    runner = SimpleNamespace(iter=12)
+    runner = _runner(trained=12)
     inputs = [torch.zeros(3, 30, 36, dtype=torch.uint8)] * 10
     for _ in range(2):  # counting starts anew in each validation
         current_visualizer.clear()
@@ -161,7 +170,7 @@ def test_hook_draws_every_nth_sample(current_visualizer, batch_size, interval, d
 
 
 def test_hook_is_off_by_default_and_in_training(current_visualizer, tmp_path):
-    runner = SimpleNamespace(iter=1)
+    runner = _runner(trained=0)
     batch = {'inputs': torch.zeros(1, 3, 30, 36, dtype=torch.uint8)}
     MultiTaskVisualizationHook().after_test_iter(runner, 0, batch, [make_sample()])
     hook = MultiTaskVisualizationHook(draw=True, show_dir=str(tmp_path))

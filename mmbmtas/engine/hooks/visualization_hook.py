@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import mmcv
+import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
+from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
@@ -72,16 +75,30 @@ class MultiTaskVisualizationHook(Hook):
         if not self.draw or mode == 'train' or data_batch is None or outputs is None:
             return
         visualizer = Visualizer.get_current_instance()
-        for inputs, sample in zip(data_batch['inputs'], outputs, strict=True):
+        # Not runner.iter, which builds the training loop, with its data, in a test too.
+        trained = runner.message_hub.get_info('iter', -1) + 1
+        images = data_batch['inputs']
+        if views := isinstance(images[0], Sequence):
+            images = images[0]  # the samples are those of the first view
+        for inputs, sample in zip(images, outputs, strict=True):
             if self._num_seen % self.interval == 0:
+                image = sample_image(inputs, sample)
                 name = sheet_name(sample, f'{mode}_{self._num_seen:05d}')
                 visualizer.add_datasample(
                     name,
-                    sample_image(inputs, sample),
+                    _without_view(image, sample) if views else image,
                     sample,
                     show=self.show,
                     wait_time=self.wait_time,
                     out_file=str(Path(self.show_dir, f'{name}.png')) if self.show_dir else None,
-                    step=runner.iter,
+                    step=trained,
                 )
             self._num_seen += 1
+
+
+def _without_view(image: NDArray[np.uint8], sample: MultiTaskDataSample) -> NDArray[np.uint8]:
+    """Bring an image of a test-time augmentation back to how the merged predictions show it."""
+    if sample.metainfo.get('flip', False):
+        image = image[:, ::-1]
+    height, width = sample.metainfo['ori_shape'][:2]
+    return mmcv.imresize(image, (width, height))
