@@ -102,20 +102,25 @@ def write_report(rows: Sequence[Row], folder: Path) -> str:
 
 def _plot(rows: Sequence[Row], methods: Sequence[str], problems: Sequence[str], path: Path) -> None:
     """Draw recovery by problem, and over all, as a table of colours."""
-    shares = np.full((len(methods), len(problems) + 1), np.nan)
-    for i, method in enumerate(methods):
-        own = [row for row in rows if row['method'] == method]
-        for j, problem in enumerate(problems):
-            part = [row for row in own if row['problem'] == problem]
-            shares[i, j] = recovery(part)[0] if part else np.nan
-        shares[i, -1] = recovery(own)[0]
+    found, made = np.zeros((2, len(methods), len(problems) + 1), int)
+    for row in rows:
+        place = methods.index(str(row['method'])), problems.index(str(row['problem']))
+        found[place] += int(row['recovered'])
+        made[place] += 1
+    complete = (made[:, :-1] > 0).all(axis=1)  # a sum over some of the problems would mislead
+    found[complete, -1], made[complete, -1] = (
+        found.sum(axis=1)[complete],
+        made.sum(axis=1)[complete],
+    )
+    shares = np.divide(found, made, out=np.full(made.shape, np.nan), where=made > 0)
     figure = Figure((1.5 + 0.62 * shares.shape[1], 1.2 + 0.32 * len(methods)), layout='constrained')
     axis = figure.subplots()
     image = axis.imshow(shares, cmap='viridis', vmin=0, vmax=1, aspect='auto')
     for (i, j), share in np.ndenumerate(shares):
         if not np.isnan(share):
             colour = 'black' if share > 0.6 else 'white'
-            axis.text(j, i, f'{share:.0%}', ha='center', va='center', fontsize=7, color=colour)
+            text = f'{found[i, j]}/{made[i, j]}'
+            axis.text(j, i, text, ha='center', va='center', fontsize=7, color=colour)
     axis.set_xticks(range(shares.shape[1]), [*problems, 'all'], rotation=40, ha='right', fontsize=8)
     axis.set_yticks(range(len(methods)), methods, fontsize=8)
     axis.axvline(len(problems) - 0.5, color='white', linewidth=2)
