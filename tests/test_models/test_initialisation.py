@@ -96,9 +96,8 @@ def test_a_model_starts_from_a_checkpoint_that_fits(listed, config, toys, tmp_pa
     config['init_cfg'] = [init_cfg] if listed else init_cfg
     model = toys.build(config)
     model.init_weights()
-    if not listed:  # of a list mmengine lets the parts' own initialisation win
-        for own, value in zip(model.parameters(), trained.parameters(), strict=True):
-            assert torch.equal(own, value)
+    for own, value in zip(model.parameters(), trained.parameters(), strict=True):
+        assert torch.equal(own, value)
     for strange in ({'checkpoint': str(tmp_path / 'other.pth')}, {'prefix': 'backbone.x'}):
         config['init_cfg'] = [{**init_cfg, **strange}] if listed else {**init_cfg, **strange}
         with pytest.raises(InputError, match=r'init_cfg of the model .*no weight in .*\.pth'):
