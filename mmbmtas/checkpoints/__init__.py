@@ -1,6 +1,7 @@
 """Reads checkpoints from any source without running code, and checks them before use."""
 
 from .finite import network_weights, require_finite
+from .fitting import require_fitting
 from .packages import PREFIX, find_weights
 from .plain import to_plain
 from .reading import is_whole, read_checkpoint
@@ -15,5 +16,6 @@ __all__ = [
     'read_checkpoint',
     'register_loaders',
     'require_finite',
+    'require_fitting',
     'to_plain',
 ]

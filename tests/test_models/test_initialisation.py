@@ -86,6 +86,24 @@ def test_a_checkpoint_of_which_nothing_fits_is_refused(prefix, config, toys, tmp
         toys.build(config).init_weights()
 
 
+@pytest.mark.parametrize('listed', [False, True])
+def test_a_model_starts_from_a_checkpoint_that_fits(listed, config, toys, tmp_path):
+    trained = toys.build(config)
+    toys.randomise(trained)
+    torch.save({'state_dict': trained.state_dict()}, tmp_path / 'trained.pth')
+    torch.save({'state_dict': {'stranger': torch.ones(2)}}, tmp_path / 'other.pth')
+    init_cfg = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'trained.pth')}
+    config['init_cfg'] = [init_cfg] if listed else init_cfg
+    model = toys.build(config)
+    model.init_weights()
+    for own, value in zip(model.parameters(), trained.parameters(), strict=True):
+        assert torch.equal(own, value)
+    for strange in ({'checkpoint': str(tmp_path / 'other.pth')}, {'prefix': 'backbone.x'}):
+        config['init_cfg'] = [{**init_cfg, **strange}] if listed else {**init_cfg, **strange}
+        with pytest.raises(InputError, match=r'init_cfg of the model .*no weight in .*\.pth'):
+            toys.build(config).init_weights()
+
+
 def test_a_heads_init_cfg_does_not_go_with_single_networks(toys):
     config = toys.exchange_config('CrossStitchNetwork', ('semseg', 'edge'))
     config['init_cfg'] = {'type': 'SingleCheckpoints', 'checkpoints': {}}

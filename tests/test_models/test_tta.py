@@ -150,6 +150,33 @@ def test_depth_seen_at_another_scale_is_that_far(equivariant):
     assert found.pred_semseg.data.shape == (1, 36, 52)
 
 
+def mmsegs_views(sample, scale, direction):
+    """Views as mmseg's own configs make them, of mmcv's transforms."""
+    flip = {'type': 'mmcv.RandomFlip', 'prob': 1.0, 'direction': direction}
+    cfg = {
+        'type': 'mmcv.TestTimeAug',
+        'transforms': [
+            [{'type': 'mmcv.Resize', 'scale_factor': scale, 'keep_ratio': True}],
+            [{**flip, 'prob': 0.0}, flip],
+            [{'type': 'mmbmtas.PackMultiTaskInputs'}],
+        ],
+    }
+    unlabelled = {key: value for key, value in sample.items() if key not in sample['label_keys']}
+    return pseudo_collate([TRANSFORMS.build(cfg)({**unlabelled, 'label_keys': []})])
+
+
+def test_views_of_mmcvs_transforms_count_as_ours(equivariant):
+    image = sample(64, 96)
+    model = MultiTaskTTAModel(equivariant)
+    with torch.no_grad():
+        (found,) = model.test_step(mmsegs_views(image, 0.5, 'horizontal'))
+        (own,) = model.test_step(views(image, *({'scale_factor': 0.5, **flip} for flip in FLIPS)))
+    for task, prediction in predictions(own).items():
+        torch.testing.assert_close(predictions(found)[task], prediction, atol=1e-5, rtol=1e-5)
+    with pytest.raises(InputError, match=r"flip_direction 'vertical': expected horizontal"):
+        model.test_step(mmsegs_views(image, 0.5, 'vertical'))
+
+
 @pytest.mark.parametrize('name', ['branched_pascal', 'branched_nyud', 'branched_scenes_r50'])
 def test_our_configs_have_views(name, toys):
     cfg = launch.read_config(f'configs/{name}.py')

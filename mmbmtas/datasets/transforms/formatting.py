@@ -57,6 +57,7 @@ class PackMultiTaskInputs(BaseTransform):
             'padding',
             'scale_factor',
             'flip',
+            'flip_direction',
         ),
     ) -> None:
         self.meta_keys = tuple(meta_keys)

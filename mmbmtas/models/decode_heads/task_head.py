@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from mmengine.runner import CheckpointLoader
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.models.utils import resize
@@ -15,6 +14,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbmtas.checkpoints import require_fitting
 from mmbmtas.errors import InputError
 from mmbmtas.structures.architecture_file import is_count
 from mmbmtas.structures.values import require_count, require_number, require_share
@@ -151,26 +151,9 @@ class TaskHead(BaseDecodeHead):
         Raises:
             InputError: It names a checkpoint of which nothing fits; mmengine would go on.
         """
-        listed = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
-        for cfg in listed:
-            if cfg['type'] == 'Pretrained':
-                self._check_checkpoint(cfg['checkpoint'], cfg.get('prefix'))
+        hint = "; of a multi-task network it is 'decode_heads.TASK'"
+        require_fitting(self, self.init_cfg, f'{type(self).__name__} ({self.target_key})', hint)
         super().init_weights()
-
-    def _check_checkpoint(self, path: str, prefix: str | None) -> None:
-        content = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')
-        weights = content.get('state_dict', content)
-        start = f'{prefix.removesuffix(".")}.' if prefix else ''
-        fits = [
-            name
-            for name, own in self.state_dict().items()
-            if getattr(weights.get(start + name), 'shape', None) == own.shape
-        ]
-        if not fits:
-            raise InputError(
-                f'init_cfg of {type(self).__name__} ({self.target_key}): no weight in {path} below '
-                f"prefix={prefix!r} fits; of a multi-task network it is 'decode_heads.TASK'"
-            )
 
     def _build_sampler(self, cfg: dict[str, Any], where: str) -> Any:
         """Build mmseg's pixel sampler, by its name with or without ``mmseg.``."""

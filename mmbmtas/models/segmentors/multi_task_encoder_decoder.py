@@ -12,6 +12,7 @@ from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.models.utils import resize
 from torch import Tensor
 
+from mmbmtas.checkpoints import require_fitting
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
 from mmbmtas.cost.madds import forward_cost
 from mmbmtas.errors import DivergenceError, InputError
@@ -76,7 +77,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             {task: MODELS.build(decode_heads[task]) for task in self.backbone.tasks}
         )
         self._check_channels()
-        if (init_cfg or {}).get('type') == 'SingleCheckpoints':
+        if self._starts_from_single_networks():
             for task, head in decode_heads.items():
                 if head.get('init_cfg') is not None:
                     raise InputError(
@@ -107,12 +108,21 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         return self.backbone.tasks
 
     def init_weights(self) -> None:
-        """Initialise as ``init_cfg`` says; see :func:`load_single_networks`."""
-        if (self.init_cfg or {}).get('type') != 'SingleCheckpoints':
+        """Initialise as ``init_cfg`` says; see :func:`load_single_networks`.
+
+        Raises:
+            InputError: It names a checkpoint of which nothing fits.
+        """
+        if not self._starts_from_single_networks():
+            require_fitting(self, self.init_cfg, f'the model ({type(self).__name__})')
             super().init_weights()
             return
         load_single_networks(self.backbone, self.decode_heads, self.init_cfg['checkpoints'])
         self._is_init = True
+
+    def _starts_from_single_networks(self) -> bool:
+        cfg = self.init_cfg
+        return isinstance(cfg, Mapping) and cfg.get('type') == 'SingleCheckpoints'
 
     def extract_feat(self, inputs: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Return low-level and context features of each task."""

@@ -1,5 +1,6 @@
 """Test-time augmentation: maps of several views of an image, averaged before the decision."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,7 +66,7 @@ class MultiTaskTTAModel(BaseTTAModel):
             The samples of the first view with ``pred_<task>``.
 
         Raises:
-            InputError: The pipeline has no ``TestTimeAug``.
+            InputError: The pipeline has no ``TestTimeAug``, or turns images upside down.
         """
         if not isinstance(data['data_samples'][0], Sequence):
             raise InputError(
@@ -101,6 +102,12 @@ class MultiTaskTTAModel(BaseTTAModel):
 
     def _restore(self, maps: dict[str, Tensor], sample: MultiTaskDataSample) -> dict[str, Tensor]:
         """Bring one view's maps back to the image as it was, ready to be averaged."""
+        direction = sample.metainfo.get('flip_direction') or 'horizontal'
+        if direction != 'horizontal':
+            raise InputError(
+                f'tta_pipeline mirrors images with flip_direction {direction!r}: expected '
+                'horizontal, as ViewImage(flip=True) does'
+            )
         restored = {}
         for task, logits in maps.items():
             head = self.module.decode_heads[task]
@@ -110,7 +117,7 @@ class MultiTaskTTAModel(BaseTTAModel):
                 if head.output == 'normals':
                     mean = torch.cat([-mean[:1], mean[1:]])
             if label_task(task, holds_floats=True).kind == 'depth':
-                mean = mean * sample.metainfo.get('scale_factor', 1.0)
+                mean = mean * _scale_of(sample.metainfo)
             restored[task] = mean
         return restored
 
@@ -122,3 +129,9 @@ class MultiTaskTTAModel(BaseTTAModel):
             prediction = self.module.decode_heads[task].decide(total / views)
             sample.set_data({f'pred_{task}': PixelData(data=prediction)})
         return sample
+
+
+def _scale_of(metainfo: Mapping[str, Any]) -> float:
+    """New size over old size; mmcv's transforms have one for the width and one for the height."""
+    scale = metainfo.get('scale_factor', 1.0)
+    return math.sqrt(math.prod(scale)) if isinstance(scale, Sequence) else scale
