@@ -107,6 +107,12 @@ def _check_content(content: Any, name: str) -> None:
                 f'{name}: its {field} is a {type(found[field]).__name__}, expected a {kind}; it is '
                 'damaged, or no checkpoint of a network'
             )
+    for key in weights:
+        if not isinstance(key, str):
+            raise InputError(
+                f'{name}: its state_dict has an entry {key!r}, expected names; it is damaged, or '
+                'no checkpoint of a network'
+            )
 
 
 def _reason(error: Exception) -> str:

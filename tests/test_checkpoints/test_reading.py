@@ -209,6 +209,7 @@ def test_a_missing_file_is_named(tmp_path):
         (torch.ones(2), 'a Tensor: expected a dict'),
         ({'state_dict': None}, 'its state_dict is a NoneType'),
         ({'state_dict': [1]}, 'its state_dict is a list'),
+        ({'state_dict': {1: torch.ones(2)}}, 'its state_dict has an entry 1, expected names'),
         ({'state_dict': {}, 'meta': [1]}, 'its meta is a list'),
         ({'state_dict': {}, 'meta': {'iter': '5'}}, 'its meta.iter is a str'),
         ({'state_dict': {}, 'meta': {'dataset_meta': 5}}, 'its meta.dataset_meta is a int'),
