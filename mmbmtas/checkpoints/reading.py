@@ -107,6 +107,11 @@ def _check_content(content: Any, name: str) -> None:
                 f'{name}: its {field} is a {type(found[field]).__name__}, expected a {kind}; it is '
                 'damaged, or no checkpoint of a network'
             )
+    for field in ('meta.iter', 'meta.epoch'):
+        if found.get(field, 0) < 0:
+            raise InputError(
+                f'{name}: its {field} is {found[field]}, expected a number from 0; it is damaged'
+            )
     for key in weights:
         if not isinstance(key, str):
             raise InputError(

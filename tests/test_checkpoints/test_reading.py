@@ -212,6 +212,7 @@ def test_a_missing_file_is_named(tmp_path):
         ({'state_dict': {1: torch.ones(2)}}, 'its state_dict has an entry 1, expected names'),
         ({'state_dict': {}, 'meta': [1]}, 'its meta is a list'),
         ({'state_dict': {}, 'meta': {'iter': '5'}}, 'its meta.iter is a str'),
+        ({'state_dict': {}, 'meta': {'epoch': -3}}, 'its meta.epoch is -3, expected a number'),
         ({'state_dict': {}, 'meta': {'dataset_meta': 5}}, 'its meta.dataset_meta is a int'),
         ({'state_dict': {}, 'optimizer': [1]}, 'its optimizer is a list'),
         ({'state_dict': {}, 'message_hub': 1}, 'its message_hub is a int'),
