@@ -96,7 +96,7 @@ def _check_content(content: Any, name: str) -> None:
     """Refuse what has no weights, or fields of other types than mmengine gives them."""
     if not isinstance(content, dict):
         raise InputError(f'{name} holds a {type(content).__name__}: expected a dict with weights')
-    weights = content.get('state_dict', content.get('model', content))
+    weights: Any = content.get('state_dict', content.get('model', content))
     found: dict[Any, Any] = {**content, 'state_dict': weights}
     if isinstance(content.get('meta'), Mapping):
         found |= {f'meta.{key}': value for key, value in content['meta'].items()}
