@@ -21,7 +21,7 @@ _base_ = [
 ]
 
 pretrained = None  # ImageNet weights: a file, an URL, or torchvision://mobilenet_v2
-single_checkpoints = None  # the checkpoint of a single-task network for each task
+single_checkpoints = {}  # the checkpoint of a single-task network for each task
 total_batch_size = 16  # over all ranks
 cost_shape = (425, 560)
 

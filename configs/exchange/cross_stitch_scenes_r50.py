@@ -21,7 +21,7 @@ _base_ = [
 ]
 
 pretrained = None
-single_checkpoints = None  # the checkpoint of a single-task network for each task
+single_checkpoints = {}  # the checkpoint of a single-task network for each task
 total_batch_size = 8  # over all ranks
 cost_shape = (128, 160)
 

@@ -22,7 +22,7 @@ _base_ = [
 ]
 
 pretrained = None  # ImageNet weights: a file, an URL, or torchvision://resnet50
-single_checkpoints = None  # the checkpoint of a single-task network for each task
+single_checkpoints = {}  # the checkpoint of a single-task network for each task
 total_batch_size = 8  # over all ranks
 cost_shape = (512, 512)
 

@@ -20,7 +20,7 @@ model = dict(
     decode_heads=_base_.decode_heads,
 )
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=3e-2))
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=600, by_epoch=False)]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False)]
 train_cfg = dict(type='IterBasedTrainLoop', val_interval=600)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

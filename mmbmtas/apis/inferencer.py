@@ -183,7 +183,9 @@ def _prepare(
 def _metainfo(checkpoint: Mapping[str, Any], dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     """Class names and colours as trained, else those of the config's data set."""
     meta = (checkpoint.get('meta') or {}).get('dataset_meta')
-    return meta or getattr(find_type(DATASETS, dataset['type']), 'METAINFO', {})
+    meta = meta or getattr(find_type(DATASETS, dataset['type']), 'METAINFO', {})
+    # By task; those of mmseg's networks, of one task, are lists.
+    return {key: value for key, value in meta.items() if isinstance(value, Mapping)}
 
 
 def _reads_image(transform: Any) -> bool:

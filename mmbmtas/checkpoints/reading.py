@@ -96,7 +96,7 @@ def _check_content(content: Any, name: str) -> None:
     """Refuse content without weights, or with fields of other types than mmengine's."""
     if not isinstance(content, dict):
         raise InputError(f'{name} holds a {type(content).__name__}: expected a dict with weights')
-    weights = content.get('state_dict', content.get('model', content))
+    weights: Any = content.get('state_dict', content.get('model', content))
     found: dict[Any, Any] = {**content, 'state_dict': weights}
     if isinstance(content.get('meta'), Mapping):
         found |= {f'meta.{key}': value for key, value in content['meta'].items()}
@@ -106,6 +106,17 @@ def _check_content(content: Any, name: str) -> None:
             raise InputError(
                 f'{name}: its {field} is a {type(found[field]).__name__}, expected a {kind}; it is '
                 'damaged, or not the checkpoint of a network'
+            )
+    for field in ('meta.iter', 'meta.epoch'):
+        if found.get(field, 0) < 0:
+            raise InputError(
+                f'{name}: its {field} is {found[field]}, expected a number from 0; it is damaged'
+            )
+    for key in weights:
+        if not isinstance(key, str):
+            raise InputError(
+                f'{name}: its state_dict has an entry {key!r}, expected names; it is damaged, or '
+                'no checkpoint of a network'
             )
 
 

@@ -46,7 +46,8 @@ def guard_loading(runner: Runner, strict: bool) -> None:
         def load_and_keep(*args: Any, **kwargs: Any) -> Any:
             found.update(load_checked(*args, **kwargs))
             _require_state(runner, found, filename)
-            configured.check(found, filename)
+            with _damage_named(filename):
+                configured.check(found, filename)
             return found
 
         runner.load_checkpoint = load_and_keep
@@ -55,7 +56,8 @@ def guard_loading(runner: Runner, strict: bool) -> None:
             resume(filename, *args, **kwargs)
         finally:
             runner.load_checkpoint = load_checked
-        told = configured.apply(found)
+        with _damage_named(filename):
+            told = configured.apply(found)
         if seed is not None and seed != runner.seed:
             told.append(
                 f"the seed stays the checkpoint's, {runner.seed}, not randomness.seed={seed}"
@@ -83,6 +85,22 @@ def misfit_named(checkpoint: str | Path) -> Iterator[None]:
         raise InputError(f'{checkpoint}: {error}') from error
     except RuntimeError as error:
         raise _misfit(checkpoint, error) from error
+
+
+@contextmanager
+def _damage_named(checkpoint: str) -> Iterator[None]:
+    """Name the checkpoint whose optimisers or schedules are not what a training writes.
+
+    Raises:
+        InputError: They are not.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(
+            f'{checkpoint} cannot be resumed from: its optimiser or schedules are damaged '
+            f'({type(error).__name__}: {error})'
+        ) from error
 
 
 def _misfit(checkpoint: str | Path, error: RuntimeError) -> InputError:

@@ -235,7 +235,7 @@ def _settle(cfg: Config, key: Key, entries: Sequence[Entry], options: Mapping[st
     value = key.wrap(cfg[key.name])
     others = [e for e in entries if e.value is not None and not _equal(e.value, value)]
     given = _is_option(options, key.name)
-    if given and not entries:
+    if not entries and (given or _is_idle(cfg, key)):
         raise InputError(
             f'{key.name} = {cfg[key.name]!r} has no effect: nothing in '
             f'{cfg.filename or "the config"} takes it'
@@ -264,6 +264,14 @@ def _stated_by(options: Mapping[str, Any], place: str) -> bool:
             if value is not None:
                 return True
     return False
+
+
+def _is_idle(cfg: Config, key: Key) -> bool:
+    """Tell whether a config's own file states a key and makes no use of it."""
+    path = file_that_states(cfg.filename, key.name)
+    if path is None or path != Path(cfg.filename) or not cfg.get('model'):
+        return False
+    return key.name not in read_names(path).used
 
 
 def _is_contradicted(cfg: Config, key: Key) -> bool:

@@ -136,6 +136,14 @@ class TestSchedules:
         with pytest.raises(ValueError, match=r'another optimiser than Adam: it has no .*betas'):
             train('again', 4, None, {'type': 'Adam', 'lr': 0.1}, tmp_path / 'first/iter_2.pth')
 
+    @pytest.mark.parametrize('state', [{'state': 3, 'param_groups': 5}, {'param_groups': [1]}])
+    def test_a_damaged_optimiser_is_named(self, train, tmp_path, state):
+        train('first', 2)
+        path = tmp_path / 'first/iter_2.pth'
+        torch.save({**torch.load(path, weights_only=False), 'optimizer': state}, path)
+        with pytest.raises(ValueError, match=r'iter_2\.pth cannot be resumed from: its optim'):
+            train('again', 4, resume=path)
+
     def test_other_groups_of_parameters_are_refused(self, train, tmp_path):
         train('first', 2)
         wrapper = {'paramwise_cfg': {'norm_decay_mult': 0.0}}

@@ -254,3 +254,27 @@ def test_modules_named_on_the_command_line_are_imported(pytestconfig):
     path = str(pytestconfig.rootpath / 'configs' / 'branched_scenes.py')
     with pytest.raises(ValueError, match=r'custom_imports=.*no_such_module'):
         launch.read_config(path, {'custom_imports.imports': ['no_such_module']})
+
+
+@pytest.mark.parametrize(
+    ('name', 'line', 'message'),
+    [
+        ('planted/branched.py', "data_root = 'there'", "data_root = 'there' has no effect"),
+        ('planted/branched.py', "path = data_root = 'there'\nwork_dir = data_root", None),
+        ('planted/branched.py', 'max_iters = 40', None),
+        ('exchange/nddr_scenes.py', "single_checkpoints = dict(semseg='a.pth')", None),
+    ],
+)
+def test_a_file_states_keys_as_the_command_line_does(pytestconfig, tmp_path, name, line, message):
+    path = tmp_path / 'own.py'
+    path.write_text(f'_base_ = {str(pytestconfig.rootpath / "configs" / name)!r}\n{line}\n')
+    if message:
+        with pytest.raises(ValueError, match=message):
+            launch.read_config(str(path))
+        return
+    cfg = launch.read_config(str(path))
+    if 'max_iters' in line:
+        (schedule,) = cfg.param_scheduler
+        assert schedule.get('T_max', schedule.end) == 40  # one half of a cosine, to a rate of 0
+    if 'single' in line:
+        assert cfg.model.init_cfg.checkpoints == {'semseg': 'a.pth'}

@@ -85,6 +85,7 @@ class BranchedSearchLoop(BaseLoop):
         if not (isinstance(arch_fraction, float) and 0 < arch_fraction < 1):
             raise InputError(f'arch_fraction {arch_fraction}: expected a number between 0 and 1')
         self.dataset = build_dataset(dataloader['dataset'])
+        self._split_seed = split_seed
         splits = split_dataset(self.dataset, arch_fraction, split_seed)
         streams = Stream.SAMPLES, Stream.ARCH_SAMPLES
         weight_loader, arch_loader = (
@@ -172,6 +173,16 @@ class BranchedSearchLoop(BaseLoop):
                 f'and {begun[2]} batches, other than now: from iteration {self._iter + 1} on its '
                 'phases are those of the new plan. For the search that it was, resume with the '
                 'total_batch_size, the warm-up and the images that it began with.',
+                logger='current',
+                level=logging.WARNING,
+            )
+        seed = hub.runtime_info.get('search_split_seed', self._split_seed)
+        hub.update_info('search_split_seed', self._split_seed)
+        if seed != self._split_seed:
+            print_log(
+                f'The search began with train_cfg.split_seed={seed}, now {self._split_seed}: from '
+                f'iteration {self._iter + 1} on the images are split anew, and the architecture '
+                'learns on some that have trained the weights.',
                 logger='current',
                 level=logging.WARNING,
             )
