@@ -71,6 +71,8 @@ def main() -> int:
     problems += [Problem(f'{text} (width {args.width})', text, args.width) for text in args.trees]
     for problem in problems:
         _ = problem.tree  # refuses what is no tree
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError(f'{args.out} is a file, expected a folder for the results')
     path = args.out / 'results.csv'
     rows = [row for row in read_rows(path) if args.no_regret or not math.isnan(float(row['error']))]
     done = {(row['problem'], row['method'], int(row['seed'])) for row in rows}
