@@ -119,7 +119,7 @@ class TestTotalBatchSize:
         assert launch.prepare_config(_config(**both)).train_dataloader.batch_size == 4
         both['total_batch_size'] = 4
         with pytest.raises(
-            ValueError, match=r'= 4 has no .* train_dataloader\.batch_size = 4, and'
+            ValueError, match=r'= 4 has no effect: train_dataloader\.batch_size = 4 on'
         ):
             launch.prepare_config(_config(**both))
 

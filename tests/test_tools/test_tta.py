@@ -33,6 +33,7 @@ def test_every_metric_is_of_six_averaged_views(scenes_roots, tmp_path, monkeypat
     monkeypatch.setattr(MultiTaskTTAModel, '_decide', recorded)
     options = [f'data_root={scenes_roots["pascal"]}', 'test_dataloader.num_workers=0']
     options += ['test_dataloader.persistent_workers=False', 'test_dataloader.dataset.indices=1']
+    options += ['visualizer.name=of_test_tta']  # mmengine would give another test's of this name
     words = [ROOT / CONFIG, tmp_path / 'weights.pth', '--tta', '--work-dir', tmp_path / 'run']
     words += ['--out', tmp_path / 'metrics.json', '--show-dir', tmp_path / 'shown']
     words += ['--cfg-options', *options]
