@@ -75,6 +75,23 @@ def rsa_affinity(dissimilarities: Sequence[ArrayLike]) -> NDArray[np.float64]:
     return affinity
 
 
+def distances(affinities: ArrayLike) -> NDArray[np.float64]:
+    """Return ``1 - affinity`` of tasks in each layer, ``(L, T, T)``, 0 on the diagonal.
+
+    Raises:
+        InputError: The affinities have another shape, are not finite or are not symmetric.
+    """
+    values = np.asarray(affinities, np.float64)
+    if values.ndim != 3 or values.shape[1] != values.shape[2] or 0 in values.shape:
+        raise InputError(f'affinities of shape {values.shape}: expected (layers, tasks, tasks)')
+    if not np.isfinite(values).all() or not np.allclose(values, values.transpose(0, 2, 1)):
+        raise InputError('affinities must be finite and symmetric')
+    apart = 1 - values
+    diagonal = np.arange(values.shape[1])
+    apart[:, diagonal, diagonal] = 0
+    return apart
+
+
 def grouping_costs(affinities: ArrayLike) -> NDArray[np.float64]:
     """Cost of every grouping in every layer.
 
@@ -91,16 +108,9 @@ def grouping_costs(affinities: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: The affinities have another shape, are not finite or are not symmetric.
     """
-    values = np.asarray(affinities, np.float64)
-    if values.ndim != 3 or values.shape[1] != values.shape[2] or 0 in values.shape:
-        raise InputError(f'affinities of shape {values.shape}: expected (layers, tasks, tasks)')
-    if not np.isfinite(values).all() or not np.allclose(values, values.transpose(0, 2, 1)):
-        raise InputError('affinities must be finite and symmetric')
-    apart = 1 - values
-    diagonal = np.arange(values.shape[1])
-    apart[:, diagonal, diagonal] = 0
+    apart = distances(affinities)
     columns = []
-    for grouping in all_groupings(values.shape[1]):
+    for grouping in all_groupings(apart.shape[1]):
         largest = [apart[:, group][:, :, group].max(axis=(1, 2)) for group in grouping.groups]
         columns.append(np.mean(largest, axis=0))
     return np.stack(columns, axis=1)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mmbmtas.errors import InputError
+from mmbmtas.grouping.bmn import distances
 from mmbmtas.structures import all_groupings
 
 _RIDGE = 1e-6
@@ -106,16 +107,9 @@ def scatter_costs(similarities: ArrayLike) -> NDArray[np.float64]:
         >>> scatter_costs([[[1, 0.5], [0.5, 1]]]).tolist()  # both apart, both together
         [[0.25, 0.0]]
     """
-    values = np.asarray(similarities, np.float64)
-    if values.ndim != 3 or values.shape[1] != values.shape[2] or 0 in values.shape:
-        raise InputError(f'similarities of shape {values.shape}: expected (layers, tasks, tasks)')
-    if not np.isfinite(values).all() or not np.allclose(values, values.transpose(0, 2, 1)):
-        raise InputError('similarities must be finite and symmetric')
-    apart = 1 - values
-    diagonal = np.arange(values.shape[1])
-    apart[:, diagonal, diagonal] = 0
+    apart = distances(similarities)
     columns = [
         sum(apart[:, group][:, :, group].sum(axis=(1, 2)) / (2 * len(group)) for group in g.groups)
-        for g in all_groupings(values.shape[1])
+        for g in all_groupings(apart.shape[1])
     ]
     return np.stack(columns, axis=1)
