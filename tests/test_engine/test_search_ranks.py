@@ -198,4 +198,5 @@ def test_a_noise_for_each_rank_changes_the_search(ranks):
         ranks(case)[0]['arch_params'][-1]
         for case in ('search', 'search with a noise for each rank')
     )
-    assert not torch.allclose(one, other, atol=1e-4)
+    # Candidates start alike, so after two iterations of warm-up their gradients are small.
+    assert not torch.allclose(one, other, rtol=1e-2, atol=0)
