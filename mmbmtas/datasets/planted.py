@@ -14,6 +14,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.foreign import keep_labels_in_place
 from mmbmtas.registry import DATASETS, TRANSFORMS
 from mmbmtas.structures import TaskGrouping
+from mmbmtas.structures.values import require_count
 
 MEAN, STD = 128, 32
 """How the images, of mean 0 and deviation 1, are stored in bytes: ``128 + 32 x``."""
@@ -79,8 +80,7 @@ class PlantedMT(BaseDataset):
             raise InputError(f"split {split!r} of PlantedMT: expected 'train' or 'val'")
         numbers = dict(width=width, size=size, num_train=num_train, num_val=num_val)
         for name, number in numbers.items():
-            if not isinstance(number, int) or number < 1:
-                raise InputError(f'{name} {number!r} of PlantedMT: expected a whole number from 1')
+            require_count(f'PlantedMT: {name}', number)
         self.tree, names = _read_tree(tree)
         self.tasks = list(names if tasks is None else tasks)
         if not self.tasks or not set(self.tasks) <= set(names):
@@ -159,12 +159,11 @@ def _make(
     images = (_standardised(blurred) * STD + MEAN).round().clamp(0, 255)
     x = (images - MEAN) / STD  # what a network is given
     features: dict[tuple[int, ...], Tensor] = {}
-    for layer, grouping in enumerate(tree):
+    for grouping in tree:
         before, features = features, {}
         for group in grouping.groups:
             parent = next((f for tasks, f in before.items() if {*group} <= {*tasks}), x)
             features[group] = _branch(parent, width, generator)
-        assert layer == 0 or len(features) >= len(before)
     labels = []
     for task in range(tree[-1].num_tasks):
         leaf = next(f for tasks, f in features.items() if task in tasks)

@@ -22,9 +22,9 @@ from mmbmtas.datasets.checking import (
     find_dataset_type,
     write_report,
 )
-from mmbmtas.datasets.files import SizeError
 from mmbmtas.datasets.preparing import prepare_dataset
 from mmbmtas.errors import InputError
+from mmbmtas.reading import SizeError
 from mmbmtas.registry import DATASETS, TRANSFORMS
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/check_dataset.py'

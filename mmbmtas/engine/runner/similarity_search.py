@@ -20,6 +20,7 @@ from mmbmtas.grouping import FeatureMoments, Tree, least_cost_tree, scatter_cost
 from mmbmtas.grouping.least_cost import MAX_TASKS
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import all_groupings
+from mmbmtas.structures.values import require_count
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.writing import written_beside
 
@@ -79,11 +80,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         split_seed: int = 0,
         batches: int = 16,
     ) -> None:
-        if not isinstance(batches, int) or batches < 1:
-            raise InputError(
-                f'train_cfg.batches {batches!r} of SimilaritySearchLoop: expected a whole number '
-                'from 1'
-            )
+        require_count('train_cfg.batches of SimilaritySearchLoop', batches)
         super().__init__(runner, dataloader, weight_iters, weight_iters, arch_fraction, split_seed)
         self.batches = batches
 

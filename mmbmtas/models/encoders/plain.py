@@ -6,8 +6,8 @@ from mmcv.cnn import ConvModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS
+from mmbmtas.structures.values import require_count
 
 from .base import Encoder
 
@@ -39,10 +39,7 @@ class PlainEncoder(Encoder):
 
     def __init__(self, width: int = 4, depth: int = 3, norm_cfg: dict | None = None) -> None:
         for name, value in (('width', width), ('depth', depth)):
-            if not isinstance(value, int) or value < 1:
-                raise InputError(
-                    f'{name} {value!r} of PlainEncoder: expected a whole number from 1'
-                )
+            require_count(f'{name} of PlainEncoder', value)
         self.width = self.low_level_channels = self.context_channels = width
         self.norm_cfg = norm_cfg or dict(type='BN')
         self.layer_names = tuple(f'stage1.{index}' for index in range(depth))
