@@ -13,7 +13,7 @@ _base_ = './search_nyud_lite0.py'
 
 weight_iters = 5000
 
-model = dict(resource_loss=dict(weight=30.0))
+model = dict(resource_loss=dict(weight=1.0))
 train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2)
 custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval=1000),

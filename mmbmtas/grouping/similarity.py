@@ -124,17 +124,22 @@ def most_similar_tree(
     layer_madds: Sequence[int],
     fixed_madds: int = 0,
     cap: float | None = None,
-    weight: float = 0.0,
+    weight: float = 1.0,
 ) -> Tree:
     """Choose the best of all trees by the scatter of features within groups.
+
+    With a cap, it is the tree of least scatter among those that cost no more. Without one, it is
+    the tree that minimises ``scatter / scatter of the shared tree + weight * share``, where
+    ``share`` is 0 for the cost of the shared tree and 1 for that of all apart. So weights do not
+    depend on the size of the network: with 1, sharing all and sharing nothing are equally good. A
+    larger weight never gives a more expensive tree.
 
     Args:
         similarities: Similarities of tasks in each layer, ``(L, T, T)`` in 0 .. 1.
         layer_madds: Multiply-adds of one copy of each layer.
         fixed_madds: Multiply-adds that every tree has: stem and decoders.
-        cap: Multiply-adds that the network may take; the tree has the least scatter among those.
-        weight: Without a cap, scatter that 10^9 multiply-adds outweigh. A larger weight never gives
-            a more expensive tree.
+        cap: Multiply-adds that the network may take.
+        weight: Weight of the cost without a cap.
 
     Raises:
         InputError: The similarities are of another shape or not valid, the weight is negative or
@@ -143,7 +148,9 @@ def most_similar_tree(
     require_number('weight of the multiply-adds', weight, least=0)
     costs = scatter_costs(similarities)
     if cap is None:
-        tasks = np.shape(similarities)[-1]
-        groups = [grouping.num_groups for grouping in all_groupings(tasks)]
-        costs = costs + weight * np.outer(layer_madds, groups) / 1e9
+        groupings = [*all_groupings(np.shape(similarities)[-1])]
+        copies = np.array([grouping.num_groups - 1 for grouping in groupings])
+        scatter = costs[:, copies == 0].sum()
+        costs = costs / (scatter or 1.0)
+        costs += weight * np.outer(layer_madds, copies) / (sum(layer_madds) * max(copies.max(), 1))
     return least_cost_tree(costs, layer_madds, math.inf if cap is None else cap, fixed_madds)

@@ -46,8 +46,8 @@ def parse_args() -> argparse.Namespace:
         '--weight',
         type=float,
         nargs='+',
-        help='without a budget: scatter of features that 10^9 multiply-adds outweigh, as '
-        'resource_loss.weight of the search; one tree each',
+        help='without a budget: weight of the cost, as resource_loss.weight of the search; with 1, '
+        'sharing all and sharing nothing are equally good; one tree each',
     )
     return parser.parse_args()
 

@@ -42,9 +42,8 @@ class SimilaritySearchLoop(BranchedSearchLoop):
        those of each other task, linearly and pixel by pixel (:class:`FeatureMoments`).
     3. Dynamic programming finds the best of **all** trees by the scatter within groups
        (:func:`~mmbmtas.grouping.most_similar_tree`). With ``resource_loss.target_madds`` it takes
-       the least scatter among trees that cost at most this; otherwise the least scatter plus
-       ``resource_loss.weight`` per 10^9 multiply-adds, so a larger weight never gives a more
-       expensive tree.
+       the least scatter among trees that cost at most this; otherwise ``resource_loss.weight``
+       weighs the cost, and a larger weight never gives a more expensive tree.
 
     The tree becomes the most probable one of ``arch_params``, so exports and checkpoints work as in
     any search. The loop writes the similarities to ``WORK_DIR/similarity.json``, from which
