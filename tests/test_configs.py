@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope, init_default_scope
 
-from mmbmtas.engine import launch
+from mmbmtas import launch
 from mmbmtas.engine.runner.search_plan import SearchPlan
 from mmbmtas.structures import BranchedArchitecture
 
