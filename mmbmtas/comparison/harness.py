@@ -31,7 +31,7 @@ from mmbmtas.launch.jobs import (
 )
 from mmbmtas.launch.stages import lock_folder, write_json
 from mmbmtas.launch.tree_config import TreeConfig, read_tree_config
-from mmbmtas.models.backbones import build_encoder
+from mmbmtas.models.encoders import build_encoder
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import written_beside
 

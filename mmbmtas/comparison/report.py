@@ -22,7 +22,7 @@ from mmbmtas.comparison.results import Row, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
 from mmbmtas.structures import BranchedArchitecture
-from mmbmtas.structures.architecture_file import read_document
+from mmbmtas.structures.documents import read_document
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
 from mmbmtas.writing import written_beside

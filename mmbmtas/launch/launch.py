@@ -26,7 +26,7 @@ from mmbmtas.launch.ranks import adapt_to_ranks, start_ranks
 from mmbmtas.launch.shared_keys import fill_in, plain_datasets, release, share_batch
 from mmbmtas.launch.task_subset import narrow_to_architecture
 from mmbmtas.launch.trees import find_architecture
-from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
+from mmbmtas.models.encoders import build_encoder, check_fits
 from mmbmtas.registry import OPTIM_WRAPPERS, find_type
 from mmbmtas.writing import written_beside
 

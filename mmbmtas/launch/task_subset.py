@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.metrics import TaskMetric
-from mmbmtas.models.backbones.branched_network import as_architecture
 from mmbmtas.registry import METRICS, find_type
+from mmbmtas.structures import as_architecture
 
 
 def narrow_to_architecture(cfg: Config) -> None:

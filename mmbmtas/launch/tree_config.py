@@ -14,9 +14,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.grouping import Tree
 from mmbmtas.launch import launch
 from mmbmtas.launch.overrides import OverrideAction
-from mmbmtas.models.backbones import build_encoder
-from mmbmtas.models.backbones.branched_network import check_fits
-from mmbmtas.models.encoders import Encoder
+from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS, SCOPE
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import file_place

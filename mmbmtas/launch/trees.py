@@ -8,7 +8,7 @@ from mmengine.runner import CheckpointLoader
 
 from mmbmtas.checkpoints import require_finite
 from mmbmtas.errors import InputError, MissingFileError
-from mmbmtas.models.backbones.branched_network import decode_json, decode_tree
+from mmbmtas.models.backbones.state import decode_json, decode_tree
 from mmbmtas.structures import BranchedArchitecture
 
 _STATE = 'backbone._extra_state'

@@ -22,7 +22,7 @@ from mmbmtas.cost import (
 )
 from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
-from mmbmtas.structures.architecture_file import is_positive_number
+from mmbmtas.structures.documents import is_positive_number
 
 _Expectations = dict[str, tuple[Callable[..., Tensor], int | None]]
 _OF_MADDS: _Expectations = {

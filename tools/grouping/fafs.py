@@ -26,7 +26,7 @@ from mmbmtas.launch.tree_config import (
 )
 from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.losses.balancing import without_balancing
-from mmbmtas.models.backbones.branched_network import check_fits
+from mmbmtas.models.encoders import check_fits
 from mmbmtas.registry import MODELS
 
 

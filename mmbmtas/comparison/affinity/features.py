@@ -16,8 +16,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.grouping import dissimilarity
 from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.models.backbones import BranchedNetwork
-from mmbmtas.models.backbones.branched_network import check_fits
-from mmbmtas.models.encoders import Encoder
+from mmbmtas.models.encoders import Encoder, check_fits
 
 from .images import with_progress
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
-from mmbmtas.structures.architecture_file import is_positive_number
+from mmbmtas.structures.documents import is_positive_number
 
 from .base import LossBalancing, mean_over_ranks
 
