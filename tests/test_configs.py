@@ -3,6 +3,7 @@
 import copy
 import functools
 import re
+from argparse import ArgumentParser
 from pathlib import Path
 
 import mmengine.registry
@@ -34,7 +35,7 @@ each_config = pytest.mark.parametrize('name', CONFIGS)
 
 
 def load(name, **options):
-    parser = launch.ArgumentParser()
+    parser = ArgumentParser()
     launch.add_common_arguments(parser)
     words = [f'{key}={value}' for key, value in options.items()]
     args = [str(ROOT / name)] + (['--cfg-options', *words] if words else [])
