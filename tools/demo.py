@@ -18,12 +18,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
+from mmbmtas import launch
+from mmbmtas.comparison.summary import format_summary, score_constants, summarise
 from mmbmtas.datasets.pascal_context import VOC_CLASSES
-from mmbmtas.engine import launch
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.stages import Stages, write_json
-from mmbmtas.engine.summary import format_summary, score_constants, summarise
 from mmbmtas.errors import OccupiedError
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.stages import Stages, write_json
 from mmbmtas.visualization.overview import stack_pictures
 from mmbmtas.writing import file_place, folder_place, folder_written_beside, written_beside
 

@@ -12,11 +12,11 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from scipy.stats import spearmanr
 
-from mmbmtas.datasets.scenes import write_scenes
-from mmbmtas.engine.tree_config import read_tree_config
 from mmbmtas.grouping import dissimilarity
+from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.registry import MODELS
+from mmbmtas.scenes import write_scenes
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 
 ROOT = Path(__file__).parents[2]
@@ -228,7 +228,7 @@ def test_bmn_refuses_what_it_cannot_compare(tool, config, options, singles, tmp_
 
 def test_bmn_compares_features_as_scipy_does(config, options):
     """The whole way from images to an affinity, with all positions of the features."""
-    from mmbmtas.engine.affinity import image_loader, measure_dissimilarities
+    from mmbmtas.comparison.affinity import image_loader, measure_dissimilarities
 
     init_default_scope('mmbmtas')
     cfg = config.cfg.copy()

@@ -23,9 +23,9 @@ from planting.problems import PROBLEMS, Problem
 from planting.report import read_rows, recovery, write_report, write_rows
 from planting.runs import METHODS, train
 
-from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import Tree
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.structures import TaskGrouping
 
 _QUICK_PROBLEMS = ['pairs, layer 1', '3+1']

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.tree_config import (
+from mmbmtas.errors import InputError
+from mmbmtas.grouping import most_similar_tree
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.tree_config import (
     TreeConfig,
     add_tree_arguments,
     config_of,
     tree_places,
     write_trees,
 )
-from mmbmtas.errors import InputError
-from mmbmtas.grouping import most_similar_tree
-from mmbmtas.structures.architecture_file import read_document
+from mmbmtas.structures.documents import read_document
 from mmbmtas.structures.values import require_positive
 
 
