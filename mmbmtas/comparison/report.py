@@ -18,7 +18,7 @@ from mmbmtas.comparison.document import (
     to_html,
     to_markdown,
 )
-from mmbmtas.comparison.results import Row, mean_and_deviation
+from mmbmtas.comparison.results import Row, half_interval, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
 from mmbmtas.structures import BranchedArchitecture
@@ -157,7 +157,7 @@ def _results(
     note = (
         'Mean ± sample deviation over the runs: seeds, and for several trees of a seed the trees '
         'as well; (1 of 2) where only one of two runs has the number. Δm is the mean relative gain '
-        'over the single-task networks of the same seed. MAdds are multiply-adds of convolutions '
+        'over the mean of the single-task networks. MAdds are multiply-adds of convolutions '
         "at the config's cost_shape; the paper's convention is half of all operations. tree s is "
         'the time of what chose the tree, without the trainings that it needed; train s that of '
         'the training.'
@@ -178,15 +178,26 @@ def _comparison(summaries: Sequence[Summary], rows: Sequence[Row]) -> list[Block
         if summary.model == searched or not gains:
             continue
         each = ', '.join(f'{gain:+.2f}' for gain in gains)
-        lines.append([summary.model, _pm(mean_and_deviation(gains), 2, sign=True), each])
+        lines.append([summary.model, *_difference(gains), each])
     if not lines:
         return []
     note = (
         f'Δm of {searched} minus Δm of the other model with the same seed (of several trees their '
-        f'mean), in percentage points; above 0, {searched} is better.'
+        f'mean), in percentage points; above 0, {searched} is better. The interval of the mean is '
+        "Student's. Where it holds 0, no difference is shown."
     )
-    header = [f'{searched} against', 'difference', 'seed by seed']
+    header = [f'{searched} against', 'mean', '95 % interval', 'difference', 'seed by seed']
     return [Heading(f'{searched} against the others'), Grid(header, lines), Paragraph(note)]
+
+
+def _difference(gains: Sequence[float]) -> list[str]:
+    """Write the mean of paired differences, its interval, and what they show."""
+    mean, half = mean_and_deviation(gains)[0], half_interval(gains)
+    if half is None:
+        return [f'{mean:+.2f}', '', 'one pair only']
+    low, high = mean - half, mean + half
+    shown = 'none shown' if low <= 0 <= high else 'better' if low > 0 else 'worse'
+    return [f'{mean:+.2f}', f'{low:+.2f} to {high:+.2f}', shown]
 
 
 def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:

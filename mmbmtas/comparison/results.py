@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import t
+
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric, delta_m
 from mmbmtas.writing import written_beside
@@ -129,9 +131,11 @@ def _text(value: float | None) -> str:
 def set_delta_m(
     rows: Sequence[Row], baseline: str | None, headlines: Sequence[HeadlineMetric]
 ) -> None:
-    """Compute Delta_m of every row against the baseline's row of the same seed.
+    """Compute Delta_m of every row against the baseline's mean over its seeds.
 
-    Rows whose baseline, or one of whose numbers, is missing or not defined have none.
+    With the mean, the noise of one baseline training does not enter all rows of its seed.
+    Rows have no Delta_m if one of their numbers, or the baseline's mean of it, is not defined or
+    the latter is 0.
 
     Args:
         rows: The rows, changed in place.
@@ -139,15 +143,18 @@ def set_delta_m(
         headlines: The number of each task, with its direction.
     """
     keys = [headline.key for headline in headlines]
-    single = {row.seed: row.metrics for row in rows if row.model == baseline and row.is_done}
+    singles = [row for row in rows if row.model == baseline and row.is_done]
+    reference: dict[str, float] = {}
+    for key in keys:
+        values = [row.metrics.get(key, math.nan) for row in singles]
+        if known := [value for value in values if math.isfinite(value)]:
+            reference[key] = math.fsum(known) / len(known)
     for row in rows:
         row.numbers.pop('delta_m', None)
-        own, reference = row.metrics, single.get(row.seed, {})
-        known = all(
-            math.isfinite(values.get(key, math.nan)) for values in (own, reference) for key in keys
-        )
-        if known and all(reference[key] for key in keys):
-            row.numbers['delta_m'] = delta_m(own, reference, headlines)
+        if all(
+            reference.get(key) and math.isfinite(row.metrics.get(key, math.nan)) for key in keys
+        ):
+            row.numbers['delta_m'] = delta_m(row.metrics, reference, headlines)
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
@@ -157,3 +164,15 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
         return mean, None
     squares = math.fsum((value - mean) ** 2 for value in values)
     return mean, math.sqrt(squares / (len(values) - 1))
+
+
+def half_interval(values: Sequence[float], level: float = 0.95) -> float | None:
+    """Return half the width of the confidence interval of the mean, by Student's t.
+
+    It is None for a single value.
+    """
+    deviation = mean_and_deviation(values)[1]
+    if deviation is None:
+        return None
+    count = len(values)
+    return float(t.ppf((1 + level) / 2, count - 1)) * deviation / math.sqrt(count)

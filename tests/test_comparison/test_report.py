@@ -129,7 +129,8 @@ def test_the_report(rows, folder):
     ]
     assert cells(text, 'bmn')[:5] == ['bmn', '1', '52.00', '19.00', '+2.00']
     assert cells(text, 'lost')[:3] == ['lost', '0', '']
-    assert '| random | +0.25 ± 1.77 | +1.50, -1.00 |' in text
+    assert '| random | +0.25 | -15.63 to +16.13 | none shown | +1.50, -1.00 |' in text
+    assert '| bmn | +3.00 |  | one pair only | +3.00 |' in text
     assert '| theirs | 6.0 ± 0.5 |  |' in text
     assert 'Printed in the paper, not computed here' in text
     assert (

@@ -6,6 +6,7 @@ import pytest
 
 from mmbmtas.comparison.results import (
     Row,
+    half_interval,
     mean_and_deviation,
     read_rows,
     set_delta_m,
@@ -53,22 +54,30 @@ def test_no_file_no_rows_and_other_files_are_refused(tmp_path):
         read_rows(path)
 
 
-def test_delta_m_is_against_the_single_networks_of_the_same_seed():
+def test_delta_m_is_against_the_mean_of_the_single_networks():
     rows = [
-        row('single', 0, 50.0, 20.0),
-        row('single', 1, 40.0, 25.0),
-        row('m', 0, 55.0, 22.0),  # +10 % and -10 %
-        row('m', 1, 44.0, 20.0),  # +10 % and +20 %
-        row('m', 2, 44.0, 20.0),  # no single-task networks
+        row('single', 0, 55.0, 20.0),
+        row('single', 1, 45.0, 30.0),
+        row('m', 0, 55.0, 27.5),  # of 50 and 25: +10 % and -10 %
+        row('m', 1, 55.0, 20.0),  # +10 % and +20 %
+        row('m', 2, 55.0, 20.0),  # a seed without single-task networks
         row('n', 0, math.nan, 20.0),
-        row('o', 0, 50.0, 20.0, numbers={'delta_m': 99.0}),
+        row('o', 0, 50.0, 25.0, numbers={'delta_m': 99.0}),
     ]
     rows.append(Row('p_seed0', 'p', 'shared', 0, 0, 'failed'))
     set_delta_m(rows, 'single', HEADLINES)
     found = [found.numbers.get('delta_m') for found in rows]
-    assert found == [0, 0, pytest.approx(0), pytest.approx(15), None, None, 0, None]
+    assert found[5] is found[7] is None
+    assert [*found[:5], found[6]] == pytest.approx([15, -15, 0, 15, 15, 0])
     set_delta_m(rows, None, HEADLINES)
     assert not any('delta_m' in found.numbers for found in rows)
+
+
+def test_a_single_network_that_failed_is_not_in_the_mean():
+    rows = [row('single', 0, 40.0, 20.0), row('single', 1, math.nan, 20.0), row('m', 1, 44.0, 20.0)]
+    set_delta_m(rows, 'single', HEADLINES)
+    assert rows[2].numbers['delta_m'] == pytest.approx(5)
+    assert 'delta_m' not in rows[1].numbers
 
 
 def test_single_networks_that_score_nothing_give_no_delta_m():
@@ -82,3 +91,11 @@ def test_mean_and_deviation():
     mean, deviation = mean_and_deviation([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0])
     assert mean == 5
     assert deviation == pytest.approx(math.sqrt(32 / 7))
+
+
+def test_the_interval_is_students():
+    # t(0.975) with 4 degrees of freedom is 2.7764451; the deviation of 1..5 is sqrt(2.5).
+    assert half_interval([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(
+        2.7764451 * math.sqrt(2.5) / math.sqrt(5)
+    )
+    assert half_interval([1.0]) is None

@@ -26,20 +26,28 @@ def summary():
         name: {'madds': i * 1_000_000, 'params': i * 1000, 'madds_paper': 1.0}
         for i, name in enumerate(['shared', 'network', 'all_apart', 'single'], start=1)
     }
-    return summarise(headlines, numbers, dict.fromkeys(numbers, 30.0), costs), headlines
+    random = {'network': {'madds': 2_010_000, 'params': 2500, 'madds_paper': 1.0}}
+    constants = dict.fromkeys(numbers, 30.0)
+    return summarise(
+        headlines, numbers, dict.fromkeys(numbers, 50.0), constants, costs, random
+    ), headlines
 
 
 def test_the_form_of_the_summary(summary):
     summary, _ = summary
-    assert set(summary) == {'tasks', 'madds', 'params'}
+    assert set(summary) == {'tasks', 'delta_m', 'madds', 'params'}
+    # 40 against 50: a fifth worse in four tasks, a fifth better where lower is better.
+    assert summary['delta_m'] == pytest.approx(-100 * (4 * 0.2 - 0.2) / 5)
     assert summary['tasks']['normals'] == {
         'metric': 'normals/mean',
         'value': 40.0,
+        'random': 50.0,
         'constant': 30.0,
         'lower_is_better': True,
     }
     assert summary['madds'] == {
         'searched': 2_000_000,
+        'random': 2_010_000,
         'shared': 1_000_000,
         'all_apart': 3_000_000,
         'single': 4_000_000,
@@ -52,7 +60,10 @@ def test_lower_can_be_better(summary):
     better = {task: beats_constant(entry) for task, entry in summary['tasks'].items()}
     assert better == {task: task != 'normals' for task in FIVE}
     table = format_summary(summary, headlines)
-    assert '| normals | mean (lower is better) | 40.00° | 30.00° | **not better** |' in table
+    assert (
+        '| normals | mean (lower is better) | 40.00° | 50.00° | 30.00° | **not better** |' in table
+    )
+    assert 'over the random one: -12.0 %' in table
     assert '| all apart | 3.0 M | 3 k |' in table
 
 
