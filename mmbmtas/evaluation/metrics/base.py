@@ -148,7 +148,7 @@ class TaskMetric(BaseMetric):
 
     @abstractmethod
     def pool_images(self, results: list) -> dict[str, float]:
-        """Turn the images' counts, in any order, into scores by name; without images the names stay."""
+        """Turn counts of images, in any order, into scores; the names never depend on the images."""
 
 
 def to_numpy(data: Any) -> NDArray:
