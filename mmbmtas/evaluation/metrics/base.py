@@ -148,7 +148,7 @@ class TaskMetric(BaseMetric):
 
     @abstractmethod
     def pool_images(self, results: list) -> dict[str, float]:
-        """Turn counts of images, in any order, into scores; the names never depend on the images."""
+        """Turn counts of images, in any order, into scores; the names do not depend on them."""
 
 
 def to_numpy(data: Any) -> NDArray:
