@@ -63,7 +63,7 @@ def read_image(path: str | Path) -> np.ndarray:
     whole = pixels.astype(np.uint16)
     if not np.array_equal(whole, pixels):
         raise InputError(
-            f'{path}: expected 8 or 16 bits a channel, found {pixels.dtype} values beyond'
+            f'{path}: expected 8 or 16 bits per channel, found larger {pixels.dtype} values'
         )
     if isinstance(clear, int):
         whole[whole == clear] = np.iinfo(whole.dtype).max
@@ -193,7 +193,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     if not mask.any() and len(found := np.unique(values)) <= _FEW:
         raise RangeError(
             f'{path}: expected a mask of 0 and 1, or of 0 and {highest}, found the values '
-            f'{", ".join(map(str, found))}: what is the foreground cannot be told'
+            f'{", ".join(map(str, found))}, so the foreground is unclear'
         )
     return mask
 
@@ -250,5 +250,5 @@ def read_grey(path: str | Path) -> np.ndarray:
         mode = image.mode
         colours = np.asarray(_as_colours(image)) if mode[0] in 'L1PR' else np.zeros((0, 0, 3))
     if colours.size == 0 or np.ptp(colours, axis=-1).any():
-        raise InputError(f'{path}: expected 8-bit grey, found mode {mode} of other colours')
+        raise InputError(f'{path}: expected 8-bit grey, found mode {mode} with other colours')
     return np.ascontiguousarray(colours[..., 0])

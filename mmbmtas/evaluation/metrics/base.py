@@ -92,7 +92,7 @@ class TaskMetric(BaseMetric):
         if not hasattr(cls, 'headline_name'):
             raise InputError(
                 f'the metric {cls.__name__} declares no headline_name, the name of the number that '
-                'stands for its task'
+                'represents its task'
             )
         key = f'{task or cls.default_task}/{cls.headline_name}'
         return HeadlineMetric(key, cls.lower_is_better, cls.unit, cls.digits)
