@@ -4,7 +4,7 @@ import json
 import math
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from mmbmtas.engine.export import find_architecture
 from mmbmtas.engine.loading import guard_loading
 from mmbmtas.engine.overrides import OverrideAction, apply_overrides, refuse_idle_names
 from mmbmtas.engine.runner.page_runner import PageRunner
-from mmbmtas.engine.shared_keys import fill_in, plain_datasets, release, share_batch
+from mmbmtas.engine.shared_keys import FILLED_IN, fill_in, placed_datasets, plain_datasets, share_batch
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
@@ -109,11 +109,10 @@ def override(cfg: Config, options: Mapping[str, Any] | None) -> None:
     Raises:
         ValueError: when an override would have no effect, or does not fit.
     """
-    release(cfg, options or {})
     apply_overrides(cfg, options or {})
     if any(str(name).partition('.')[0] == 'custom_imports' for name in options or {}):
         _import_custom_modules(cfg.custom_imports)  # mmengine has imported those of the file
-    fill_in(cfg, options)
+    fill_in(cfg)
 
 
 def _import_custom_modules(custom_imports: Mapping[str, Any]) -> None:
@@ -143,31 +142,40 @@ def prepare_config(cfg: Config, training: bool = True) -> Config:
         _agree_on_checkpoint(cfg)
     adapt_to_ranks(cfg)
     fill_in(cfg)
+    _find_architecture(cfg)
     if training:
         share_batch(cfg, world_size)
-    model: Any = cfg.get('model') or {}
-    backbone: Any = model.get('backbone') or {}
-    if backbone.get('architecture') is not None:
-        if isinstance(backbone.architecture, str):
-            backbone.architecture = find_beside_config(backbone.architecture, cfg.filename)
-        if 'architecture' in cfg:
-            cfg.architecture = backbone.architecture
-            narrow_to_architecture(cfg)
+    model: Any = cfg.model
     resource_loss: Any = model.get('resource_loss') or {}
     if isinstance(resource_loss.get('latency'), str):
         resource_loss.latency = find_beside_config(
             resource_loss.latency, cfg.filename, 'latency table'
         )
-    single = cfg.get('single_checkpoints') or {}
-    checkpoints = {
-        'pretrained': cfg.get('pretrained'),
-        **{f'single_checkpoints.{task}': path for task, path in single.items()},
-        'load_from': None if cfg.get('resume') else cfg.get('load_from'),
-    }
-    for key, checkpoint in checkpoints.items():
-        if checkpoint is not None:
-            require_checkpoint(checkpoint, key)
+    for key, checkpoint in _checkpoints(cfg):
+        require_checkpoint(checkpoint, key)
     return cfg
+
+
+def _checkpoints(cfg: Config) -> Iterator[tuple[str, Any]]:
+    """Yield the checkpoints that the config's keys name, with the keys."""
+    if 'model.backbone.init_cfg' in cfg[FILLED_IN]:
+        yield 'pretrained', cfg.pretrained
+    if 'model.init_cfg' in cfg[FILLED_IN]:
+        for task, path in cfg.single_checkpoints.items():
+            yield f'single_checkpoints.{task}', path
+    if cfg.get('load_from') is not None and not cfg.get('resume'):
+        yield 'load_from', cfg.load_from
+
+
+def _find_architecture(cfg: Config) -> None:
+    """Look for the file of the tree, and keep of the config what the tree's tasks need."""
+    backbone: Any = cfg.model.get('backbone') or {}
+    if isinstance(path := backbone.get('architecture'), str):
+        is_filled = 'model.backbone.architecture' in cfg[FILLED_IN]
+        holder: Any = cfg if is_filled else backbone
+        holder.architecture = find_beside_config(path, cfg.filename)
+        fill_in(cfg)
+    narrow_to_architecture(cfg)
 
 
 def leave_out_weights(cfg: Config) -> None:
