@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -23,12 +24,21 @@ from mmbmtas.engine.export import find_architecture
 from mmbmtas.engine.loading import guard_loading
 from mmbmtas.engine.overrides import OverrideAction, apply_overrides, refuse_idle_names
 from mmbmtas.engine.runner.page_runner import PageRunner
-from mmbmtas.engine.shared_keys import FILLED_IN, fill_in, placed_datasets, plain_datasets, share_batch
+from mmbmtas.engine.shared_keys import (
+    FILLED_IN,
+    fill_in,
+    placed_datasets,
+    plain_datasets,
+    share_batch,
+)
 from mmbmtas.engine.task_subset import narrow_to_architecture
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.branched_network import build_encoder, check_fits
-from mmbmtas.registry import OPTIM_WRAPPERS, find_type
+from mmbmtas.registry import DATASETS, OPTIM_WRAPPERS, find_type, is_type
 from mmbmtas.writing import written_beside
+
+TRAINING_DATA = ('train_dataloader', 'val_dataloader')
+"""Loaders of the data that a training needs."""
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -285,14 +295,39 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
             config's.
     """
     given = {'architecture', 'model.backbone.architecture'} & {*(options or {})}
-    if cfg.get('architecture') is None or given or '://' in checkpoint:
+    backbone: Any = cfg.model.get('backbone') or {}
+    if backbone.get('architecture') is None or given or '://' in checkpoint:
         return
     tree = find_architecture(checkpoint)
     if tree is None:
         return
-    if encoder := cfg.model.backbone.get('encoder'):
+    if encoder := backbone.get('encoder'):
         check_fits(tree, build_encoder(encoder), checkpoint)
-    cfg.architecture = cfg.model.backbone.architecture = tree.to_dict()
+    backbone.architecture = tree.to_dict()
+
+
+def require_data(cfg: Config, *loaders: str) -> None:
+    """Refuse data sets whose folder does not exist, before anything is built.
+
+    Args:
+        cfg: The config, filled in.
+        loaders: Names of the data loaders that are needed.
+
+    Raises:
+        MissingFileError: There is no such folder.
+    """
+    for place, dataset in placed_datasets(cfg, loaders):
+        root, kind = dataset.get('data_root'), dataset.get('type')
+        if (
+            isinstance(root, str | Path)
+            and '://' not in str(root)
+            and is_type(DATASETS, kind, BaseDataset, cfg.get('default_scope'))
+            and not Path(root).exists()
+        ):
+            raise MissingFileError(
+                f'data_root = {str(root)!r} ({place}): there is no such folder. Set data_root, '
+                f'see docs/data.md'
+            )
 
 
 def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
@@ -352,7 +387,36 @@ def use_tta(cfg: Config) -> None:
     cfg.model = cfg.tta_model
 
 
-def build_runner(cfg: Config, strict: bool) -> Runner:
+def build_runner(cfg: Config, strict: bool = False) -> Runner:
+    """Build the runner of a config, as ``tools/train.py`` does; for notebooks and scripts.
+
+    Args:
+        cfg: The config, as :func:`read_config` or ``Config.fromfile`` gives it; it is filled in
+            place. Without ``launcher`` there is one rank, without ``work_dir`` it is
+            ``work_dirs/NAME_OF_CONFIG``.
+        strict: Whether weights that ``load_from`` names must fit exactly.
+
+    Returns:
+        The runner: ``runner.train()`` trains.
+
+    Raises:
+        InputError: As :func:`prepare_config`.
+        MissingFileError: As :func:`prepare_config`, or a folder of data does not exist.
+
+    Example:
+        >>> from mmbmtas import launch  # doctest: +SKIP
+        >>> cfg = launch.read_config('configs/search_scenes.py', {'weight_iters': 20})
+        >>> launch.build_runner(cfg).train()
+    """
+    cfg.setdefault('launcher', 'none')
+    if cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'config').stem)
+    prepare_config(cfg)
+    require_data(cfg, *TRAINING_DATA)
+    return runner_of(cfg, strict)
+
+
+def runner_of(cfg: Config, strict: bool) -> Runner:
     """Build the runner of a prepared config; see :func:`guard_loading` for what it loads."""
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PageRunner.from_cfg(cfg)
     guard_loading(runner, strict)

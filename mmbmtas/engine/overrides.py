@@ -78,9 +78,8 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
             have no effect; or a value does not fit.
     """
     release(cfg)
-    names = {str(option).partition('.')[0] for option in options}
-    for name in sorted(names):
-        _require_reader(cfg, name)
+    for option in options:
+        _require_reader(cfg, str(option))
     check_override_types(cfg, options)
     if cfg.get('single_checkpoints', {}) is None:
         cfg.single_checkpoints = {}  # mmengine merges no single_checkpoints.TASK into None
@@ -88,7 +87,7 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
         cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError) as error:
         raise InputError(f'an override does not fit {name_of(cfg)}: {error.args[0]}') from error
-    for name in names & {*SHARED_KEYS}:
+    for name in {str(option).partition('.')[0] for option in options} & {*SHARED_KEYS}:
         require_effect(cfg, name)
 
 
@@ -113,7 +112,7 @@ def refuse_idle_names(cfg: Config) -> None:
         release(own)
         for name in keys:
             if (is_own and own.get('model')) or has_entries(own, name):
-                require_effect(own, name)
+                require_effect(own, name, one_rank=False)
 
 
 def _refuse_idle(path: Path, name: str, bases: Collection[Path]) -> None:
@@ -125,13 +124,14 @@ def _refuse_idle(path: Path, name: str, bases: Collection[Path]) -> None:
         raise InputError(f'{path}: nothing reads {name!r}: did you mean {meant[0]!r}?')
 
 
-def _require_reader(cfg: Config, name: str) -> None:
+def _require_reader(cfg: Config, option: str) -> None:
     """Refuse an override of what nothing reads."""
+    name = option.partition('.')[0]
     if name in _READ or name in SHARED_KEYS:
         return
     if name in cfg:
         raise InputError(
-            f'an override of {name} has no effect: {name_of(cfg)} has used it already, when it was '
+            f'an override of {option} has no effect: {name_of(cfg)} has used it already, when it was '
             f'read. {_HOW}'
         )
     known = [key for key in cfg if key in _READ or key in SHARED_KEYS]

@@ -138,13 +138,13 @@ class Key:
         name: Its name.
         entries: Lists the entries that it stands for.
         wrap: Makes the value of an entry from that of the key.
-        agrees: Tells whether a stated entry may be what the key gives.
+        may_give: Tells whether the key may give an entry a value, on some number of ranks.
     """
 
     name: str
     entries: Callable[[Config], Iterator[Entry]]
     wrap: Callable[[Any], Any] = lambda value: value
-    agrees: Callable[[Any, Any], bool] = lambda given, stated: _equal(given, stated)
+    may_give: Callable[[Any, Any], bool] = lambda given, stated: _equal(given, stated)
 
 
 def _single_checkpoints(paths: Any) -> dict[str, Any]:
@@ -160,7 +160,7 @@ _TASKS = Key('tasks', _of_tasks)
 _BATCH = Key(
     'total_batch_size',
     _batch_sizes,
-    agrees=lambda total, own: bool(own) and total % own == 0,  # on some number of ranks
+    may_give=lambda total, own: bool(own) and total % own == 0,
 )
 _KEYS = {
     key.name: key
@@ -195,8 +195,9 @@ def fill_in(cfg: Config) -> Config:
     those of ``model.decode_heads``; where it names fewer, the other tasks' decoders, labels and
     metrics are left out.
 
-    Stated entries keep their values. The config notes in ``filled_in`` what it was given; called
-    again, this function gives those entries the keys' present values.
+    Stated entries keep their values; a key whose entries are all stated as something else is taken
+    out of the config. The config notes in ``filled_in`` what it was given: called again, this
+    function gives those entries the keys' present values.
 
     Args:
         cfg: The config.
@@ -214,9 +215,13 @@ def fill_in(cfg: Config) -> Config:
     filled: dict[str, Any] = {}
     _fill_tasks(cfg, filled)
     for key in _KEYS.values():
-        value = cfg.get(key.name)
-        if key not in (_TASKS, _BATCH) and not _is_off(value):
-            _fill(key.entries(cfg), key.wrap(value), filled)
+        if key is _TASKS or _is_off(cfg.get(key.name)):
+            continue
+        given, entries = key.wrap(cfg[key.name]), [*key.entries(cfg)]
+        if entries and all(e.is_stated and not _equal(given, e.value) for e in entries):
+            cfg.pop(key.name)
+        elif key is not _BATCH:
+            _fill(entries, given, filled)
     check_values(cfg)
     _end_schedulers(cfg, filled)
     cfg[FILLED_IN] = filled
@@ -228,6 +233,8 @@ def release(cfg: Config) -> None:
     for place, value in (cfg.get(FILLED_IN) or {}).items():
         holder, _, field = place.rpartition('.')
         node = find_part(cfg, holder) if holder else cfg
+        if place == 'tasks' and {*value} == {*(find_part(cfg, 'model.decode_heads') or ())}:
+            continue  # their order counts, and mmengine sorts decoders when it writes a config
         if isinstance(node, Mapping | Config) and field in node and node[field] == value:
             node.pop(field)
     cfg.pop(FILLED_IN, None)
@@ -248,19 +255,20 @@ def _fill(entries: Iterable[Entry], value: Any, filled: dict[str, Any]) -> None:
 
 def _fill_tasks(cfg: Config, filled: dict[str, Any]) -> None:
     """Tell data sets and backbone the tasks, and leave out what ``tasks`` does not name."""
-    heads = find_part(cfg, 'model.decode_heads')
-    tasks = [*heads] if isinstance(heads, Mapping) else cfg.get('tasks')
+    heads, given = find_part(cfg, 'model.decode_heads'), cfg.get('tasks')
+    tasks = [*heads] if isinstance(heads, Mapping) else given
     if tasks is None:
         return
-    for entry in _of_datasets('tasks')(cfg):
-        kind = find_type(DATASETS, entry.holder.get('type'), cfg.get('default_scope'))
-        known = [task for task in tasks if task in getattr(kind, 'TASKS', tasks)]
-        if known:
-            _fill([entry], known, filled)
-    if cfg.get('tasks') is None:
+    if given is None:
         cfg.pop('tasks', None)
         _fill([Entry('tasks', cfg)], tasks, filled)
-    elif sorted(cfg.tasks) != sorted(tasks):
+    elif sorted(given) == sorted(tasks):
+        tasks = given
+    for entry in _of_datasets('tasks')(cfg):
+        kind = find_type(DATASETS, entry.holder.get('type'), cfg.get('default_scope'))
+        if known := [task for task in tasks if task in getattr(kind, 'TASKS', tasks)]:
+            _fill([entry], known, filled)
+    if sorted(cfg.tasks) != sorted(tasks):
         narrow_to_tasks(cfg, cfg.tasks)
     _fill(_of('model.backbone', 'tasks', MODELS)(cfg), [*cfg.tasks], filled)
 
@@ -270,12 +278,13 @@ def has_entries(cfg: Config, name: str) -> bool:
     return any(True for _ in _KEYS[name].entries(cfg))
 
 
-def require_effect(cfg: Config, name: str) -> None:
+def require_effect(cfg: Config, name: str, one_rank: bool = True) -> None:
     """Refuse a stated key that fills nothing in.
 
     Args:
         cfg: The config, not filled in.
         name: Name of the key.
+        one_rank: Whether entries are those of a single rank; if not, of an unknown number.
 
     Raises:
         InputError: Nothing takes the key, or all entries are stated as something else.
@@ -285,9 +294,12 @@ def require_effect(cfg: Config, name: str) -> None:
         return
     entries = [*key.entries(cfg)]
     if not entries:
-        raise InputError(f'{name} = {value!r} has no effect: nothing in {name_of(cfg)} takes it')
-    given = key.wrap(value)
-    if all(entry.is_stated and not key.agrees(given, entry.value) for entry in entries):
+        raise InputError(
+            f'{name} = {value!r} has no effect: nothing in {name_of(cfg)} takes it. Its keys are '
+            f'{[known for known in _KEYS if has_entries(cfg, known)]}'
+        )
+    given, agrees = key.wrap(value), _equal if one_rank else key.may_give
+    if all(entry.is_stated and not agrees(given, entry.value) for entry in entries):
         stated = ', '.join(f'{entry.place} = {entry.value!r}' for entry in entries[:4])
         raise InputError(
             f'{name} = {value!r} has no effect: {name_of(cfg)} states {stated}. State one of the '

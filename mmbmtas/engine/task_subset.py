@@ -26,7 +26,8 @@ def narrow_to_architecture(cfg: Config) -> None:
     Raises:
         InputError: The file is not an architecture, or a data set has none of its tasks.
     """
-    heads, tree = cfg.model.get('decode_heads'), cfg.model.backbone.get('architecture')
+    heads = cfg.model.get('decode_heads')
+    tree = (cfg.model.get('backbone') or {}).get('architecture')
     if not isinstance(heads, Mapping) or tree is None:
         return
     tasks = as_architecture(tree).tasks

@@ -12,6 +12,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.structures.architecture_file import MAX_TASKS
+from mmbmtas.structures.values import filled_in_from
 
 from . import wide
 from .branched_network import BranchedNetwork, Features, build_encoder, decode_json, encode_json
@@ -67,6 +68,7 @@ class BranchedSupernet(BaseModule):
     arch_params: nn.Parameter
     layers: Any  # a ModuleList of ModuleLists, which torch's annotations cannot say
 
+    @filled_in_from('tasks', 'model.backbone.tasks')
     def __init__(
         self,
         tasks: Sequence[str],
