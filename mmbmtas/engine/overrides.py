@@ -131,8 +131,8 @@ def _require_reader(cfg: Config, option: str) -> None:
         return
     if name in cfg:
         raise InputError(
-            f'an override of {option} has no effect: {name_of(cfg)} has used it already, when it was '
-            f'read. {_HOW}'
+            f'an override of {option} has no effect: {name_of(cfg)} has used it already, '
+            f'when it was read. {_HOW}'
         )
     known = [key for key in cfg if key in _READ or key in SHARED_KEYS]
     near = difflib.get_close_matches(name, [*known, *_READ], n=1, cutoff=0.5)
