@@ -274,7 +274,8 @@ def test_masks_of_two_forms(layouts, tmp_path):
 
 
 def test_folder_of_neither_dataset(tmp_path, pascal_root):
-    with pytest.raises(
+    expected = r'is no NYUD_MT folder \(with gt_sets\) and no PASCAL_MT folder'
+    with pytest.raises(ValueError, match=expected):
         ValueError, match=r'is no NYUD_MT folder \(with gt_sets\) and no PASCAL_MT folder'
     ):
         find_dataset_type(tmp_path)
