@@ -14,6 +14,7 @@ from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.foreign import keep_labels_in_place
 from mmbmtas.reading import read_id_list
 from mmbmtas.registry import TRANSFORMS
+from mmbmtas.structures.values import filled_in_from
 
 from .cache import check_holds, default_cache, find_variant
 from .problems import ExtraCheck
@@ -63,6 +64,7 @@ class MultiTaskDataset(BaseDataset):
     TASK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     RELEASE: Release | None = None
 
+    @filled_in_from('data_root', 'dataset.data_root')
     def __init__(
         self,
         data_root: str,
