@@ -276,8 +276,6 @@ def test_masks_of_two_forms(layouts, tmp_path):
 def test_folder_of_neither_dataset(tmp_path, pascal_root):
     expected = r'is no NYUD_MT folder \(with gt_sets\) and no PASCAL_MT folder'
     with pytest.raises(ValueError, match=expected):
-        ValueError, match=r'is no NYUD_MT folder \(with gt_sets\) and no PASCAL_MT folder'
-    ):
         find_dataset_type(tmp_path)
     (tmp_path / 'NYUD_MT').mkdir()
     with pytest.raises(ValueError, match=r'did you mean .*NYUD_MT\?'):
