@@ -5,13 +5,16 @@ from .concat import ConcatDataset
 from .nyudv2 import NYUDv2MT
 from .pascal_context import PascalContextMT
 from .planted import PlantedMT
+from .release import CachedSteps, Release
 
 __all__ = [
+    'CachedSteps',
     'ConcatDataset',
     'MultiTaskDataset',
     'NYUDv2MT',
     'PascalContextMT',
     'PlantedMT',
+    'Release',
     'collate_in_block',
     'transforms',
 ]

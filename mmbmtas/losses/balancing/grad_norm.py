@@ -154,9 +154,7 @@ def grad_norm_step(
 
 
 def _last_shared_layer(backbone: Any) -> nn.Module:
-    """Return the last module that all tasks share, or the stem if the backbone names none."""
-    if not hasattr(backbone, 'shared_by'):
-        return backbone.stem
+    """Return the last module that all tasks share."""
     shared = [module for module, count in backbone.shared_by() if count == len(backbone.tasks)]
     if not shared:
         raise InputError(
