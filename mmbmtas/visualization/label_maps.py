@@ -31,7 +31,7 @@ _DIRECTIONS = {
 
 @dataclass(frozen=True)
 class Legend:
-    """What the colours of a picture mean.
+    """The meaning of the colours of a picture.
 
     Attributes:
         entries: Colour and name of each thing shown.

@@ -1,4 +1,4 @@
-"""What all task metrics share: reading one sample's label and prediction, and their direction."""
+"""Base of the task metrics: it reads each sample, and a class declares how to read its scores."""
 
 import warnings
 from abc import abstractmethod
