@@ -2,12 +2,14 @@ from . import transforms
 from .base import MultiTaskDataset
 from .collating import collate_in_block
 from .concat import ConcatDataset
+from .folder import FolderMT
 from .nyudv2 import NYUDv2MT
 from .pascal_context import PascalContextMT
 from .planted import PlantedMT
 
 __all__ = [
     'ConcatDataset',
+    'FolderMT',
     'MultiTaskDataset',
     'NYUDv2MT',
     'PascalContextMT',
