@@ -15,7 +15,6 @@ from mmbmtas.registry import DATASETS
 from mmbmtas.structures.tasks import label_task
 from mmbmtas.visualization import sample_columns
 from mmbmtas.visualization.label_maps import valid_pixels
-from tests.photos import CLASSES, write_photos
 
 SHAPE = (4, 6)
 LOAD = [{'type': 'LoadSampleImage'}, {'type': 'LoadFolderLabels'}]
@@ -24,7 +23,7 @@ DEPTH = {'kind': 'value', 'scale': 0.001, 'invalid': 0, 'unit': 'm', 'shrinks': 
 
 
 @pytest.fixture
-def photos(tmp_path):
+def photos(tmp_path, write_photos):
     return write_photos(tmp_path / 'photos')
 
 
@@ -62,7 +61,7 @@ def test_a_folder_of_masks_and_depth(photos):
     names = [{d.get_data_info(i)['img_id'] for i in range(len(d))} for d in (dataset, held_out)]
     assert (len(names[0]), len(names[1])) == (4, 2)
     assert names[0] | names[1] == {f'img_{i:03d}' for i in range(6)}
-    assert dataset.metainfo['classes'] == {'masks': CLASSES}
+    assert dataset.metainfo['classes'] == {'masks': ['sky', 'ground', 'box', 'ball']}
     assert dataset.metainfo['units'] == {'depth': 'm'}
     for part in (dataset, held_out):
         for sample in part:
