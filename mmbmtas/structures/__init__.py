@@ -4,7 +4,7 @@
 needs mmseg and nothing else here does.
 """
 
-from mmbmtas.structures.architecture import BranchedArchitecture
+from mmbmtas.structures.architecture import BranchedArchitecture, as_architecture
 from mmbmtas.structures.task_grouping import TaskGrouping, all_groupings
 from mmbmtas.structures.tasks import IGNORE_INDEX, TASKS, Task
 
@@ -15,4 +15,5 @@ __all__ = [
     'Task',
     'TaskGrouping',
     'all_groupings',
+    'as_architecture',
 ]

@@ -1,6 +1,7 @@
 """Backbones cut into stem and layers. A new one is one small file beside these."""
 
 from .base import CONTEXT, Encoder
+from .building import build_encoder, check_fits
 from .context import ContextModule
 from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
 from .mobilenet_v2 import MobileNetV2Encoder
@@ -16,4 +17,6 @@ __all__ = [
     'MobileNetV2Encoder',
     'PlainEncoder',
     'ResNetEncoder',
+    'build_encoder',
+    'check_fits',
 ]
