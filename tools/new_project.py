@@ -7,7 +7,7 @@ with the commands, and samples.png with some images and their labels.
 import argparse
 from pathlib import Path
 
-from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.projects import draw_samples, inspect_folder, make_plan, report, write_project
 from mmbmtas.projects.plan import CPU, GPU
 from mmbmtas.projects.text import project_texts

@@ -75,6 +75,7 @@ class FolderMT(MultiTaskDataset):
     """
 
     LABEL_LOADER = 'LoadFolderLabels'
+    METAINFO = {'dataset_type': 'FolderMT'}  # noqa: RUF012
 
     def __init__(
         self,
@@ -239,7 +240,6 @@ def _describe(labels: Mapping[str, FolderLabel]) -> dict[str, Any]:
     """The metainfo of the tasks: names and colours of classes, units, kinds."""
     classes = {t: label for t, label in labels.items() if isinstance(label, ClassesLabel)}
     return {
-        'dataset_type': 'FolderMT',
         'classes': {task: [*label.classes] for task, label in classes.items()},
         'palette': {task: label.palette for task, label in classes.items()},
         'units': {t: label.unit for t, label in labels.items() if isinstance(label, ValueLabel)},

@@ -76,6 +76,8 @@ class Plan:
         scale: New size of the images over old size, in training and prediction.
         crop: Height and width of training crops.
         allow_missing: Whether images lack some labels.
+        batch: Images in a batch; fewer than usual where there are few images.
+        arch_fraction: Share of the images on which the search chooses.
         budget: Multiply-adds that the tree may cost.
         shared: Multiply-adds of the fully shared network.
         apart: Multiply-adds of the network that shares the stem alone.
@@ -87,6 +89,8 @@ class Plan:
     scale: float
     crop: tuple[int, int]
     allow_missing: bool
+    batch: int
+    arch_fraction: float
     budget: float = 0.0
     shared: float = 0.0
     apart: float = 0.0
@@ -94,7 +98,7 @@ class Plan:
     @property
     def search_crop(self) -> tuple[int, int]:
         """Height and width of the crops of the search, at half the size."""
-        height, width = (max(_STRIDE, side // 2 // _STRIDE * _STRIDE) for side in self.crop)
+        height, width = (max(_STRIDE, -(-side // 2 // _STRIDE) * _STRIDE) for side in self.crop)
         return height, width
 
 
@@ -118,9 +122,22 @@ def make_plan(found: Found, device: Device | None = None) -> Plan:
         scale,
         (height, width),
         any(task.missing for task in found.tasks),
+        *_batch(found, device.batch),
     )
     _set_budget(plan)
     return plan
+
+
+def _batch(found: Found, most: int) -> tuple[int, float]:
+    """The batch size, and the share of the images on which the search chooses.
+
+    That part of the training images must have a batch.
+    """
+    splits = [split for split, _ in found.images.files]
+    images = splits.count('train') or int(len(splits) * 0.8)
+    fraction = 0.2 if images >= 20 else 0.5
+    part = max(1, int(images * fraction))
+    return min(most, 1 << part.bit_length() - 1), fraction
 
 
 def _plan_task(task: FoundTask) -> TaskPlan:
@@ -190,7 +207,7 @@ def _value_loss(task: FoundTask, head: dict[str, Any]) -> tuple[dict[str, Any], 
             'type': 'Normal',
             'std': 0.01,
             'bias': bias,
-            'override': {'name': 'cls_seg'},
+            'override': {'name': 'conv_seg'},
         },
     }
     loss = {'type': 'DepthL1Loss', 'loss_weight': weight}

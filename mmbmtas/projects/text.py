@@ -36,7 +36,7 @@ def report(plan: Plan) -> str:
     lines += [
         '',
         f'{plan.device.name}: images at {plan.scale:g} of their size, crops of {plan.crop[0]} x '
-        f'{plan.crop[1]}, batches of {plan.device.batch}, {plan.device.search_iters} iterations of '
+        f'{plan.crop[1]}, batches of {plan.batch}, {plan.device.search_iters} iterations of '
         f'search and {plan.device.train_iters} of retraining',
         f'budget: {plan.budget / 1e6:.0f} million multiply-adds, half way between shared '
         f'({plan.shared / 1e6:.0f}) and all apart ({plan.apart / 1e6:.0f})',
@@ -201,8 +201,8 @@ tasks = {[task.found.name for task in plan.tasks]!r}
 labels = dict(
 {labels})
 data = dict(
-    labels=labels,
-{_entries(data, 4)}    # Every fifth image is for validation. To choose the images yourself:
+{_entries(data, 4)}    labels=labels,
+    # Every fifth image is for validation. To choose the images yourself:
     # splits=dict(train='train.txt', val='val.txt'), with an image a line.
 )
 
@@ -272,7 +272,7 @@ def _search(plan: Plan, folder: str, search: str) -> str:
     if search == 'similarity':
         what = "by the similarity of the tasks' features (docs/method.md)"
         settings = f"""weight_iters = {total}
-train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2)
+train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction={plan.arch_fraction})
 param_scheduler = dict(weights=[], arch_params=[])
 custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval={total}),
@@ -280,11 +280,11 @@ custom_hooks = [
     dict(type='CollapseHook'),
 ]
 """
-        loss = "type='ResourceLoss', weight=30.0"
+        loss = "type='ResourceLoss', weight=1.0"
     else:
         what = "by the paper's search, which learns an architecture distribution by gradient"
         settings = f"""weight_iters = {total}
-train_cfg = dict(warmup_iters={total * 2 // 5}, arch_fraction=0.7)
+train_cfg = dict(warmup_iters={total * 2 // 5}, arch_fraction={1 - plan.arch_fraction:g})
 param_scheduler = dict(weights=[], arch_params=[])
 """
         loss = "type='ResourceLoss', weight=1e3, budgeted='argmax'"
@@ -297,7 +297,7 @@ _base_ = ['./project.py', 'mmbmtas::bmtas/_base_/schedules/search.py']
 
 work_dir = '{{{{ fileDirname }}}}/work_dirs/search'
 pretrained = None  # ImageNet weights: a file, or torchvision://mobilenet_v2 for the full width
-total_batch_size = {plan.device.batch}
+total_batch_size = {plan.batch}
 cost_shape = {plan.crop}
 {settings}
 model = dict(
@@ -344,7 +344,7 @@ _base_ = ['./project.py', 'mmbmtas::bmtas/_base_/schedules/scenes.py']
 work_dir = '{{{{ fileDirname }}}}/work_dirs/branched'
 architecture = '{{{{ fileDirname }}}}/work_dirs/search/architecture.json'
 pretrained = None  # ImageNet weights: a file, or torchvision://mobilenet_v2 for the full width
-total_batch_size = {plan.device.batch}
+total_batch_size = {plan.batch}
 cost_shape = {plan.crop}
 max_iters = {total}
 
