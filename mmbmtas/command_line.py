@@ -1,9 +1,9 @@
 """The command ``mmbmtas``: runs the tools, those of the installed package or of the repository."""
 
 import ast
-import runpy
 import shlex
 import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,14 +58,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         raise SystemExit(2)
-    tool = TOOLS / COMMANDS[words[0]]
-    before, path = sys.argv, sys.path[:]
-    sys.argv = [f'mmbmtas {words[0]}', *words[1:]]
-    sys.path.insert(0, str(tool.parent))  # as Python does for a script
+    _run(TOOLS / COMMANDS[words[0]], [f'mmbmtas {words[0]}', *words[1:]])
+
+
+def _run(tool: Path, words: list[str]) -> None:
+    """Run a script as Python does; ``runpy`` would not let it call itself by the command's name."""
+    module = types.ModuleType('__main__')
+    module.__file__ = str(tool)
+    before = sys.argv, sys.path[:], sys.modules['__main__']
+    sys.argv = words
+    sys.path.insert(0, str(tool.parent))
+    sys.modules['__main__'] = module
     try:
-        runpy.run_path(str(tool), run_name='__main__')
+        exec(compile(tool.read_bytes(), str(tool), 'exec'), module.__dict__)
     finally:
-        sys.argv, sys.path[:] = before, path
+        sys.argv, sys.path[:], sys.modules['__main__'] = before
 
 
 def typed(arguments: Sequence[str]) -> str:

@@ -130,8 +130,10 @@ def _groups_of_folder(folder: str, files: Mapping[tuple[str, str], list[str]]) -
         tail = found[0] if found and found[0] in often else ''
         bases[tail].add((split, name.removesuffix(tail)))
     for tail in sorted(often):
-        others = set().union(*(bases[other] for other in bases if other != tail))
-        if len(bases[tail] & others) < _MATCH * len(bases[tail]):
+        # The smaller of two kinds decides: few images may have the label.
+        others = [bases[other] for other in bases if other != tail]
+        own = bases[tail]
+        if not any(len(own & other) > _MATCH * min(len(own), len(other)) for other in others):
             bases[''] |= {(split, name + tail) for split, name in bases.pop(tail)}
     groups: dict[tuple[str, str], Group] = {}
     for tail, keys in bases.items():
