@@ -42,9 +42,10 @@ def main() -> None:
     if args.show or args.show_dir:
         launch.use_drawing(cfg, args.show, args.show_dir, args.wait_time)
     launch.prepare_config(cfg, training=False)
+    launch.require_data(cfg, 'test_dataloader')
     if args.tta:
         launch.use_tta(cfg)
-    runner = launch.build_runner(cfg, strict=True)
+    runner = launch.runner_of(cfg, strict=True)
     with worker_death_explained('test_dataloader'):
         metrics = runner.test()
     if args.out and is_main_process():

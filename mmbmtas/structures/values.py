@@ -1,8 +1,10 @@
-"""Checks of the numbers that a user states in a config: what fits, and what to say otherwise."""
+"""Checks of what a user states in a config: what fits, and what to say otherwise."""
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from mmbmtas.errors import InputError
 
@@ -12,6 +14,34 @@ MAX_CHANNELS = 65_536
 """More channels than any layer here has."""
 MAX_SIDE = 65_536
 """Pixels; more than any image here has on a side."""
+
+Init = TypeVar('Init', bound=Callable[..., None])
+
+
+def filled_in_from(key: str, entry: str) -> Callable[[Init], Init]:
+    """Say where an argument of a constructor comes from, if a config leaves it out.
+
+    Args:
+        key: The key at the top of a config that stands for the argument.
+        entry: The argument's dotted name in a config; its last part is the argument.
+    """
+    argument = entry.rpartition('.')[2]
+
+    def decorate(init: Init) -> Init:
+        signature = inspect.signature(init)
+
+        @functools.wraps(init)
+        def checked(*args: Any, **kwargs: Any) -> None:
+            if argument not in signature.bind_partial(*args, **kwargs).arguments:
+                raise InputError(
+                    f'{entry} is missing. State it, or state {key} at the top of the config and '
+                    'build the runner by mmbmtas.launch.build_runner(cfg), which fills it in'
+                )
+            init(*args, **kwargs)
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
 
 
 def require_count(name: str, value: Any, least: int = 1, most: int = MAX_CHANNELS) -> int:

@@ -18,7 +18,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.grouping import FeatureMoments, Tree, most_similar_tree
 from mmbmtas.grouping.least_cost import MAX_TASKS
 from mmbmtas.registry import LOOPS
-from mmbmtas.structures.values import require_count
+from mmbmtas.structures.values import filled_in_from, require_count
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.writing import written_beside
 
@@ -70,6 +70,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
 
     searches_by_gradient = False
 
+    @filled_in_from('weight_iters', 'train_cfg.weight_iters')
     def __init__(
         self,
         runner: Runner,

@@ -13,6 +13,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import CONTEXT, Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, as_architecture
+from mmbmtas.structures.values import filled_in_from
 
 from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
@@ -51,6 +52,7 @@ class BranchedNetwork(BaseModule):
 
     layers: Any  # a ModuleList of ModuleLists, which torch's annotations cannot say
 
+    @filled_in_from('architecture', 'model.backbone.architecture')
     def __init__(
         self,
         architecture: str | PathLike | dict[str, Any] | BranchedArchitecture,

@@ -13,6 +13,7 @@ from mmbmtas.models.encoders import build_encoder
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.structures.documents import MAX_TASKS
+from mmbmtas.structures.values import filled_in_from
 
 from . import wide
 from .branched_network import BranchedNetwork, Features
@@ -69,6 +70,7 @@ class BranchedSupernet(BaseModule):
     arch_params: nn.Parameter
     layers: Any  # a ModuleList of ModuleLists, which torch's annotations cannot say
 
+    @filled_in_from('tasks', 'model.backbone.tasks')
     def __init__(
         self,
         tasks: Sequence[str],

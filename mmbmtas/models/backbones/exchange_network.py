@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmbmtas.structures import BranchedArchitecture
-from mmbmtas.structures.values import require_number
+from mmbmtas.structures.values import filled_in_from, require_number
 
 from .branched_network import BranchedNetwork, Features
 from .task_encoders import TaskEncoders
@@ -40,6 +40,7 @@ class ExchangeNetwork(TaskEncoders):
 
     encoders: Any  # a ModuleDict of BranchedNetworks, which torch's annotations cannot say
 
+    @filled_in_from('tasks', 'model.backbone.tasks')
     def __init__(
         self,
         tasks: Sequence[str],

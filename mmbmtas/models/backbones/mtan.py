@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmbmtas.models.encoders import CONTEXT
 from mmbmtas.registry import MODELS
+from mmbmtas.structures.values import filled_in_from
 
 from .branched_network import Features
 from .pretrained import init_encoder, init_random
@@ -58,6 +59,7 @@ class MTAN(TaskEncoders):
     contexts: Any  # torch's annotations cannot say what modules these hold
     masks: Any
 
+    @filled_in_from('tasks', 'model.backbone.tasks')
     def __init__(
         self,
         tasks: Sequence[str],

@@ -10,7 +10,7 @@ from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.models.utils import resize
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmbmtas.checkpoints import require_fitting
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
@@ -22,7 +22,7 @@ from mmbmtas.losses.balancing import (
     carry_parts,
     losses_by_task,
 )
-from mmbmtas.registry import MODELS
+from mmbmtas.registry import MODELS, takes
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.structures.values import require_shape
 
@@ -39,7 +39,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
     Args:
         backbone: Config of :class:`BranchedNetwork` (or another backbone with ``tasks`` and
             ``encoder`` that returns ``{task: (low_level, context)}``).
-        decode_heads: Config of each task's decoder.
+        decode_heads: Config of each task's decoder. One that leaves out ``in_channels`` gets the
+            channels of the encoder's low-level and context features.
         cost_shape: Height and width at which costs are stated: the retraining size.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation of the whole network: ``dict(type='SingleCheckpoints',
@@ -74,7 +75,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             )
         # mmengine's, not torch's: its init_weights reaches what it holds.
         self.decode_heads: Any = ModuleDict(
-            {task: MODELS.build(decode_heads[task]) for task in self.backbone.tasks}
+            {task: self._build_head(decode_heads[task]) for task in self.backbone.tasks}
         )
         self._check_channels()
         if self._starts_from_single_networks():
@@ -90,10 +91,20 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             self.loss_balancing = build_loss_balancing(loss_balancing, self.tasks)
             self.loss_balancing.bind(self)
 
+    @property
+    def _channels(self) -> list[int]:
+        """Channels of the encoder's low-level and context features."""
+        return [self.backbone.encoder.low_level_channels, self.backbone.encoder.context_channels]
+
+    def _build_head(self, head: Mapping[str, Any]) -> nn.Module:
+        """Build a decoder, for the encoder's channels where it states none."""
+        if head.get('in_channels') is None and takes(MODELS, head, 'in_channels'):
+            head = {**head, 'in_channels': self._channels}
+        return MODELS.build(head)
+
     def _check_channels(self) -> None:
         """Refuse decoders for another encoder's channels."""
-        encoder = self.backbone.encoder
-        given = [encoder.low_level_channels, encoder.context_channels]
+        encoder, given = self.backbone.encoder, self._channels
         for task, head in self.decode_heads.items():
             expected = getattr(head, 'in_channels', given)
             if isinstance(expected, Sequence) and [*expected] != given:
