@@ -3,7 +3,7 @@
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -72,8 +72,8 @@ class TaskMetric(BaseMetric):
 
     @property
     def headline(self) -> HeadlineMetric:
-        """The headline number of this metric for its task."""
-        return self.headline_of(self.task)
+        """The headline number of this metric for its task, in the unit of its labels."""
+        return replace(self.headline_of(self.task), unit=self.unit)
 
     @property
     def names(self) -> list[str]:
