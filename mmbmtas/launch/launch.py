@@ -321,8 +321,8 @@ def require_data(cfg: Config, *loaders: str) -> None:
             and not Path(root).exists()
         ):
             raise MissingFileError(
-                f'data_root = {str(root)!r} ({place}): there is no such folder. Set data_root, '
-                f'see docs/data.md'
+                f'data_root = {str(root)!r} ({place}): there is no such folder; it must be the '
+                'folder of the unpacked dataset (docs/data.md)'
             )
 
 
