@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmengine.config import Config
+
 
 @dataclass(frozen=True)
 class Names:
