@@ -1,4 +1,4 @@
-"""What a network must beat: the same prediction everywhere, taken from the training labels."""
+"""The baseline that a network must beat: a constant prediction, taken from training labels."""
 
 import math
 from collections import Counter
@@ -17,12 +17,12 @@ from mmbmtas.structures.tasks import IGNORE_INDEX, Task, label_task
 
 
 class ConstantBaseline:
-    """Gathers training labels and predicts one constant a task.
+    """Gather training labels and predict one constant per task.
 
-    The constant is the most frequent class (class maps; the smallest on a tie), the mean direction
-    (normals), the mean over valid pixels (depth and other float maps), the share of positives
-    (edges and other binary maps) and, for saliency, foreground everywhere: the share of
-    positives would score 0 wherever it is under the lowest threshold.
+    For class maps the constant is the most frequent class (the smallest on a tie), for normals the
+    mean direction, for depth and other float maps the mean over valid pixels, and for edges and
+    other binary maps the share of positives. For saliency it is foreground everywhere: the share of
+    positives would score 0 if it is below the lowest threshold.
 
     Example:
         >>> from mmengine.structures import PixelData
@@ -39,7 +39,7 @@ class ConstantBaseline:
         self._sums: dict[str, list[NDArray[np.float64]]] = {}
 
     def add(self, sample: MultiTaskDataSample) -> None:
-        """Counts the labels of one training sample."""
+        """Count the labels of one training sample."""
         for key, field in sample.items():
             if not key.startswith('gt_'):
                 continue
@@ -53,7 +53,7 @@ class ConstantBaseline:
                 self._sums.setdefault(task, []).append(_sums(label, found))
 
     def constant(self, task: str) -> NDArray[np.float64]:
-        """The constant of a task, a value a channel.
+        """Return the constant of a task, one value per channel.
 
         Raises:
             ValueError: No valid pixel of the task was added.
@@ -74,7 +74,7 @@ class ConstantBaseline:
         return unit_vectors(total) if kind == 'normals' else total / pixels
 
     def predict(self, sample: MultiTaskDataSample) -> MultiTaskDataSample:
-        """A copy of a labelled sample (sharing its tensors) that predicts the constants."""
+        """Copy a labelled sample, sharing its tensors, and let it predict the constants."""
         predicted = sample.new()
         for key, field in sample.items():
             if key.startswith('gt_') and (task := key.removeprefix('gt_')) in self._tasks:
@@ -101,12 +101,12 @@ def score_constant(
     held_out: Iterable[MultiTaskDataSample],
     evaluator: Evaluator,
 ) -> dict[str, float]:
-    """Scores the constant prediction with the same metrics as a network.
+    """Score the constant prediction with the same metrics as a network.
 
     Args:
         training: Samples whose labels give the constants.
-        held_out: Samples to score on, with labels of the original size; each is used once, so
-            a generator will do.
+        held_out: Samples to score on, with labels of the original size. Each is used once, so this
+            may be a generator.
         evaluator: Any mmengine evaluator of task metrics.
 
     Returns:

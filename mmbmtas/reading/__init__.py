@@ -1,8 +1,8 @@
 """One reader for each kind of file: images, label images, arrays, MATLAB files, lists of ids.
 
 Data sets, their check and cache, the evaluation of edges, and inference all use these readers, so a
-file means the same everywhere. Each returns an array (or ids), or raises one error that says which
-file is wrong and how.
+file means the same everywhere. Each reader returns an array (or ids), or raises one error that
+names the file and its fault.
 """
 
 from .arrays import mat_variables, plane, read_mat, read_npy

@@ -20,7 +20,7 @@ _FEW = 4
 
 @contextmanager
 def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
-    """Open an image file; any fault of it becomes one kind of error."""
+    """Open an image file; turn any fault of the file into one kind of error."""
     try:
         with Image.open(path) as image:
             yield image
@@ -36,8 +36,8 @@ def read_image(path: str | Path) -> np.ndarray:
     """Read an image file, of any format that Pillow reads, as viewers show it.
 
     EXIF data rotate the image. Grey and palette images become colours, 16-bit values keep their
-    upper 8 bits, and transparent pixels become white. Of several frames the first is read. Pillow
-    decodes the file because it reports truncated files, which OpenCV fills with grey.
+    upper 8 bits, and transparent pixels become white. Only the first of several frames is read.
+    Pillow decodes the file because it reports truncated files, which OpenCV fills with grey.
 
     Args:
         path: The file.
@@ -63,7 +63,7 @@ def read_image(path: str | Path) -> np.ndarray:
     whole = pixels.astype(np.uint16)
     if not np.array_equal(whole, pixels):
         raise InputError(
-            f'{path}: expected 8 or 16 bits a channel, found {pixels.dtype} values beyond'
+            f'{path}: expected 8 or 16 bits per channel, found larger {pixels.dtype} values'
         )
     if isinstance(clear, int):
         whole[whole == clear] = np.iinfo(whole.dtype).max
@@ -108,7 +108,7 @@ def as_bgr(array: np.ndarray) -> np.ndarray:
 
 
 def is_turned(path: str | Path) -> bool:
-    """Tell whether the EXIF data of an image file rotate or mirror it when it is read.
+    """Whether the EXIF data of an image file rotate or mirror it.
 
     Args:
         path: An image file.
@@ -189,11 +189,11 @@ def read_stored_values(path: str | Path) -> np.ndarray:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read the foreground of an image or array, in which it is 1, 255, white, or probable.
+    """Read the foreground of an image or array: pixels that are 1, 255, white, or probable.
 
     If no value is above 1 (0/1 images, 1-bit images, arrays of 0 and 1 or of probabilities), pixels
-    above a half are foreground; otherwise pixels above half of 255. A palette of different greys
-    counts by its greys, any other palette by the index: 0 or 1, or 0 or 255.
+    above 0.5 are foreground, otherwise pixels above half of 255. A palette of different greys
+    counts by its greys. Any other palette counts by its index: 0 or 1, or 0 or 255.
 
     Args:
         path: A ``.npy`` file, or an image file of one channel.
@@ -234,7 +234,7 @@ def as_mask(path: str | Path, values: np.ndarray, highest: int = 255) -> np.ndar
     if not mask.any() and len(found := np.unique(values)) <= _FEW:
         raise RangeError(
             f'{path}: expected a mask of 0 and 1, or of 0 and {highest}, found the values '
-            f'{", ".join(map(str, found))}: what is the foreground cannot be told'
+            f'{", ".join(map(str, found))}, so the foreground is unclear'
         )
     return mask
 
@@ -312,5 +312,5 @@ def read_grey(path: str | Path) -> np.ndarray:
         mode = image.mode
         colours = np.asarray(_as_colours(image)) if mode[0] in 'L1PR' else np.zeros((0, 0, 3))
     if colours.size == 0 or np.ptp(colours, axis=-1).any():
-        raise InputError(f'{path}: expected 8-bit grey, found mode {mode} of other colours')
+        raise InputError(f'{path}: expected 8-bit grey, found mode {mode} with other colours')
     return np.ascontiguousarray(colours[..., 0])

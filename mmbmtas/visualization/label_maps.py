@@ -1,4 +1,4 @@
-"""Turns the label map or prediction of a task into a picture and a legend."""
+"""Turn the label map or prediction of a task into a picture and a legend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ _DIRECTIONS = {
 
 @dataclass(frozen=True)
 class Legend:
-    """What the colours of a picture mean.
+    """The meaning of the colours of a picture.
 
     Attributes:
         entries: Colour and name of each thing shown.
-        scale: Lower and upper value and the unit, where :data:`VIRIDIS` runs between them.
+        scale: Lower value, upper value and unit, if :data:`VIRIDIS` runs between them.
     """
 
     entries: tuple[tuple[Colour, str], ...] = ()
@@ -50,16 +50,15 @@ def draw_label(
 ) -> np.ndarray:
     """Draw a label map or a prediction.
 
-    Classes take the palette's colours; binary maps and probabilities run from black (0) to white
-    (1); normals x, y, z from -1 to 1 become red, green, blue; depth and other values run through
-    viridis. What is ignored is :data:`IGNORED_COLOUR`.
+    Classes have the palette's colours. Binary maps and probabilities run from black (0) to white
+    (1). Normals x, y, z from -1 to 1 become red, green, blue. Depth and other values run through
+    viridis. Ignored pixels are :data:`IGNORED_COLOUR`.
 
     Args:
         task: The task that the map belongs to.
         label: ``(H, W)``, or ``(H, W, 3)`` for normals, as in ``MultiTaskDataSample``.
         palette: RGB colour of each class; default :func:`default_palette`.
-        value_range: Values that viridis begins and ends at; default
-            :func:`valid_range`.
+        value_range: First and last value of viridis; default :func:`valid_range`.
 
     Returns:
         RGB uint8, ``(H, W, 3)``.
@@ -92,14 +91,14 @@ def describe_colours(
 
     Args:
         task: The task.
-        maps: Truth and prediction, those that there are, as for :func:`draw_label`.
+        maps: Truth and prediction, if present, as for :func:`draw_label`.
         names: Name of each class; default its number.
         palette: As for :func:`draw_label`.
         value_range: As for :func:`draw_label`.
         unit: Unit of values; default metres for depth, none for others.
 
     Returns:
-        The legend; of classes, those that occur, in their order.
+        The legend. It lists the classes that occur, in their order.
     """
     ignored = any(not valid_pixels(task, label).all() for label in maps)
     end = ((IGNORED_COLOUR, 'ignored'),) if ignored else ()
@@ -126,12 +125,12 @@ def describe_colours(
 
 
 def default_palette(task: Task) -> Sequence[Colour]:
-    """Colours of a task whose dataset names none."""
+    """Return the colours of a task for a dataset without a palette."""
     return PARTS_PALETTE if task.name == 'human_parts' else class_palette(IGNORE_INDEX)
 
 
 def class_table(palette: Sequence[Colour]) -> np.ndarray:
-    """A palette as a table for all 256 values; those beyond it are ignored, ``(256, 3)``."""
+    """Extend a palette to all 256 values, ``(256, 3)``; values beyond it count as ignored."""
     table = np.full((256, 3), IGNORED_COLOUR, np.uint8)
     table[: len(palette)] = palette
     return table
@@ -147,9 +146,9 @@ def valid_pixels(task: Task, label: np.ndarray) -> np.ndarray:
 
 
 def valid_range(task: Task, *maps: np.ndarray) -> tuple[float, float]:
-    """Between which values almost all valid values lie (percentiles 1 and 99).
+    """Return the range of almost all valid values (percentiles 1 and 99).
 
-    A few far outliers, as depth sensors give them, would otherwise leave one colour to all else.
+    Without this, a few far outliers, as from depth sensors, would leave one colour for the rest.
 
     Args:
         task: The task.
