@@ -1,6 +1,7 @@
 """The command ``mmbmtas``: runs the tools, those of the installed package or of the repository."""
 
 import ast
+import os
 import shlex
 import sys
 import types
@@ -82,7 +83,7 @@ def typed(arguments: Sequence[str]) -> str:
         arguments: What follows the tool's name.
     """
     name = sys.argv[0]
-    start = f'python {shlex.quote(name)}' if name.endswith('.py') else name
+    start = f'python {shlex.quote(os.path.relpath(name))}' if name.endswith('.py') else name
     return f'{start} {shlex.join(arguments)}'.strip()
 
 

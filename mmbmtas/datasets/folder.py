@@ -2,18 +2,19 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.reading import read_id_list
 from mmbmtas.registry import DATASETS
-from mmbmtas.structures.values import require_count, require_share
+from mmbmtas.structures.values import filled_in_from, require_count, require_share
 
 from .base import MultiTaskDataset
 from .folder_files import IMAGE_ENDINGS, FolderSample, Pattern, draw_split, match_files, read_list
-from .folder_labels import ClassesLabel, FolderLabel, ValueLabel, build_labels
+from .folder_labels import ClassesLabel, FolderLabel, ValueLabel, build_labels, check_metres
+from .release import CachedSteps, Release
 from .transforms import LoadFolderLabels
 
 
@@ -43,6 +44,8 @@ class FolderMT(MultiTaskDataset):
             stem or a file's name. By default the list's column ``split``, else a drawn split.
         val_share: Share of the images in a drawn validation split.
         split_seed: Seed of a drawn split.
+        cached_scales: What ``mmbmtas prepare-dataset`` caches beside samples at full size: training
+            samples that ``ResizeSample`` has reduced by these factors.
         split: See :class:`MultiTaskDataset`, as all others.
         tasks: See :class:`MultiTaskDataset`.
         metainfo: See :class:`MultiTaskDataset`.
@@ -74,9 +77,9 @@ class FolderMT(MultiTaskDataset):
             )
     """
 
-    LABEL_LOADER = 'LoadFolderLabels'
     METAINFO = {'dataset_type': 'FolderMT'}  # noqa: RUF012
 
+    @filled_in_from('data_root', 'dataset.data_root')
     def __init__(
         self,
         data_root: str,
@@ -86,6 +89,7 @@ class FolderMT(MultiTaskDataset):
         splits: Mapping[str, str] | None = None,
         val_share: float = 0.2,
         split_seed: int = 0,
+        cached_scales: Sequence[float] = (),
         split: Literal['train', 'val'] = 'train',
         tasks: Sequence[str] | None = None,
         metainfo: Mapping[str, Any] | None = None,
@@ -104,6 +108,7 @@ class FolderMT(MultiTaskDataset):
         self.splits = splits
         self.val_share = require_share('val_share of FolderMT', val_share)
         self.split_seed = require_count('split_seed of FolderMT', split_seed, least=0)
+        self.RELEASE = self._describe_files(cached_scales)
         self._samples: dict[str, FolderSample] | None = None
         super().__init__(
             data_root=data_root,
@@ -113,9 +118,33 @@ class FolderMT(MultiTaskDataset):
             pipeline=pipeline,
             **options,
         )
+
+    def full_init(self) -> None:
+        """Tell the pipeline how labels are read, then list the samples and look for a cache."""
         for transform in self.pipeline.transforms:
             if isinstance(transform, LoadFolderLabels) and transform.labels is None:
                 transform.labels = self.labels
+        super().full_init()
+
+    def _describe_files(self, cached_scales: Sequence[float]) -> Release:
+        """What the check and the cache need."""
+        checks = {
+            task: partial(check_metres, label)
+            for task, label in self.labels.items()
+            if isinstance(label, ValueLabel) and label.shrinks and label.unit == 'm'
+        }
+        reduced = {
+            f'scale_{scale:g}': CachedSteps(
+                ('train',), ({'type': 'ResizeSample', 'scale_factor': scale},)
+            )
+            for scale in cached_scales
+        }
+        return Release(
+            label_loader={'type': 'LoadFolderLabels', 'labels': self.labels},
+            checks=checks,
+            masks=tuple(t for t, label in self.labels.items() if label.KIND == 'binary'),
+            cached={'full': CachedSteps(), **reduced},
+        )
 
     def id_file(self) -> Path:
         """The file, or folder, that says which images are in the split."""
@@ -231,7 +260,7 @@ class FolderMT(MultiTaskDataset):
     def _expected(self, stem: str, task: str | None = None) -> str:
         """How the files of a task, or of all, should be called."""
         if self.files is not None:
-            return f'an entry of {stem} in {self.files}'
+            return f'{os.path.basename(self.files)}, the row of {stem.replace("/", "__")}'
         names = {name: self._patterns[name].example(stem) for name in self.tasks}
         return names[task] if task else ', '.join(names.values())
 

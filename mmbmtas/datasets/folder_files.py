@@ -1,17 +1,14 @@
 """Which files of a folder belong to which image: by patterns of names, or by a list."""
 
-import csv
 import hashlib
-import io
-import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmbmtas.errors import InputError, MissingFileError
-from mmbmtas.reading import read_text
+from mmbmtas.reading import read_rows
 
 IMAGE_ENDINGS = ('jpg', 'jpeg', 'png', 'bmp', 'tif', 'tiff', 'webp')
 """Endings that a pattern of images without one stands for."""
@@ -160,7 +157,7 @@ def read_list(path: Path, tasks: Iterable[str]) -> list[FolderSample]:
         MissingFileError: There is no such file.
         InputError: It is no such list; names the row.
     """
-    rows = [*_rows(path)]
+    rows = read_rows(path)
     if not rows:
         raise InputError(f'{path}: expected one image a row, found none')
     columns = {column for row in rows for column in row}
@@ -188,26 +185,6 @@ def read_list(path: Path, tasks: Iterable[str]) -> list[FolderSample]:
             )
         )
     return _distinct(path, samples)
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    text = read_text(path)
-    if path.suffix.lower() == '.csv':
-        try:
-            dialect: Any = csv.Sniffer().sniff(text.partition('\n')[0], delimiters=',;\t')
-        except csv.Error:
-            dialect = csv.excel  # one column
-        for row in csv.DictReader(io.StringIO(text), dialect=dialect):
-            yield {str(name).strip(): value for name, value in row.items()}
-        return
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise InputError(f'{path}: expected JSON or a file that ends in .csv: {error}') from error
-    rows = content.get('samples') if isinstance(content, dict) else content
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f'{path}: expected a list of objects, such as [{{"image": "a.jpg"}}]')
-    yield from rows
 
 
 def _distinct(where: Any, samples: list[FolderSample]) -> list[FolderSample]:

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,9 +25,18 @@ from mmbmtas.reading import (
 )
 from mmbmtas.structures.palettes import class_palette
 from mmbmtas.structures.tasks import IGNORE_INDEX, LabelKind
-from mmbmtas.structures.values import require_count, require_number
+from mmbmtas.structures.values import (
+    Colour,
+    require_colours,
+    require_count,
+    require_number,
+    require_numbers,
+    require_switch,
+    require_text,
+)
 
-Colour = tuple[int, int, int]
+from .stored_values import require_metres
+
 _COLOUR_WEIGHTS = np.array([1 << 16, 1 << 8, 1], np.uint32)
 
 
@@ -197,10 +206,10 @@ class BinaryLabel(FolderLabel):
     """Foreground or not for each pixel.
 
     Attributes:
-        ignore: A stored number that is left out, such as 255 in masks of 0, 1 and 255.
+        ignore: Stored numbers that are left out, such as 255 in masks of 0, 1 and 255.
     """
 
-    ignore: int | None = None
+    ignore: tuple[float, ...] = ()
 
     KIND = 'binary'
     ENDINGS = (*FolderLabel.ENDINGS, 'jpg', 'jpeg')
@@ -209,7 +218,7 @@ class BinaryLabel(FolderLabel):
         """Read a mask, uint8 ``(H, W)``: 0, 1, and 255 where it is left out."""
         array = self._array(path)
         values, highest = read_mask_values(path) if array is None else (plane(path, array), 255)
-        ignored = np.zeros(values.shape, bool) if self.ignore is None else values == self.ignore
+        ignored = np.isin(values, self.ignore)
         mask = as_mask(path, np.where(ignored, 0, values), highest)
         mask[ignored] = IGNORE_INDEX
         return mask
@@ -259,6 +268,15 @@ class ValueLabel(FolderLabel):
                 f'labels.{self.task}.invalid, or shrinks=False if it is no distance'
             )
         return values
+
+
+def check_metres(label: ValueLabel, path: str) -> None:
+    """Raise where depth that should be in metres is in other units by its median.
+
+    Raises:
+        RangeError: It is above 100.
+    """
+    require_metres(path, label.read(path), f'state labels.{label.task}.scale=0.001')
 
 
 @dataclass(frozen=True)
@@ -325,9 +343,11 @@ def _build_label(task: str, options: dict[str, Any], data_root: str | Path) -> F
     missing = [name for name, field in known.items() if _is_needed(field) and name not in options]
     if missing:
         raise InputError(f'{where}: labels of kind {kind.KIND} need {", ".join(missing)}')
+    if 'classes' in options:
+        options['classes'] = _class_names(f'{where}.classes', options['classes'], data_root)
     for name, value in options.items():
         if name in _CHECKS and value is not None:
-            options[name] = _CHECKS[name](f'{where}.{name}', value, data_root, kind)
+            options[name] = _CHECKS[name](f'{where}.{name}', value)
     return kind(task=task, **options)
 
 
@@ -335,7 +355,7 @@ def _is_needed(field: Any) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def _class_names(where: str, value: Any, data_root: str | Path, kind: Any) -> tuple[str, ...]:
+def _class_names(where: str, value: Any, data_root: str | Path) -> tuple[str, ...]:
     """Names of classes: a list, a file of one name a line, or their number."""
     if isinstance(value, str):
         value = read_id_list(Path(data_root, value))
@@ -350,63 +370,21 @@ def _class_names(where: str, value: Any, data_root: str | Path, kind: Any) -> tu
     return tuple(value)
 
 
-def _numbers(where: str, value: Any, data_root: str | Path, kind: Any) -> tuple[float, ...]:
-    """One number or several."""
-    listed = value if isinstance(value, list | tuple) else [value]
-    return tuple(require_number(where, number) for number in listed)
-
-
-def _colours(where: str, value: Any, data_root: str | Path, kind: Any) -> tuple[Colour, ...]:
-    """Colours in the order of the classes."""
-    if not isinstance(value, list | tuple) or not all(map(_is_colour, value)):
-        raise InputError(
-            f'{where} {value!r:.80}: expected a list of colours [red, green, blue] of 0 to 255'
-        )
-    return tuple((colour[0], colour[1], colour[2]) for colour in value)
-
-
-def _is_colour(value: Any) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and len(value) == 3
-        and all(type(part) is int and 0 <= part <= 255 for part in value)
-    )
-
-
-def _ignore(where: str, value: Any, data_root: str | Path, kind: Any) -> Any:
-    """What is left out: a number of masks, or numbers or colours of class maps."""
-    if kind is BinaryLabel:
-        return require_number(where, value)
+def _ignore(where: str, value: Any) -> Any:
+    """What is left out: a number or several, or colours."""
     if isinstance(value, list | tuple) and any(isinstance(entry, list | tuple) for entry in value):
-        return _colours(where, value, data_root, kind)
-    return _numbers(where, value, data_root, kind)
+        return require_colours(where, value)
+    return require_numbers(where, value)
 
 
-def _number(where: str, value: Any, data_root: str | Path, kind: Any) -> float:
-    return require_number(where, value)
-
-
-def _text(where: str, value: Any, data_root: str | Path, kind: Any) -> str:
-    if not isinstance(value, str):
-        raise InputError(f'{where} {value!r}: expected text')
-    return value
-
-
-def _switch(where: str, value: Any, data_root: str | Path, kind: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f'{where} {value!r}: expected True or False')
-    return value
-
-
-_CHECKS = {
-    'classes': _class_names,
-    'ids': _numbers,
-    'colours': _colours,
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    'ids': require_numbers,
+    'colours': require_colours,
     'ignore': _ignore,
-    'scale': _number,
-    'offset': _number,
-    'invalid': _numbers,
-    'unit': _text,
-    'variable': _text,
-    'shrinks': _switch,
+    'scale': require_number,
+    'offset': require_number,
+    'invalid': require_numbers,
+    'unit': require_text,
+    'variable': require_text,
+    'shrinks': require_switch,
 }

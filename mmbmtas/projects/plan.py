@@ -1,6 +1,6 @@
 """Chooses losses, metrics, sizes, lengths and a budget for what was found in a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ class Device:
 
     Attributes:
         name: Its name.
-        base: The file of the encoder and the decoders.
+        base: The file of the encoder.
+        head: What all decoders have in common.
         side: Longer side of the images, in pixels.
         batch: Images in a batch.
         search_iters: Iterations of the search.
@@ -37,6 +38,7 @@ class Device:
 
     name: str
     base: str
+    head: Mapping[str, Any]
     side: int
     batch: int
     search_iters: int
@@ -44,8 +46,27 @@ class Device:
     lr: float
 
 
-CPU = Device('CPU', 'mobilenet_v2_scenes.py', 160, 8, 120, 400, 0.015)
-GPU = Device('GPU', 'mobilenet_v2_nyud.py', 640, 8, 2000, 10_000, 0.003)
+_HEAD = {'type': 'DeepLabV3PlusHead', 'separable': True}
+CPU = Device(
+    'CPU',
+    'mobilenet_v2_scenes.py',
+    {**_HEAD, 'channels': 32, 'low_level_channels': 16},
+    side=160,
+    batch=8,
+    search_iters=120,
+    train_iters=400,
+    lr=0.015,
+)
+GPU = Device(
+    'GPU',
+    'mobilenet_v2_nyud.py',
+    {**_HEAD, 'channels': 128},
+    side=640,
+    batch=8,
+    search_iters=2000,
+    train_iters=10_000,
+    lr=0.003,
+)
 
 
 @dataclass
@@ -94,6 +115,11 @@ class Plan:
     budget: float = 0.0
     shared: float = 0.0
     apart: float = 0.0
+
+    @property
+    def search_scale(self) -> float:
+        """New size of the images over old size in the search."""
+        return float(f'{self.scale / 2:.3g}')
 
     @property
     def search_crop(self) -> tuple[int, int]:
@@ -232,17 +258,16 @@ def _value_metric(spec: dict[str, Any], metric: dict[str, Any]) -> dict[str, Any
 
 def _set_budget(plan: Plan) -> None:
     """Measure the networks between which all trees lie, and take the middle."""
-    base = Config.fromfile(CONFIGS / '_base_' / 'models' / plan.device.base)
+    base = Config.fromfile(CONFIGS / '_base_' / 'models' / plan.device.base).model
     names = [task.found.name for task in plan.tasks]
     init_default_scope(SCOPE)
     with torch.device('meta'):  # shapes are all that counts
         model = MODELS.build(
             {
                 'type': 'SearchEncoderDecoder',
-                'data_preprocessor': base.data_preprocessor,
-                'backbone': {'type': 'BranchedSupernet', 'encoder': base.encoder, 'tasks': names},
+                'backbone': {**base.backbone, 'type': 'BranchedSupernet', 'tasks': names},
                 'decode_heads': {
-                    task.found.name: {**base.head, **task.head} for task in plan.tasks
+                    task.found.name: {**plan.device.head, **task.head} for task in plan.tasks
                 },
                 'resource_loss': {'type': 'ResourceLoss', 'weight': 0.0},
                 'cost_shape': plan.crop,

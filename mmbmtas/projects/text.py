@@ -124,7 +124,8 @@ def dataset_settings(plan: Plan, files: str | None) -> dict[str, Any]:
         files: The list of files, if there is one.
     """
     place = {'images': plan.found.images.pattern} if files is None else {'files': files}
-    return {'type': 'FolderMT', **place, 'allow_missing_labels': plan.allow_missing}
+    scales = {'cached_scales': [s for s in (plan.scale, plan.search_scale) if s != 1]}
+    return {'type': 'FolderMT', **place, 'allow_missing_labels': plan.allow_missing, **scales}
 
 
 def write_project(plan: Plan, folder: str | Path, search: str = 'similarity') -> list[Path]:
@@ -184,7 +185,8 @@ def _project(plan: Plan) -> str:
     labels = ''.join(_label_code(task.found, found) for task in plan.tasks)
     data = dataset_settings(plan, files)
     heads = ''.join(
-        f'    {task.found.name}=dict(\n        **_base_.head,\n{_entries(task.head, 8)}    ),\n'
+        f'{" " * 8}{task.found.name}=dict(\n{" " * 12}**head,\n'
+        f'{_entries(task.head, 12)}{" " * 8}),\n'
         for task in plan.tasks
     )
     metrics = ''.join(f'    {_code(task.metric, 4)},\n' for task in plan.tasks)
@@ -194,10 +196,9 @@ def _project(plan: Plan) -> str:
         view = f"    dict(type='ViewImage', scale_factor={plan.scale}),\n"
     return f"""# The data, tasks, decoders and scores of a project, for search.py and branched.py.
 # Written by `mmbmtas new-project`. What is marked as guessed may be wrong: correct it here.
-_base_ = 'mmbmtas::bmtas/_base_/models/{plan.device.base}'  # encoder and decoders
+_base_ = 'mmbmtas::bmtas/_base_/models/{plan.device.base}'  # the encoder
 
 data_root = {str(found.root.resolve())!r}
-tasks = {[task.found.name for task in plan.tasks]!r}
 labels = dict(
 {labels})
 data = dict(
@@ -206,9 +207,12 @@ data = dict(
     # splits=dict(train='train.txt', val='val.txt'), with an image a line.
 )
 
-decode_heads = dict(
-    _delete_=True,
-{heads})
+head = {_code(dict(plan.device.head), 0)}
+model = dict(
+    decode_heads=dict(
+        _delete_=True,
+{heads}    ),
+)
 
 load = [dict(type='LoadSampleImage'), dict(type='LoadFolderLabels')]
 augment = [
@@ -267,13 +271,12 @@ def _label_code(task: FoundTask, found: Found) -> str:
 
 def _search(plan: Plan, folder: str, search: str) -> str:
     crop = plan.search_crop
-    half = float(f'{plan.scale / 2:.3g}')
     total = plan.device.search_iters
     if search == 'similarity':
         what = "by the similarity of the tasks' features (docs/method.md)"
         settings = f"""weight_iters = {total}
 train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction={plan.arch_fraction})
-param_scheduler = dict(weights=[], arch_params=[])
+param_scheduler = dict(weights=[])
 custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval={total}),
     dict(type='ArchitectureExportHook'),
@@ -285,7 +288,7 @@ custom_hooks = [
         what = "by the paper's search, which learns an architecture distribution by gradient"
         settings = f"""weight_iters = {total}
 train_cfg = dict(warmup_iters={total * 2 // 5}, arch_fraction={1 - plan.arch_fraction:g})
-param_scheduler = dict(weights=[], arch_params=[])
+param_scheduler = dict(weights=[])
 """
         loss = "type='ResourceLoss', weight=1e3, budgeted='argmax'"
     return f"""# Search for the tree {what}.
@@ -302,9 +305,7 @@ cost_shape = {plan.crop}
 {settings}
 model = dict(
     type='SearchEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedSupernet', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
+    backbone=dict(type='BranchedSupernet'),
     resource_loss=dict(
         {loss},
         # Half way between the shared network ({plan.shared:.4g}) and all apart ({plan.apart:.4g}).
@@ -320,7 +321,7 @@ default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=100))
 # The search sees images at half the size, and passes over its two splits in turn.
 train_pipeline = [
     *_base_.load,
-    dict(type='ResizeSample', scale_factor={half}),
+    dict(type='ResizeSample', scale_factor={plan.search_scale}),
     dict(type='RandomScale', scales=(0.75, 1.0, 1.25, 1.5)),
     dict(type='PadToSize', size={crop}),
     dict(type='RandomCropSample', size={crop}),
@@ -348,12 +349,7 @@ total_batch_size = {plan.batch}
 cost_shape = {plan.crop}
 max_iters = {total}
 
-model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
-)
+model = dict(backbone=dict(type='BranchedNetwork'))
 optim_wrapper = dict(optimizer=dict(lr={plan.device.lr}))
 train_cfg = dict(val_interval={total})
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval={max(50, total // 4)}))

@@ -20,6 +20,7 @@ from .images import (
     read_mask_values,
     read_stored_values,
 )
+from .rows import read_rows
 
 __all__ = [
     'RangeError',
@@ -38,6 +39,7 @@ __all__ = [
     'read_mask_values',
     'read_mat',
     'read_npy',
+    'read_rows',
     'read_stored_values',
     'read_text',
 ]

@@ -98,7 +98,7 @@ def describe_colours(
         unit: Unit of values; default metres for depth, none for others.
 
     Returns:
-        The legend. It lists the classes that occur, by area.
+        The legend. It lists the classes that occur, in their order.
     """
     ignored = any(not valid_pixels(task, label).all() for label in maps)
     end = ((IGNORED_COLOUR, 'ignored'),) if ignored else ()
@@ -106,7 +106,7 @@ def describe_colours(
         values = np.concatenate([label.ravel() for label in maps]).astype(np.int64) & 255
         counts = np.bincount(values, minlength=256)
         table = class_table(palette or default_palette(task))
-        present = [c for c in np.argsort(-counts, kind='stable') if counts[c] and c != IGNORE_INDEX]
+        present = [c for c in np.flatnonzero(counts) if c != IGNORE_INDEX]
         return Legend(
             tuple(
                 (tuple(table[c].tolist()), names[c] if names and c < len(names) else f'class {c}')

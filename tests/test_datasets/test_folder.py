@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ import scipy.io
 from PIL import Image
 
 from mmbmtas.datasets import FolderMT
+from mmbmtas.datasets.checking import check_dataset
 from mmbmtas.datasets.folder_files import draw_split
+from mmbmtas.datasets.preparing import prepare_dataset
 from mmbmtas.errors import InputError, MissingFileError
+from mmbmtas.launch.described import describe_dataset
 from mmbmtas.registry import DATASETS
 from mmbmtas.structures.tasks import label_task
 from mmbmtas.visualization import sample_columns
@@ -284,7 +288,7 @@ def test_a_class_out_of_range_and_coloured_masks_name_their_file(tmp_path):
 )
 def test_binary_masks(tmp_path, stored, ignore):
     expected = np.array([[0, 1, 1, 0, 0 if ignore is None else 255, 1]] * 4)
-    spec = {'kind': 'binary', 'ignore': ignore}
+    spec = {'kind': 'binary'} if ignore is None else {'kind': 'binary', 'ignore': ignore}
     np.testing.assert_array_equal(one(tmp_path, png(stored), spec), expected)
     np.testing.assert_array_equal(one(tmp_path, npy(stored), spec, 'array'), expected)
 
@@ -410,3 +414,88 @@ def test_stated_kinds_hold_under_any_name(tmp_path):
     zeros = np.zeros(SHAPE, np.float32)
     task = label_task('heat', True, sample.metainfo['task_kinds'])
     assert valid_pixels(task, zeros).all()  # 0 degrees are a value
+
+
+TASKS = {'masks': MASKS, 'depth': DEPTH}
+OPTIONS = {'labels': TASKS, 'cached_scales': [0.5]}
+
+
+def samples_of(photos, split, cache, steps=()):
+    dataset = FolderMT(
+        str(photos), TASKS, split=split, allow_missing_labels=True, cache=cache,
+        pipeline=[*LOAD, *steps], val_share=0.34,
+    )  # fmt: skip
+    return dataset, [dataset[i] for i in range(len(dataset))]
+
+
+def test_the_check_opens_every_file_and_knows_what_may_be_missing(photos):
+    options = {'labels': TASKS, 'allow_missing_labels': True}
+    report = check_dataset(photos, dataset_type=FolderMT, options=options)
+    assert report.passed
+    assert report.opened == 6 + 6 + 5
+    assert '1 images have no label of depth' in report.notes
+    strict = check_dataset(photos, dataset_type=FolderMT, options={'labels': TASKS})
+    assert [(p.kind, Path(p.path).name) for p in strict.problems] == [('missing', 'img_005.*')]
+
+
+def test_the_check_finds_what_is_wrong(photos):
+    save = Image.fromarray
+    save(np.full((72, 96), 9, np.uint8)).save(photos / 'masks/img_000_mask.png')
+    save(np.ones((7, 9), np.uint8)).save(photos / 'masks/img_001_mask.png')
+    (photos / 'depth/img_002.png').write_bytes(b'')
+    options = {'labels': {**TASKS, 'depth': {**DEPTH, 'scale': 1}}, 'allow_missing_labels': True}
+    report = check_dataset(photos, dataset_type=FolderMT, options=options)
+    found = {(p.kind, Path(p.path).name) for p in report.problems}
+    assert found == {
+        ('range', 'img_000_mask.png'),
+        ('size', 'img_001_mask.png'),
+        ('unreadable', 'img_002.png'),
+        *(('range', f'img_{i:03d}.png') for i in (0, 1, 3, 4)),  # millimetres said to be metres
+    }
+    assert any('labels.depth.scale=0.001' in p.message for p in report.problems)
+
+
+def test_cached_samples_equal_those_from_files(photos, tmp_path):
+    options = {**OPTIONS, 'val_share': 0.34}
+    prepared = prepare_dataset(
+        photos, tmp_path, allow_missing_labels=True, dataset_type=FolderMT, options=options
+    )
+    assert prepared.counts == {'written': 4 * 2 + 2}
+    half = [{'type': 'ResizeSample', 'scale_factor': 0.5}]
+    for split, steps in (('train', []), ('train', half), ('val', [])):
+        cached, found = samples_of(photos, split, str(prepared.cache), steps)
+        assert len(cached.pipeline.transforms) == 1
+        _, expected = samples_of(photos, split, None, steps)
+        for one, other in zip(found, expected, strict=True):
+            assert one['label_keys'] == other['label_keys']
+            for key in ('img', *other['label_keys']):
+                np.testing.assert_array_equal(one[key], other[key])
+                assert one[key].dtype == other[key].dtype
+            assert one['task_kinds'] == other['task_kinds']
+
+
+def test_a_cache_of_other_settings_is_not_used(photos, tmp_path):
+    prepared = prepare_dataset(
+        photos, tmp_path, allow_missing_labels=True, dataset_type=FolderMT, options=OPTIONS
+    )
+    labels = {**TASKS, 'depth': {**DEPTH, 'scale': 0.002}}
+    dataset = FolderMT(
+        str(photos), labels, allow_missing_labels=True, cache=str(prepared.cache), pipeline=LOAD
+    )
+    assert len(dataset.pipeline.transforms) == 2
+
+
+def test_a_config_names_its_data_set_for_the_tools(photos, tmp_path):
+    path = tmp_path / 'mine.py'
+    data = {'type': 'FolderMT', 'labels': TASKS, 'allow_missing_labels': True}
+    path.write_text(
+        f'data_root = {str(photos)!r}\ndata = {data!r}\ntrain_dataloader = dict(dataset=dict('
+        "split='train', pipeline=[dict(type='LoadSampleImage')], **data))\n"
+    )
+    described = describe_dataset(str(path))
+    assert described.root == str(photos)
+    assert described.dataset_type == 'FolderMT'
+    assert described.options == {'labels': TASKS, 'allow_missing_labels': True}
+    assert describe_dataset('data/PASCAL_MT') == ('data/PASCAL_MT', None, {})
+    with pytest.raises(InputError, match='names the class'):
+        describe_dataset(str(path), 'NYUDv2MT')

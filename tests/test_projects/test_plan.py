@@ -89,4 +89,4 @@ def test_the_device_at_hand_is_chosen(found, monkeypatch):
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     assert make_plan(found).device is CPU
     base = make_plan(found).device.base
-    assert Config.fromfile(f'configs/_base_/models/{base}').encoder
+    assert Config.fromfile(f'configs/_base_/models/{base}').model.backbone.encoder
