@@ -8,12 +8,12 @@ logs and checkpoints go to DIR/work. docs/compare.md explains the file and the r
 """
 
 import argparse
-import os
 import shlex
 import signal
 import sys
 from pathlib import Path
 
+from mmbmtas.command_line import typed
 from mmbmtas.comparison.harness import Harness, Resources
 from mmbmtas.comparison.progress import Progress
 from mmbmtas.comparison.report import read_paper, write_report
@@ -90,7 +90,7 @@ def main() -> int:
     names = [model.name for model in comparison.models]
     rows = harness.listed_rows()
     words = [word for word in sys.argv[1:] if word != '--report-only']
-    command = shlex.join(['python', os.path.relpath(sys.argv[0]), *words])
+    command = typed(words)
     title = f'Comparison: {Path(args.spec).stem}'
     write_report(args.out, title, command, rows, names, harness.headlines, paper)
     failed = [row.run for row in rows if not row.is_done]

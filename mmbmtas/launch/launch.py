@@ -289,8 +289,10 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
             config's.
     """
     given = {'architecture', 'model.backbone.architecture'} & {*(options or {})}
-    backbone: Any = cfg.model.get('backbone') or {}
-    if backbone.get('architecture') is None or given or '://' in checkpoint:
+    backbone = cfg.model.get('backbone')
+    if backbone is None or given or '://' in checkpoint:
+        return
+    if backbone.get('architecture') is None and cfg.get('architecture') is None:
         return
     tree = find_architecture(checkpoint)
     if tree is None:
@@ -319,8 +321,8 @@ def require_data(cfg: Config, *loaders: str) -> None:
             and not Path(root).exists()
         ):
             raise MissingFileError(
-                f'data_root = {str(root)!r} ({place}): there is no such folder. Set data_root, '
-                f'see docs/data.md'
+                f'data_root = {str(root)!r} ({place}): there is no such folder; it must be the '
+                'folder of the unpacked dataset (docs/data.md)'
             )
 
 

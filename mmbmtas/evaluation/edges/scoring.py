@@ -41,7 +41,7 @@ no true pixel          recall 1, precision 0, so F is 0   recall 0
 
 @dataclass(frozen=True)
 class EdgeProtocol:
-    """How boundaries are scored.
+    """A protocol for scoring boundaries.
 
     Attributes:
         max_dist: Tolerance as a share of the image's diagonal.
