@@ -11,7 +11,7 @@ from pathlib import Path
 from mmbmtas import deploy
 from mmbmtas.apis import MultiTaskInferencer
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 from mmbmtas.structures.values import require_shape
 from mmbmtas.writing import file_place
 
@@ -55,13 +55,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help='run the file in ONNX Runtime, and write it only if no output differs by more than '
         f'{deploy.TOLERANCE:.0e} of its range from what the network itself gives',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, for example architecture=a.json',
-    )
+    add_cfg_options(parser, 'architecture=a.json')
     return parser.parse_args(arguments)
 
 
