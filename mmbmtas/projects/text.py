@@ -50,6 +50,8 @@ def _describe_task(task: FoundTask, notes: list[str]) -> Iterator[str]:
     yield f'task {task.name}: {spec["kind"]}, {len(task.group.files)} files ({task.group.pattern})'
     if facts.sample:
         numbers = f'{facts.lowest:g} to {facts.highest:g}'
+        if facts.channels == 3:
+            numbers = f'{len(facts.counts)} colours'
         if spec['kind'] == 'classes' and 'colours' not in spec:
             numbers = ', '.join(f'{number:g}' for number in facts.numbers[:12])
             numbers += ', ...' * (len(facts.numbers) > 12)
