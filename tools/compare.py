@@ -21,7 +21,7 @@ from mmbmtas.comparison.spec import read_comparison
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.jobs import with_needs
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 
 TOOLS = Path(__file__).resolve().parent
 if Path.cwd() == TOOLS.parent:
@@ -69,13 +69,7 @@ def parse_args() -> argparse.Namespace:
         help='train nothing: write the report of the rows that are there, at any time',
     )
     parser.add_argument('--dry-run', action='store_true', help='list the steps to run, and end')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help="override the file's entries, for example data_root=/data/scenes seeds=[0]",
-    )
+    add_cfg_options(parser, 'data_root=/data/scenes seeds=[0]')
     return parser.parse_args()
 
 

@@ -9,7 +9,7 @@ import sys
 
 from mmbmtas.apis import MultiTaskInferencer, list_photos
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 from mmbmtas.progress import Progress
 
 
@@ -37,13 +37,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='hold features with the channels innermost (faster on some devices)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, for example architecture=a.json',
-    )
+    add_cfg_options(parser, 'architecture=a.json')
     return parser.parse_args()
 
 

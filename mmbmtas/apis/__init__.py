@@ -1,7 +1,8 @@
 """A trained network on images of the user's own."""
 
-from .inferencer import MultiTaskInferencer, Outcome
+from .inferencer import MultiTaskInferencer
 from .outputs import write_prediction
+from .photo_inferencer import Outcome
 from .photos import list_photos, read_photo
 from .prediction import Prediction
 

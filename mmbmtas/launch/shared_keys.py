@@ -237,7 +237,7 @@ def release(cfg: Config) -> None:
         node: Any = find_part(cfg, holder) if holder else cfg
         if place == 'tasks' and {*value} == {*(find_part(cfg, 'model.decode_heads') or ())}:
             continue  # their order counts, and mmengine sorts decoders when it writes a config
-        if isinstance(node, Mapping | Config) and field in node and node[field] == value:
+        if isinstance(node, dict | Config) and field in node and node[field] == value:
             node.pop(field)
     cfg.pop(FILLED_IN, None)
 

@@ -106,7 +106,7 @@ def describe_colours(
         values = np.concatenate([label.ravel() for label in maps]).astype(np.int64) & 255
         counts = np.bincount(values, minlength=256)
         table = class_table(palette or default_palette(task))
-        present = [c for c in np.flatnonzero(counts) if c != IGNORE_INDEX]
+        present = [int(c) for c in np.flatnonzero(counts) if c != IGNORE_INDEX]
         return Legend(
             tuple(
                 (tuple(table[c].tolist()), names[c] if names and c < len(names) else f'class {c}')

@@ -134,3 +134,18 @@ def test_wrapped_data_sets_and_data_without_the_task(tree):
     cfg.test_dataloader = {'dataset': {'tasks': ['rim']}}
     with pytest.raises(ValueError, match=r"test_dataloader has labels of none of .*\['edge'\]"):
         narrow_to_architecture(cfg)
+
+
+def test_a_concatenation_that_is_left_without_tasks(tree):
+    joined = {'type': 'ConcatDataset', 'datasets': [{'tasks': ['rim']}, {'tasks': ['rim']}]}
+    cfg = Config(
+        {
+            'model': {
+                'backbone': {'architecture': tree},
+                'decode_heads': {'edge': {}, 'rim': {}},
+            },
+            'train_dataloader': {'dataset': joined},
+        }
+    )
+    with pytest.raises(ValueError, match=r"train_dataloader has labels of none of .*\['edge'\]"):
+        narrow_to_architecture(cfg)

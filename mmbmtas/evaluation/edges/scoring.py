@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
-from mmbmtas.evaluation.edges.boundaries import label_boundaries, thin
 from mmbmtas.evaluation.edges.matching import (
     GrowingMatching,
     assign,
@@ -22,6 +21,7 @@ from mmbmtas.evaluation.edges.matching import (
 )
 from mmbmtas.evaluation.edges.nms import suppress_non_maxima
 from mmbmtas.evaluation.functional import nan_with_warning
+from mmbmtas.structures.boundaries import label_boundaries, thin
 from mmbmtas.structures.values import require_positive
 
 THRESHOLDS = tuple(step / 100 for step in range(1, 100))
