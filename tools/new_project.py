@@ -7,6 +7,7 @@ with the commands, and samples.png with some images and their labels.
 import argparse
 from pathlib import Path
 
+from mmbmtas.grouping.least_cost import MAX_TASKS
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.projects import draw_samples, inspect_folder, make_plan, report, write_project
 from mmbmtas.projects.plan import CPU, GPU
@@ -25,8 +26,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--search',
         choices=('similarity', 'gradient'),
-        default='similarity',
-        help="how to search: by the similarity of features (default), or by the paper's gradient",
+        help='how to search: by the similarity of features (default for up to 8 tasks), or by the '
+        "paper's gradient",
     )
     parser.add_argument(
         '--device',
@@ -44,12 +45,13 @@ def main() -> None:
     args = parse_args()
     device = {'cpu': CPU, 'gpu': GPU, None: None}[args.device]
     plan = make_plan(inspect_folder(args.folder), device)
+    search = args.search or ('similarity' if len(plan.tasks) <= MAX_TASKS else 'gradient')
     print(report(plan))
     if args.dry_run:
-        for name, text in project_texts(plan, args.out, args.search).items():
+        for name, text in project_texts(plan, args.out, search).items():
             print(f'\n===== {Path(args.out, name)}\n{text}', end='')
         return
-    paths = write_project(plan, args.out, args.search)
+    paths = write_project(plan, args.out, search)
     paths.append(draw_samples(plan, args.out))
     print('\nwrote ' + ', '.join(map(str, paths)))
     print(f'next: look at {paths[-1]}, then follow {Path(args.out, "README.md")}')

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmbmtas.errors import InputError
+from mmbmtas.progress import Progress
 from mmbmtas.reading import (
     mat_variables,
     read_image,
@@ -21,6 +22,8 @@ from mmbmtas.reading import (
 _MOST_CLASSES = 64
 """More different numbers than this are values, not classes."""
 _MOST_COLOURS = 64
+_NEARLY = 16
+_PURE = 0.95
 _MOST_STORED = 4096
 _SHRINKING = {'depth', 'distance', 'dist', 'range'}
 _NORMALS = {'normal', 'normals', 'normalmap'}
@@ -46,7 +49,9 @@ class Facts:
         even: Share of pixels that equal their right neighbour.
         unit_length: Share of vectors of unit length, where three channels may be normals.
         channels: 1, or 3 for vectors and colours.
-        is_array: Whether the files are no images.
+        is_lossy: Whether files are JPEG, which blurs borders.
+        variable: The variable in ``.mat`` files.
+        by_file: Height and width by file.
         unreadable: What is wrong with the files that cannot be read, by file.
     """
 
@@ -61,7 +66,7 @@ class Facts:
     even: float = 0.0
     unit_length: float = 0.0
     channels: int = 1
-    is_array: bool = False
+    is_lossy: bool = False
     variable: str | None = None
     by_file: dict[str, tuple[int, int]] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -86,52 +91,66 @@ def look_into(root: Path, paths: Sequence[str]) -> Facts:
     """
     facts = Facts()
     even, unit = [], []
-    for path in paths:
-        try:
-            array = _read_any(root / path, facts)
-        except InputError as error:
-            facts.unreadable[path] = str(error).removeprefix(f'{root / path}: ')
-            continue
-        facts.read += 1
-        facts.by_file[path] = array.shape[:2]
-        facts.shapes[array.shape[:2]] += 1
-        facts.kinds[array.dtype.name] += 1
-        if array.ndim == 3:
-            facts.channels = array.shape[2]
-            vectors = array.astype(np.float64)
-            if array.dtype.kind != 'f':
-                vectors = 2 * vectors / 255 - 1
-            length = np.linalg.norm(vectors, axis=-1)
-            unit.append(np.mean(np.abs(length[length > 0.1] - 1) < 0.1) if length.any() else 0)
-            if array.dtype.kind == 'f':
+    with Progress(len(paths), f'reading {Path(paths[0]).parent}') as progress:
+        for path in paths:
+            progress.advance()
+            try:
+                array = _read_any(root / path, facts)
+            except InputError as error:
+                facts.unreadable[path] = str(error).removeprefix(f'{root / path}: ')
                 continue
-            array = (array.astype(np.int64) * [1 << 16, 1 << 8, 1]).sum(-1)
-        even.append(np.mean(array[:, 1:] == array[:, :-1]) if array.shape[1] > 1 else 1.0)
-        _count(facts, array)
+            facts.read += 1
+            facts.by_file[path] = array.shape[:2]
+            facts.shapes[array.shape[:2]] += 1
+            facts.kinds[array.dtype.name] += 1
+            if array.ndim == 3:
+                facts.channels = array.shape[2]
+                unit.append(_share_of_unit_vectors(array))
+                if array.dtype.kind == 'f':
+                    continue
+                array = (array.astype(np.int64) * [1 << 16, 1 << 8, 1]).sum(-1)
+            even.append(np.mean(array[:, 1:] == array[:, :-1]) if array.shape[1] > 1 else 1.0)
+            _count(facts, array, _MOST_STORED if facts.channels == 1 else _MOST_COLOURS)
     facts.even = float(np.mean(even)) if even else 0.0
     facts.unit_length = float(np.mean(unit)) if unit else 0.0
     return facts
 
 
-def _count(facts: Facts, array: np.ndarray) -> None:
+def _share_of_unit_vectors(array: np.ndarray) -> float:
+    """Share of the vectors of unit length, of floats or of colours that may stand for them."""
+    vectors = array if array.dtype.kind == 'f' else array.astype(np.float64) * 2 / 255 - 1
+    length = np.linalg.norm(vectors, axis=-1)
+    known = length[length > 0.1]
+    return float(np.mean(np.abs(known - 1) < 0.1)) if known.size else 0.0
+
+
+def _count(facts: Facts, array: np.ndarray, most: int) -> None:
+    """Count the different numbers, until there are more than ``most``."""
     finite = array[np.isfinite(array)]
-    if finite.size:
-        facts.lowest = min(facts.lowest, float(finite.min()))
-        facts.highest = max(facts.highest, float(finite.max()))
-        step = max(1, finite.size // 4096)
-        facts.sample.append(finite.ravel()[::step].astype(np.float64))
-    numbers, counts = np.unique(finite, return_counts=True)
-    if len(numbers) > _MOST_STORED:
-        facts.overflown = True
+    if not finite.size:
+        return
+    facts.lowest = min(facts.lowest, float(finite.min()))
+    facts.highest = max(facts.highest, float(finite.max()))
+    step = max(1, finite.size // 4096)
+    facts.sample.append(finite[::step].astype(np.float64))
+    # Large maps of many numbers would take seconds each to count.
+    facts.overflown |= len(np.unique(finite[:: max(1, finite.size // 65536)])) > most
+    if facts.overflown:
+        return
+    if finite.dtype in (np.uint8, np.uint16):
+        every = np.bincount(finite)
+        numbers = np.flatnonzero(every)
+        counts = every[numbers]
     else:
-        facts.counts.update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
-        facts.overflown |= len(facts.counts) > _MOST_STORED
+        numbers, counts = np.unique(finite, return_counts=True)
+    facts.counts.update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+    facts.overflown = len(facts.counts) > most
 
 
 def _read_any(path: Path, facts: Facts) -> np.ndarray:
     """Read a label file of any form: numbers ``(H, W)``, or colours or vectors ``(H, W, 3)``."""
     ending = path.suffix.lower()
-    facts.is_array = ending in ('.npy', '.mat')
+    facts.is_lossy |= ending in ('.jpg', '.jpeg')
     if ending == '.npy':
         array = read_npy(path)
     elif ending == '.mat':
@@ -192,6 +211,8 @@ def guess_kind(words: Sequence[str], facts: Facts, names: Sequence[str] | None) 
     """
     if facts.channels == 3:
         return _guess_vectors(words, facts)
+    if _is_blurred_mask(facts):
+        return Guess({'kind': 'binary'}, {'kind': 'almost all pixels are black or white'})
     whole = all(kind[0] != 'f' for kind in facts.kinds) or all(n == int(n) for n in facts.counts)
     few = not facts.overflown and len(facts.counts) <= _MOST_CLASSES
     called_values = bool(_VALUES & {*words})
@@ -200,15 +221,25 @@ def guess_kind(words: Sequence[str], facts: Facts, names: Sequence[str] | None) 
     return _guess_values(words, facts)
 
 
+def _is_blurred_mask(facts: Facts) -> bool:
+    """Tell whether pictures are masks that JPEG, or smoothing, has blurred at their borders."""
+    lossy = facts.is_lossy and len(facts.counts) > 2
+    if {*facts.kinds} != {'uint8'} or not (lossy or len(facts.counts) > _MOST_CLASSES):
+        return False
+    drawn = facts.values()
+    black, white = np.mean(drawn < _NEARLY), np.mean(drawn > 255 - _NEARLY)
+    return bool(black + white > _PURE and min(black, white) > 0)
+
+
 def _guess_vectors(words: Sequence[str], facts: Facts) -> Guess | None:
     """Normals, or coloured masks."""
     called = bool(_NORMALS & {*words})
-    if (facts.unit_length > 0.9 and not (0 < len(facts.counts) <= _MOST_COLOURS)) or called:
+    if (facts.unit_length > 0.9 and (facts.overflown or not facts.counts)) or called:
         guess = Guess({'kind': 'normals'})
         if not called:
             guess.why['kind'] = 'almost all vectors have unit length'
         return guess
-    if facts.overflown or not 0 < len(facts.counts) <= _MOST_COLOURS:
+    if facts.overflown or not facts.counts:
         return None
     colours = [[n >> 16 & 255, n >> 8 & 255, n & 255] for n in map(int, facts.numbers)]
     names = [f'colour {red} {green} {blue}' for red, green, blue in colours]

@@ -22,6 +22,8 @@ _IMAGE_WORDS = {'image', 'images', 'img', 'imgs', 'rgb', 'photo', 'photos', 'col
 _LABEL_WORDS = {'mask', 'masks', 'label', 'labels', 'depth', 'seg', 'segmentation', 'gt', 'normals',
                 'normal', 'annotation', 'annotations', 'disparity', 'edge', 'edges'}  # fmt: skip
 _NAME_FILES = ('classes.txt', 'class_names.txt', 'names.txt', 'labels.txt', 'categories.txt')
+_FEWEST = 5
+"""Labels of a task without which there would be none to validate on."""
 _MOST_FILES = 400
 """Files of a kind that are read; of more, as many spread over all."""
 
@@ -103,8 +105,9 @@ def inspect_folder(root: str | Path) -> Found:
         chosen = _spread([*matched.files.values()])
         facts = look_into(root, chosen)
         guess = guess_kind(matched.words, facts, names) if facts.read else None
-        if guess is None:
-            found.skipped[group.pattern] = _why_not(facts)
+        if guess is None or len(matched.files) < _FEWEST:
+            few = f'only {len(matched.files)} files, expected {_FEWEST} or more'
+            found.skipped[group.pattern] = _why_not(facts) if guess is None else few
             continue
         if facts.variable is not None and facts.variable != matched.name:
             guess.spec['variable'] = facts.variable
@@ -160,13 +163,14 @@ def _likeness(root: Path, group: Group) -> float:
     for path in _spread([*group.files.values()], 4):
         try:
             with Image.open(root / path) as image:
-                if image.mode not in ('RGB', 'RGBA', 'CMYK', 'YCbCr'):
+                if image.mode not in ('RGB', 'RGBA', 'CMYK', 'YCbCr', 'L'):
                     continue
             colours = read_image(root / path)
         except (OSError, InputError):
             continue
         step = max(1, colours.shape[0] // 64)
-        score += len(np.unique(colours[::step].reshape(-1, 3), axis=0)) > 500
+        number = len(np.unique(colours[::step].reshape(-1, 3), axis=0))
+        score += min(number, 500) / 500
     return score
 
 

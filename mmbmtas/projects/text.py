@@ -50,6 +50,8 @@ def _describe_task(task: FoundTask, notes: list[str]) -> Iterator[str]:
     yield f'task {task.name}: {spec["kind"]}, {len(task.group.files)} files ({task.group.pattern})'
     if facts.sample:
         numbers = f'{facts.lowest:g} to {facts.highest:g}'
+        if facts.channels == 3:
+            numbers = f'{len(facts.counts)} colours'
         if spec['kind'] == 'classes' and 'colours' not in spec:
             numbers = ', '.join(f'{number:g}' for number in facts.numbers[:12])
             numbers += ', ...' * (len(facts.numbers) > 12)
@@ -308,9 +310,7 @@ model = dict(
     backbone=dict(type='BranchedSupernet'),
     resource_loss=dict(
         {loss},
-        # Half way between the shared network ({plan.shared:.4g}) and all apart ({plan.apart:.4g}).
-        target_madds={plan.budget:g},
-    ),
+{_budget(plan)}    ),
 )
 optim_wrapper = dict(
     weights=dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-2)),
@@ -331,6 +331,15 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(pipeline=train_pipeline),
 )
+"""
+
+
+def _budget(plan: Plan) -> str:
+    """The budget as an entry of the config; of a single task there is one network only."""
+    if plan.shared == plan.apart:
+        return '        # A single task has only one tree. Add a folder of labels to share with.\n'
+    return f"""        # Half way between shared ({plan.shared:.4g}) and all apart ({plan.apart:.4g}).
+        target_madds={plan.budget:g},
 """
 
 

@@ -24,12 +24,12 @@ def blocks(values, seed=0):
 
 
 def folder_of(tmp_path, name, write):
-    """A folder of four noisy images and a label each, written by a function of path and seed."""
+    """A folder of five noisy images and a label each, written by a function of path and seed."""
     root = tmp_path / 'data'
     rng = np.random.default_rng(1)
     for folder in ('images', name):
         (root / folder).mkdir(parents=True)
-    for index in range(4):
+    for index in range(5):
         image = rng.integers(0, 256, (*SHAPE, 3)).astype(np.uint8)
         Image.fromarray(image).save(root / f'images/{index}.png')
         write(root / name / f'{index}', index)
@@ -86,6 +86,8 @@ def test_masks_and_depth_in_millimetres(photos):
           'classes': ['colour 0 0 142', 'colour 128 64 128', 'colour 255 255 255']}),
         ('cracks', png(lambda s: blocks([0, 255], s).astype(np.uint8)), {'kind': 'binary'}),
         ('cracks', png(lambda s: blocks([0, 1], s).astype(np.uint8)), {'kind': 'binary'}),
+        ('cracks', lambda p, s: Image.fromarray(blocks([0, 255], s).astype(np.uint8)).save(
+            f'{p}.jpg', quality=90), {'kind': 'binary'}),
         ('normals', png(lambda s: np.rint((random_normals(s) + 1) * 127.5).astype(np.uint8)),
          {'kind': 'normals'}),
         ('field', lambda p, s: np.save(f'{p}.npy', random_normals(s)), {'kind': 'normals'}),
@@ -107,7 +109,7 @@ def test_colour_pictures_are_left_out_and_said(tmp_path):
     root = folder_of(
         tmp_path, 'other', png(lambda s: rng.integers(0, 256, (*SHAPE, 3)).astype(np.uint8))
     )
-    with pytest.raises(InputError, match=r'found 4 images .* no labels.*other/\{stem\}\.png: col'):
+    with pytest.raises(InputError, match=r'found 5 images .* no labels.*other/\{stem\}\.png: col'):
         inspect_folder(root)
 
 
@@ -120,6 +122,14 @@ def test_broken_and_misfit_files_are_named(photos):
     assert [*found.unreadable] == ['images/img_004.jpg']
     assert [*mask.facts.unreadable] == ['masks/img_001_mask.png']
     assert mask.wrong_size == ['masks/img_002_mask.png']
+
+
+def test_too_few_labels_are_left_out(photos):
+    for index in range(1, 5):
+        (photos / f'depth/img_{index:03d}.png').unlink()
+    found = inspect_folder(photos)
+    assert [task.name for task in found.tasks] == ['mask']
+    assert 'only 1 files' in found.skipped['depth/{stem}.png']
 
 
 def test_labels_that_never_fit_are_left_out(photos):

@@ -1,6 +1,7 @@
 """From a folder to a trained network: the commands of docs/own_data.md, in one process."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -79,6 +80,12 @@ def test_the_papers_search_on_request(here):
     cfg = read_config('p/search.py')
     assert cfg.train_cfg.type == 'BranchedSearchLoop'
     assert any(hook['type'] == 'TemperatureHook' for hook in cfg.custom_hooks)
+
+
+def test_a_single_task_has_no_budget(here):
+    shutil.rmtree('photos/depth')
+    write_project(make_plan(inspect_folder('photos'), CPU), 'p')
+    assert 'target_madds' not in read_config('p/search.py').model.resource_loss
 
 
 def test_folders_of_splits_become_a_list(here):

@@ -68,7 +68,7 @@ def test_legend_lists_what_is_there_in_the_order_of_the_classes():
     prediction = np.array([[2, 2, 2, 2, 1]])
     legend = describe_colours(TASKS['semseg'], [truth, prediction], ['background', 'cat'])
     assert [name for _, name in legend.entries] == ['background', 'cat', 'class 2', 'ignored']
-    assert legend.entries[2][0] == (128, 0, 0)
+    assert legend.entries[1][0] == (128, 0, 0)
     legend = describe_colours(TASKS['depth'], [np.ones((2, 2))], value_range=(1, 4))
     assert legend.scale == (1, 4, 'm')
     assert legend.entries == ()

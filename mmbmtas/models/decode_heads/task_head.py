@@ -234,11 +234,22 @@ class TaskHead(BaseDecodeHead):
                 value = loss(logits, target, **options, **self._average(loss, logits, target))
                 results[loss.loss_name] = results.get(loss.loss_name, 0) + value
         except IndexError as error:
+            where = self._images_beyond(batch_data_samples)
             raise InputError(
                 f'{self.target_key}: {error} The classes are 0 to {self.num_classes - 1} '
-                f'(num_classes), {self.ignore_index} is ignored'
+                f'(num_classes), {self.ignore_index} is ignored{where}'
             ) from error
         return results
+
+    def _images_beyond(self, data_samples: Sequence[SegDataSample]) -> str:
+        """Name the images of a batch whose labels have classes beyond the last."""
+        paths = []
+        for sample in data_samples:
+            if self.target_key in sample:
+                label = sample.get(self.target_key).data
+                if bool(((label >= self.num_classes) & (label != self.ignore_index)).any()):
+                    paths.append(str(sample.metainfo.get('img_path', '(no img_path)')))
+        return f'. Look at the label of {", ".join(paths)}' if paths else ''
 
     def _average(self, loss: Any, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Say what mmseg's cross-entropy is divided by where classes have weights.
