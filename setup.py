@@ -30,6 +30,9 @@ setup(
     license_files=['LICENSE'],
     keywords=['multi-task learning', 'neural architecture search', 'dense prediction'],
     packages=find_packages(include=['mmbmtas', 'mmbmtas.*']),
+    # Configs and tools, which mmbmtas/.mim links to.
+    package_data={'mmbmtas': ['.mim/**/*']},
+    entry_points={'console_scripts': ['mmbmtas = mmbmtas.command_line:main']},
     python_requires='>=3.10,<3.13',
     install_requires=requirements('runtime'),
     extras_require={

@@ -116,7 +116,9 @@ class MultiTaskInferencer(PhotoInferencer):
         size = image.shape[:2]
         # A sample without labels: the transforms that read them have nothing to do.
         results = {'img': image, 'img_path': 'image', 'ori_shape': size, 'img_shape': size}
-        packed: Any = self.pipeline({**results, 'label_paths': {}, 'label_keys': [], 'tasks': []})
+        unlabelled: dict[str, Any] = {'label_paths': {}, 'label_keys': [], 'tasks': []}
+        kinds = self.dataset_meta.get('task_kinds', {})
+        packed: Any = self.pipeline({**results, **unlabelled, 'task_kinds': kinds})
         return {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
 
 

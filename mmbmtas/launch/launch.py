@@ -295,8 +295,10 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
             config's.
     """
     given = {'architecture', 'model.backbone.architecture'} & {*(options or {})}
-    backbone: Any = cfg.model.get('backbone') or {}
-    if backbone.get('architecture') is None or given or '://' in checkpoint:
+    backbone = cfg.model.get('backbone')
+    if backbone is None or given or '://' in checkpoint:
+        return
+    if backbone.get('architecture') is None and cfg.get('architecture') is None:
         return
     tree = find_architecture(checkpoint)
     if tree is None:

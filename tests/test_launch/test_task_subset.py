@@ -102,8 +102,10 @@ def test_evaluators_and_metrics_of_other_forms(tree):
     metrics = [{'type': 'EdgePixelMetric'}, edge, other]
     cfg = Config(
         {
-            'architecture': tree,
-            'model': {'decode_heads': {'edge': {}, 'rim': {}}},
+            'model': {
+                'backbone': {'architecture': tree},
+                'decode_heads': {'edge': {}, 'rim': {}},
+            },
             'test_evaluator': {'type': 'MultiTaskEvaluator', 'metrics': metrics, 'baseline': 'a'},
             'val_evaluator': {'type': 'OdsF', 'dataset': 'nyud', 'task': 'edge'},
         }
@@ -118,8 +120,10 @@ def test_wrapped_data_sets_and_data_without_the_task(tree):
     repeated = {'type': 'RepeatDataset', 'dataset': {'tasks': ['edge', 'rim']}}
     cfg = Config(
         {
-            'architecture': tree,
-            'model': {'decode_heads': {'edge': {}, 'rim': {}}},
+            'model': {
+                'backbone': {'architecture': tree},
+                'decode_heads': {'edge': {}, 'rim': {}},
+            },
             'train_dataloader': {'dataset': repeated},
             'val_dataloader': {'dataset': {'type': 'reads what there is'}},
         }

@@ -9,12 +9,8 @@ import argparse
 import signal
 from pathlib import Path
 
-from mmbmtas.datasets.checking import (
-    check_dataset,
-    find_dataset_class,
-    report_places,
-    write_report,
-)
+from mmbmtas.datasets.checking import check_dataset, report_places, write_report
+from mmbmtas.datasets.finding import find_dataset_class
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.writing import file_place
 
@@ -37,7 +33,7 @@ def parse_args() -> argparse.Namespace:
         '--dataset',
         metavar='CLASS',
         help='class that reads a data set of your own, as package.module.Class; by default the '
-        'folders tell which of the two releases it is',
+        'folders tell which data set it is',
     )
     return parser.parse_args()
 

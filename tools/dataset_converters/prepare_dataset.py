@@ -13,7 +13,7 @@ import signal
 import sys
 
 from mmbmtas.datasets.cache import default_cache
-from mmbmtas.datasets.checking import find_dataset_class
+from mmbmtas.datasets.finding import find_dataset_class
 from mmbmtas.datasets.preparing import Prepared, prepare_dataset
 from mmbmtas.datasets.unpacking import DEFAULT_LIMIT, GIB
 from mmbmtas.launch.errors import one_line_errors
@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
         '--dataset',
         metavar='CLASS',
         help='class that reads a data set of your own, as package.module.Class; by default the '
-        'folders tell which of the two releases it is',
+        'folders tell which data set it is',
     )
     return parser.parse_args()
 

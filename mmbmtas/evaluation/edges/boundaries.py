@@ -1,13 +1,14 @@
-"""Thin boundary maps: from label maps, and by morphological thinning."""
+"""Make thin boundary maps, from label maps and by morphological thinning."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def label_boundaries(label_map: NDArray) -> NDArray[np.bool_]:
-    """Marks pixels whose label differs from their east, south or south-east neighbour.
+    """Mark pixels whose label differs from that of their east, south or south-east neighbour.
 
-    The last row looks east only, the last column south only (SEISM's ``seg2bmap``).
+    The last row is compared with the east only, the last column with the south only (as in SEISM's
+    ``seg2bmap``).
 
     Args:
         label_map: Labels ``(H, W)``; an edge image counts as labels 0 and 1.
@@ -24,12 +25,12 @@ def label_boundaries(label_map: NDArray) -> NDArray[np.bool_]:
 
 
 def thin(masks: NDArray) -> NDArray[np.bool_]:
-    """Thins binary maps to convergence, keeping their 8-connected components.
+    """Thin binary maps to convergence, keeping their 8-connected components.
 
-    Guo and Hall, "Parallel thinning with two-subiteration algorithms", 1989: MATLAB's
-    ``bwmorph(mask, 'thin', Inf)`` and ``skimage.morphology.thin``, pixel for pixel. Eight maps
-    share the bits of one byte array, so that a stack of 99 costs little more than one map does
-    there.
+    The method is that of Guo and Hall, "Parallel thinning with two-subiteration algorithms", 1989.
+    The result equals MATLAB's ``bwmorph(mask, 'thin', Inf)`` and ``skimage.morphology.thin``, pixel
+    for pixel. Eight maps share the bits of one byte array, so a stack of 99 costs little more than
+    one map costs there.
 
     Args:
         masks: ``(H, W)``, or a stack ``(maps, H, W)``; non-zero is foreground, outside is
@@ -47,7 +48,7 @@ def thin(masks: NDArray) -> NDArray[np.bool_]:
 
 
 def _thin_bits(padded: NDArray[np.uint8]) -> None:
-    """Thins, in place, eight maps in the bits of an array with a frame of zeros."""
+    """Thin, in place, eight maps in the bits of an array with a frame of zeros."""
     inner = padded[1:-1, 1:-1]
     height, width = inner.shape
     x1, x2, x3, x4, x5, x6, x7, x8 = (
@@ -73,7 +74,7 @@ def _may_go(
     x1: NDArray, x2: NDArray, x3: NDArray, x4: NDArray,
     x5: NDArray, x6: NDArray, x7: NDArray, x8: NDArray,
 ) -> NDArray[np.uint8]:  # fmt: skip
-    """Conditions G1 (one crossing) and G2 (2 or 3 neighbours, counted in pairs), bit by bit."""
+    """Check G1 (one crossing) and G2 (2 or 3 neighbours, counted in pairs), bit by bit."""
     a, b, c, d = ~x1 & (x2 | x3), ~x3 & (x4 | x5), ~x5 & (x6 | x7), ~x7 & (x8 | x1)
     one_crossing = (a ^ b ^ c ^ d) & ~(a & b | c & d)
     odd_two, odd_four = _two_and_four(x1 | x2, x3 | x4, x5 | x6, x7 | x8)
@@ -84,6 +85,6 @@ def _may_go(
 def _two_and_four(
     a: NDArray, b: NDArray, c: NDArray, d: NDArray
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Where at least two, and where all four, are set."""
+    """Return where at least two are set, and where all four are."""
     left, right = a & b, c & d
     return left | right | (a | b) & (c | d), left & right
