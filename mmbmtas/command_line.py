@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     'test': 'test.py',
     'infer': 'infer.py',
     'compare': 'compare.py',
+    'export': 'export_onnx.py',
     'export-architecture': 'export_architecture.py',
     'plot-architecture': 'analysis_tools/plot_architecture.py',
     'get-madds': 'analysis_tools/get_madds.py',

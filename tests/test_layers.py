@@ -86,6 +86,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         'progress',
         'checkpoints',
     },
+    'deploy': {
+        'errors',
+        'launch',
+        'models',
+        'cost',
+        'structures',
+        'registry',
+        'writing',
+        'version',
+    },
     'projects': {
         'errors',
         'datasets',
@@ -94,15 +104,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         'reading',
         'writing',
         'progress',
-    },
-    'deploy': {
-        'errors',
-        'models',
-        'cost',
-        'structures',
-        'registry',
-        'writing',
-        'version',
     },
     'apis': {
         'errors',

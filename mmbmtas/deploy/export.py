@@ -185,6 +185,7 @@ def _describe(
         'padding': padding
         and {'size': [*padding.size], 'divisor': padding.divisor, 'value': PAD_VALUE},
         'postprocess': 'decision' if graph.decide else 'none',
+        'precision': 'float32',
         'tasks': {
             output.name: _describe_task(graph, output, meta) for output in model.graph.output
         },
