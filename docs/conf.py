@@ -1,4 +1,4 @@
-"""The site of the documentation: `make docs` writes it to docs/_build, from docs/ and docstrings."""
+"""The site of the documentation, from docs/ and the docstrings: `make docs`."""
 
 from pathlib import Path
 
