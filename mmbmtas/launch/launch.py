@@ -22,7 +22,7 @@ from mmbmtas.engine.runner.page_runner import PageRunner
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.launch.config_file import read_config_file
 from mmbmtas.launch.loading import guard_loading
-from mmbmtas.launch.overrides import OverrideAction, apply_overrides, refuse_idle_names
+from mmbmtas.launch.overrides import add_cfg_options, apply_overrides, refuse_idle_names
 from mmbmtas.launch.ranks import adapt_to_ranks, start_ranks
 from mmbmtas.launch.shared_keys import (
     FILLED_IN,
@@ -47,13 +47,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir', help='folder of logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, for example model.init_cfg=None or a.b="[1,2]"',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -39,6 +39,24 @@ _ALIKE = 0.9
 _HOW = 'Set the entries that hold it: tools/misc/print_config.py shows all'
 
 
+def add_cfg_options(
+    parser: ArgumentParser, example: str = 'model.init_cfg=None or a.b="[1,2]"'
+) -> None:
+    """Add the option ``--cfg-options``, which every tool that reads a config has.
+
+    Args:
+        parser: The command line.
+        example: What its help gives as an example.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OverrideAction,
+        metavar='KEY=VALUE',
+        help=f'override entries of the config, for example {example}',
+    )
+
+
 class OverrideAction(DictAction):
     """``--cfg-options KEY=VALUE ...``; other words, and dicts as values, are refused."""
 

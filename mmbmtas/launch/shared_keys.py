@@ -234,10 +234,10 @@ def release(cfg: Config) -> None:
     """Remove what was filled in and not changed since, in place."""
     for place, value in (cfg.get(FILLED_IN) or {}).items():
         holder, _, field = place.rpartition('.')
-        node = find_part(cfg, holder) if holder else cfg
+        node: Any = find_part(cfg, holder) if holder else cfg
         if place == 'tasks' and {*value} == {*(find_part(cfg, 'model.decode_heads') or ())}:
             continue  # their order counts, and mmengine sorts decoders when it writes a config
-        if isinstance(node, Mapping | Config) and field in node and node[field] == value:
+        if isinstance(node, dict | Config) and field in node and node[field] == value:
             node.pop(field)
     cfg.pop(FILLED_IN, None)
 

@@ -8,9 +8,9 @@ from mmbmtas.comparison import networks
 from mmbmtas.comparison.networks import (
     build_network,
     build_networks,
-    latency_place,
     measure_latencies,
 )
+from mmbmtas.comparison.timing import latency_place
 from mmbmtas.structures import BranchedArchitecture
 
 

@@ -9,7 +9,8 @@ from scipy import ndimage
 from skimage.morphology import thin as skimage_thin
 
 from mmbmtas.datasets.transforms import DeriveEdges
-from mmbmtas.datasets.transforms.edges import boundary_edges, laplacian_edges, thin
+from mmbmtas.datasets.transforms.edges import boundary_edges, laplacian_edges
+from mmbmtas.structures.boundaries import thin
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 24), st.integers(1, 24))))

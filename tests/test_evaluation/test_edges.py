@@ -20,11 +20,9 @@ from mmbmtas.evaluation.edges import (
     count_matches,
     edge_scores,
     evaluation_truth,
-    label_boundaries,
     precision_recall,
     protocol_of,
     suppress_non_maxima,
-    thin,
 )
 from mmbmtas.evaluation.edges.matching import (
     GrowingMatching,
@@ -32,6 +30,7 @@ from mmbmtas.evaluation.edges.matching import (
     matching_size,
     pairs_within,
 )
+from mmbmtas.structures.boundaries import label_boundaries, thin
 
 MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 FEW = (0.25, 0.5, 0.75)

@@ -210,7 +210,8 @@ class BranchedSearchLoop(BaseLoop):
         backbone.set_routing_mode('warmup' if phase == 'warmup' else 'relaxed')
         for parameter in self.model.parameters():
             parameter.requires_grad_(phase != 'arch')
-        backbone.arch_params.requires_grad_(phase == 'arch')
+        for parameter in backbone.architecture_parameters():
+            parameter.requires_grad_(phase == 'arch')
         if self.model.loss_balancing is not None:
             self.model.loss_balancing.train(phase != 'arch')
 

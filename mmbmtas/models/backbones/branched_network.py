@@ -17,10 +17,8 @@ from mmbmtas.structures.values import filled_in_from
 
 from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
+from .protocols import Features
 from .state import decode_tree, encode_json
-
-Features = tuple[Tensor, Tensor]
-"""Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``."""
 
 
 @MODELS.register_module()

@@ -12,8 +12,8 @@ from mmbmtas.models.encoders import CONTEXT
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.values import filled_in_from
 
-from .branched_network import Features
 from .pretrained import init_encoder, init_random
+from .protocols import Features
 from .task_encoders import TaskEncoders
 
 
@@ -78,10 +78,7 @@ class MTAN(TaskEncoders):
         self.contexts = nn.ModuleDict(
             {task: self.encoder.build_layer(last, dropout) for task in self.tasks}
         )
-        channels = [
-            self.encoder.last_norm(self.layers[stage[-1]]).num_features
-            for stage in self.encoder.stages
-        ]
+        channels = [self.encoder.out_channels(stage[-1]) for stage in self.encoder.stages]
         self.masks = nn.ModuleList(
             nn.ModuleDict({task: self._build_mask(n, index > 0, act_cfg) for task in self.tasks})
             for index, n in enumerate(channels)
