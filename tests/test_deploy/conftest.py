@@ -4,6 +4,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmbmtas.apis import MultiTaskInferencer
+
 TASKS = ('semseg', 'saliency', 'normals', 'depth')
 META = {
     'classes': {'semseg': [f'thing {i}' for i in range(21)]},
@@ -71,3 +73,9 @@ def files(toys, build_network, pascal_root, tmp_path_factory):
     state = {'state_dict': build_network(model).state_dict(), 'meta': {'dataset_meta': META}}
     torch.save(state, folder / 'weights.pth')
     return folder / 'config.py', folder / 'weights.pth'
+
+
+@pytest.fixture(scope='session')
+def trained(files):
+    """The network of these files, in torch; tests must not change it."""
+    return MultiTaskInferencer(*files, device='cpu')

@@ -42,10 +42,10 @@ def run(path, image):
 
 
 @pytest.mark.parametrize('shape', [(64, 64), (37, 53), (5, 3), (16, 90)])
-def test_decisions_are_the_predictions_of_the_package(files, decided, shape):
+def test_decisions_are_the_predictions_of_the_package(trained, decided, shape):
     image = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
     outputs = run(decided, image)
-    (expected,) = MultiTaskInferencer(*files, device='cpu')(image[..., ::-1])['predictions']
+    (expected,) = trained(image[..., ::-1])['predictions']
     assert {*outputs} == {*expected}
     for task, array in expected.items():
         found = outputs[task][0].transpose(1, 2, 0)
