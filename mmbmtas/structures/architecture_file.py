@@ -196,7 +196,7 @@ def is_encoder(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get('type'), str)
 
 
-def _is_madds(value: Any) -> bool:
+def is_madds(value: Any) -> bool:
     """Tell whether a value maps names to amounts or lists of amounts, as the table above says."""
     if not isinstance(value, dict):
         return False
@@ -208,6 +208,18 @@ def _is_madds(value: Any) -> bool:
         and isinstance(value.get('layers', []), list)
         and _is_amount(value.get('network', 0))
     )
+
+
+def plain_json(value: Any, name: str) -> Any:
+    """Copy a value by way of JSON, so that it comes back from a file as it went in.
+
+    Raises:
+        InputError: It holds something that JSON lacks; ``name`` says where.
+    """
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f'{name} must hold JSON values only: {error}') from error
 
 
 def list_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -242,6 +254,10 @@ def _check_nesting(value: Any, levels: int = MAX_NESTING) -> None:
             _check_nesting(item, levels - 1)
 
 
+SOURCE_CHECK: tuple[Callable[[Any], bool], str] = (
+    lambda value: value is None or isinstance(value, (str, dict)),
+    'null, text or an object',
+)
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     'format': (is_name, 'text'),
     'version': (is_count, 'an integer'),
@@ -264,12 +280,9 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         'for each layer a list of groups, lists of task names',
     ),
     'madds': (
-        lambda value: value is None or _is_madds(value),
+        lambda value: value is None or is_madds(value),
         'null, or non-negative numbers or lists of them by name ("shape" two integers, '
         '"layers" a list, "network" a number)',
     ),
-    'source': (
-        lambda value: value is None or isinstance(value, (str, dict)),
-        'null, text or an object',
-    ),
+    'source': SOURCE_CHECK,
 }
