@@ -229,9 +229,8 @@ class DenseCell:
         return '\n'.join(['F', *self._lines(-1)])
 
     def _lines(self, branch: int, indent: str = '') -> Iterator[str]:
-        *others, last = self.readers(branch) or [None]
-        for child in [*others, last]:
-            if child is not None:
-                corner, below = ('`-- ', '    ') if child == last else ('|-- ', '|   ')
-                yield f'{indent}{corner}{child}: {self.operations[child]}'
-                yield from self._lines(child, indent + below)
+        children = self.readers(branch)
+        for child in children:
+            corner, below = ('`-- ', '    ') if child == children[-1] else ('|-- ', '|   ')
+            yield f'{indent}{corner}{child}: {self.operations[child]}'
+            yield from self._lines(child, indent + below)

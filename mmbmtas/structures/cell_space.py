@@ -64,10 +64,10 @@ class CellSpace:
         """What a branch may compute."""
         return (
             Operation(CONV),
-            *(Operation(CONV, (3, 3), rate) for rate in itertools.product(self.rates, repeat=2)),
+            *(Operation(CONV, (3, 3), rate) for rate in itertools.product(self.rates, self.rates)),
             *(
                 Operation(POOLING, grid_size=grid)
-                for grid in itertools.product(self.grids, repeat=2)
+                for grid in itertools.product(self.grids, self.grids)
             ),
         )
 
