@@ -71,6 +71,10 @@ class CellSpace:
             ),
         )
 
+    @cached_property
+    def _known(self) -> frozenset[Operation]:
+        return frozenset(self.operations)
+
     @property
     def size(self) -> int:
         """Number of cells, counting every order of branches."""
@@ -98,8 +102,10 @@ class CellSpace:
             forests.append(total // count)
         return forests[self.branches]
 
-    def __contains__(self, cell: DenseCell) -> bool:
-        return len(cell.inputs) == self.branches and {*cell.operations} <= {*self.operations}
+    def __contains__(self, cell: object) -> bool:
+        if not isinstance(cell, DenseCell):
+            return False
+        return len(cell.inputs) == self.branches and self._known.issuperset(cell.operations)
 
     def sample(self, rng: np.random.Generator) -> DenseCell:
         """Draw a cell, each order of branches as probable as any other."""
