@@ -42,7 +42,7 @@ test-gpu: $(READY)
 lint: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy mmbmtas tools
+	$(PY) -m mypy mmbmtas tools benchmarks
 
 clean:
 	rm -rf build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -14,7 +14,7 @@ TASKS = {
     'normals': ('normals/mean', True),
     'edge': ('edge/pixel_AP', False),
 }
-NETWORKS = {'searched', 'shared', 'all_apart', 'single'}
+NETWORKS = {'searched', 'random', 'shared', 'all_apart', 'single'}
 
 
 def expect(condition: bool, message: str) -> None:
@@ -27,12 +27,12 @@ def check_tasks(tasks: dict) -> None:
     """Every task has its metric, its direction and two numbers in the metric's range."""
     expect(set(tasks) == set(TASKS), f'tasks are {sorted(tasks)}, expected {sorted(TASKS)}')
     for name, entry in tasks.items():
-        keys = {'metric', 'value', 'constant', 'lower_is_better'}
+        keys = {'metric', 'value', 'random', 'constant', 'lower_is_better'}
         expect(set(entry) == keys, f'{name} has the keys {sorted(entry)}, expected {sorted(keys)}')
         metric, lower = TASKS[name]
         expect(entry['metric'] == metric, f'{name} is measured by {entry["metric"]}, not {metric}')
         expect(entry['lower_is_better'] is lower, f'{name}: lower_is_better should be {lower}')
-        for key in ('value', 'constant'):
+        for key in ('value', 'random', 'constant'):
             number = entry[key]
             good = type(number) is float and math.isfinite(number)
             most = 180 if lower else 100
@@ -40,13 +40,15 @@ def check_tasks(tasks: dict) -> None:
 
 
 def check_costs(summary: dict) -> None:
-    """The searched tree costs at least as much as Shared, and no more than all apart."""
+    """The searched tree lies between Shared and all apart; the random one costs as much."""
     for figure in ('madds', 'params'):
         costs = summary[figure]
         expect(set(costs) == NETWORKS, f'{figure} has {sorted(costs)}, not {sorted(NETWORKS)}')
         expect(all(type(c) is int and c > 0 for c in costs.values()), f'{figure}: {costs}')
         ordered = costs['shared'] <= costs['searched'] <= costs['all_apart'] < costs['single']
         expect(ordered, f'{figure} are not in the order shared, searched, all_apart, single')
+    searched, random = (summary['madds'][name] for name in ('searched', 'random'))
+    expect(abs(random / searched - 1) <= 0.02, f'the random tree takes {random}, not {searched}')
 
 
 def check_files(out: Path) -> None:
@@ -71,7 +73,7 @@ def main() -> None:
     """Check the folder that the command line names."""
     out = Path(sys.argv[1])
     summary = json.loads((out / 'summary.json').read_text())
-    keys = {'tasks', 'madds', 'params'}
+    keys = {'tasks', 'delta_m', 'madds', 'params'}
     expect(set(summary) == keys, f'summary.json has the keys {sorted(summary)}')
     check_tasks(summary['tasks'])
     check_costs(summary)

@@ -12,7 +12,7 @@ healthy installation alone:
 ===========================  ==================================================================
 
 The optimiser wrapper for mixed precision on CPUs is ``mmbmtas.engine.optimizers``'s, and the set-up
-of distributed training on CPUs is ``mmbmtas.engine.launch``'s.
+of distributed training on CPUs is ``mmbmtas.launch.ranks``'s.
 """
 
 import contextlib

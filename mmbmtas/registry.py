@@ -54,7 +54,12 @@ TRANSFORMS = Registry(
 FUNCTIONS = Registry(
     'function', parent=MMENGINE_FUNCTIONS, scope=SCOPE, locations=['mmbmtas.datasets']
 )
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope=SCOPE, locations=['mmbmtas.models'])
+MODELS = Registry(
+    'model',
+    parent=MMENGINE_MODELS,
+    scope=SCOPE,
+    locations=['mmbmtas.models', 'mmbmtas.losses'],
+)
 TASK_UTILS = Registry(
     'task util', parent=MMENGINE_TASK_UTILS, scope=SCOPE, locations=['mmbmtas.models']
 )

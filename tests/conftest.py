@@ -24,6 +24,11 @@ def _load(name):
     return module
 
 
+_runners = _load('runners')
+make_runner = _runners.make_runner
+search_runner = _runners.search_runner
+
+
 @pytest.fixture(autouse=True, scope='module')
 def default_scope():
     """Leave no default scope behind."""
@@ -88,7 +93,7 @@ def gpu(request, pretence):
 @pytest.fixture(scope='session')
 def scenes_roots(tmp_path_factory):
     """Folders of small synthetic scenes by layout, ``pascal`` and ``nyud``; not to be changed."""
-    from mmbmtas.datasets.scenes import write_scenes
+    from mmbmtas.scenes import write_scenes
 
     roots = {name: tmp_path_factory.mktemp('scenes') / name for name in ('pascal', 'nyud')}
     for name, root in roots.items():

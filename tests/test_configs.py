@@ -3,6 +3,7 @@
 import copy
 import functools
 import re
+from argparse import ArgumentParser
 from pathlib import Path
 
 import mmengine.registry
@@ -13,7 +14,7 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope, init_default_scope
 
-from mmbmtas.engine import launch
+from mmbmtas import launch
 from mmbmtas.engine.runner.search_plan import SearchPlan
 from mmbmtas.structures import BranchedArchitecture
 
@@ -34,7 +35,7 @@ each_config = pytest.mark.parametrize('name', CONFIGS)
 
 
 def load(name, **options):
-    parser = launch.ArgumentParser()
+    parser = ArgumentParser()
     launch.add_common_arguments(parser)
     words = [f'{key}={value}' for key, value in options.items()]
     args = [str(ROOT / name)] + (['--cfg-options', *words] if words else [])

@@ -10,7 +10,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from mmbmtas.engine import launch
+from mmbmtas import launch
 from mmbmtas.registry import DATASETS, METRICS, MODELS
 
 ROOT = Path(__file__).parents[1]

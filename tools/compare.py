@@ -14,14 +14,14 @@ import signal
 import sys
 from pathlib import Path
 
-from mmbmtas.engine.comparison.harness import Harness, Resources
-from mmbmtas.engine.comparison.progress import Progress
-from mmbmtas.engine.comparison.report import read_paper, write_report
-from mmbmtas.engine.comparison.scheduler import with_needs
-from mmbmtas.engine.comparison.spec import read_comparison
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.overrides import OverrideAction
+from mmbmtas.comparison.harness import Harness, Resources
+from mmbmtas.comparison.progress import Progress
+from mmbmtas.comparison.report import read_paper, write_report
+from mmbmtas.comparison.spec import read_comparison
 from mmbmtas.errors import InputError
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.jobs import with_needs
+from mmbmtas.launch.overrides import OverrideAction
 
 TOOLS = Path(__file__).resolve().parent
 if Path.cwd() == TOOLS.parent:

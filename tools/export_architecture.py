@@ -4,8 +4,8 @@ import argparse
 import json
 import sys
 
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.export import architecture_of_checkpoint
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.writing import file_place
 
 

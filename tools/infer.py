@@ -8,8 +8,8 @@ import argparse
 import sys
 
 from mmbmtas.apis import MultiTaskInferencer, list_photos
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.overrides import OverrideAction
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.overrides import OverrideAction
 from mmbmtas.progress import Progress
 
 

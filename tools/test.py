@@ -4,9 +4,9 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from mmbmtas.engine import launch
-from mmbmtas.engine.errors import one_line_errors
+from mmbmtas import launch
 from mmbmtas.engine.failures import worker_death_explained
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.writing import file_place
 
 

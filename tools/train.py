@@ -2,9 +2,9 @@
 
 import argparse
 
-from mmbmtas.engine import launch
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.work_dir import sole_training
+from mmbmtas import launch
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.work_dir import sole_training
 
 
 def parse_args() -> argparse.Namespace:

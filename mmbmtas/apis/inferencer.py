@@ -12,12 +12,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
+from mmbmtas import launch
 from mmbmtas.checkpoints import network_weights, require_finite
-from mmbmtas.engine import launch
-from mmbmtas.engine.inference import choose_device, prepare_for_inference
-from mmbmtas.engine.loading import misfit_named
-from mmbmtas.engine.shared_keys import plain_datasets
 from mmbmtas.errors import InputError, UserError
+from mmbmtas.launch.loading import misfit_named
+from mmbmtas.launch.shared_keys import plain_datasets
+from mmbmtas.models.inference import choose_device, prepare_for_inference
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS, find_type, is_type
 
 from .outputs import write_prediction

@@ -19,14 +19,13 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmbmtas.cells.settings import STRIDE, CellSearchSettings
-from mmbmtas.engine.shared_keys import plain_datasets
-from mmbmtas.engine.stages import write_json
 from mmbmtas.errors import InputError
+from mmbmtas.launch.shared_keys import plain_datasets
+from mmbmtas.launch.stages import write_json
 from mmbmtas.models.backbones import BranchedNetwork
-from mmbmtas.models.backbones.branched_network import as_architecture, build_encoder
-from mmbmtas.models.encoders import CONTEXT, Encoder
+from mmbmtas.models.encoders import CONTEXT, Encoder, build_encoder
 from mmbmtas.progress import Progress
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import BranchedArchitecture, as_architecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.writing import folder_written_beside
 

@@ -9,7 +9,7 @@ from mmbmtas.cost.expectation import (
 from mmbmtas.cost.group_counts import MAX_TASKS_COUNTED, expected_cost, group_count_probs
 from mmbmtas.cost.latency import LatencyTable
 from mmbmtas.cost.madds import ModuleCost, count_madds
-from mmbmtas.cost.network import NetworkCost, measure
+from mmbmtas.cost.network import NetworkCost, measure, with_cost
 from mmbmtas.cost.sampling import (
     count_groups,
     routed_cost,
@@ -36,4 +36,5 @@ __all__ = [
     'routed_madds',
     'sampled_expected_cost',
     'sampled_expected_madds',
+    'with_cost',
 ]

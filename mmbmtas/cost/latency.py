@@ -26,7 +26,20 @@ from typing import Any
 
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
-from mmbmtas.structures import architecture_file as file
+from mmbmtas.structures.documents import (
+    MAX_LAYERS,
+    MAX_TASKS,
+    are_tasks,
+    check_keys,
+    expect,
+    is_count,
+    is_encoder,
+    is_name,
+    is_positive_number,
+    list_of,
+    read_document,
+    write_document,
+)
 
 FORMAT = 'mmbmtas.latency'
 VERSION = 1
@@ -67,7 +80,7 @@ class LatencyTable:
             ValueError: It is no such table; the message names the file, the key, what was found
                 there and what was expected.
         """
-        return cls.from_dict(file.read_document(path), path)
+        return cls.from_dict(read_document(path), path)
 
     @classmethod
     def from_dict(
@@ -78,13 +91,13 @@ class LatencyTable:
         Raises:
             ValueError: As :meth:`load` does.
         """
-        file.check_keys(document, where, FORMAT, VERSION, _CHECKS)
+        check_keys(document, where, FORMAT, VERSION, _CHECKS)
         tasks = document['tasks']
         for layer, row in enumerate(document['layers_ms']):
             expected = f'{len(tasks)} positive numbers, for 1 to {len(tasks)} copies'
-            file.expect(len(row) == len(tasks), where, f'layers_ms[{layer}]', row, expected)
+            expect(len(row) == len(tasks), where, f'layers_ms[{layer}]', row, expected)
         found = document['decoders_ms']
-        file.expect(sorted(found) == sorted(tasks), where, 'decoders_ms', [*found], f'{tasks}')
+        expect(sorted(found) == sorted(tasks), where, 'decoders_ms', [*found], f'{tasks}')
         height, width = document['shape']
         return cls(
             tuple(tasks),
@@ -112,7 +125,7 @@ class LatencyTable:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the document, whole or not at all."""
-        file.write_document(self.to_dict(), path)
+        write_document(self.to_dict(), path)
 
     @property
     def fixed_ms(self) -> float:
@@ -181,24 +194,21 @@ class LatencyTable:
 
 
 _CHECKS = {
-    'format': (file.is_name, 'text'),
-    'version': (file.is_count, 'an integer'),
-    'tasks': (file.are_tasks, f'1 to {file.MAX_TASKS} different identifiers'),
-    'encoder': (file.is_encoder, 'an object with a "type"'),
+    'format': (is_name, 'text'),
+    'version': (is_count, 'an integer'),
+    'tasks': (are_tasks, f'1 to {MAX_TASKS} different identifiers'),
+    'encoder': (is_encoder, 'an object with a "type"'),
     'shape': (
-        lambda value: file.list_of(file.is_count)(value) and len(value) == 2 and 0 not in value,
+        lambda value: list_of(is_count)(value) and len(value) == 2 and 0 not in value,
         'height and width, two integers from 1',
     ),
-    'stem_ms': (file.is_positive_number, 'a positive number'),
+    'stem_ms': (is_positive_number, 'a positive number'),
     'layers_ms': (
-        lambda value: (
-            file.list_of(file.list_of(file.is_positive_number))(value)
-            and 1 <= len(value) <= file.MAX_LAYERS
-        ),
+        lambda value: list_of(list_of(is_positive_number))(value) and 1 <= len(value) <= MAX_LAYERS,
         'for each layer a list of positive numbers',
     ),
     'decoders_ms': (
-        lambda value: isinstance(value, dict) and all(map(file.is_positive_number, value.values())),
+        lambda value: isinstance(value, dict) and all(map(is_positive_number, value.values())),
         'for each task a positive number',
     ),
     'measured': (lambda value: value is None or isinstance(value, dict), 'null or an object'),

@@ -1,7 +1,7 @@
 """Cost of whole multi-task networks, from one measurement of their parts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -112,3 +112,17 @@ def measure(
             low_level = x
     decoders = {task: forward_cost(head, (low_level, x))[1] for task, head in heads.items()}
     return NetworkCost(stem_cost, tuple(costs), decoders)
+
+
+def with_cost(
+    architecture: BranchedArchitecture, cost: NetworkCost, shape: tuple[int, int]
+) -> BranchedArchitecture:
+    """Return the same tree with its multiply-adds written in."""
+    network = cost.tree(architecture)
+    madds = {
+        'shape': [*shape],
+        'network': network.madds,
+        'network_paper': network.madds_paper,
+        'layers': [*cost.layer_madds],
+    }
+    return replace(architecture, madds=madds)

@@ -16,7 +16,7 @@ from mmbmtas.evaluation.metrics import (
     TaskMetric,
 )
 from mmbmtas.registry import METRICS
-from mmbmtas.structures.architecture_file import read_document
+from mmbmtas.structures.documents import read_document
 
 _METRICS: tuple[type[TaskMetric], ...] = (
     SemSegMetric,

@@ -4,7 +4,7 @@ from mmbmtas.grouping.bmn import dissimilarity, grouping_costs, rsa_affinity
 from mmbmtas.grouping.choice import permuted_trees, random_trees, vanilla_tree
 from mmbmtas.grouping.fafs import branch_affinity, difficulty_affinity, fafs_tree
 from mmbmtas.grouping.least_cost import least_cost_tree
-from mmbmtas.grouping.similarity import FeatureMoments, scatter_costs
+from mmbmtas.grouping.similarity import FeatureMoments, most_similar_tree, scatter_costs
 from mmbmtas.grouping.trees import Tree, count_trees, tree_madds
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     'fafs_tree',
     'grouping_costs',
     'least_cost_tree',
+    'most_similar_tree',
     'permuted_trees',
     'random_trees',
     'rsa_affinity',

@@ -5,6 +5,7 @@ compute; it asks whether two networks find the same images alike. Here a linear 
 each pixel, turns one task's features into another's. If it can, both can use one copy of the layer.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import permutations
 
@@ -13,7 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.grouping.bmn import distances
+from mmbmtas.grouping.least_cost import least_cost_tree
+from mmbmtas.grouping.trees import Tree
 from mmbmtas.structures import all_groupings
+from mmbmtas.structures.values import require_number
 
 _RIDGE = 1e-6
 """Share of the mean variance added to each feature's variance, as features may be dependent."""
@@ -113,3 +117,40 @@ def scatter_costs(similarities: ArrayLike) -> NDArray[np.float64]:
         for g in all_groupings(apart.shape[1])
     ]
     return np.stack(columns, axis=1)
+
+
+def most_similar_tree(
+    similarities: ArrayLike,
+    layer_madds: Sequence[int],
+    fixed_madds: int = 0,
+    cap: float | None = None,
+    weight: float = 1.0,
+) -> Tree:
+    """Choose the best of all trees by the scatter of features within groups.
+
+    With a cap, it is the tree of least scatter among those that cost no more. Without one, it is
+    the tree that minimises ``scatter / scatter of the shared tree + weight * share``, where
+    ``share`` is 0 for the cost of the shared tree and 1 for that of all apart. So weights do not
+    depend on the size of the network: with 1, sharing all and sharing nothing are equally good. A
+    larger weight never gives a more expensive tree.
+
+    Args:
+        similarities: Similarities of tasks in each layer, ``(L, T, T)`` in 0 .. 1.
+        layer_madds: Multiply-adds of one copy of each layer.
+        fixed_madds: Multiply-adds that every tree has: stem and decoders.
+        cap: Multiply-adds that the network may take.
+        weight: Weight of the cost without a cap.
+
+    Raises:
+        InputError: The similarities are of another shape or not valid, the weight is negative or
+            not finite, or no tree is below the cap.
+    """
+    require_number('weight of the multiply-adds', weight, least=0)
+    costs = scatter_costs(similarities)
+    if cap is None:
+        groupings = [*all_groupings(np.shape(similarities)[-1])]
+        copies = np.array([grouping.num_groups - 1 for grouping in groupings])
+        scatter = costs[:, copies == 0].sum()
+        costs = costs / (scatter or 1.0)
+        costs += weight * np.outer(layer_madds, copies) / (sum(layer_madds) * max(copies.max(), 1))
+    return least_cost_tree(costs, layer_madds, math.inf if cap is None else cap, fixed_madds)

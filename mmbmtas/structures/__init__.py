@@ -4,7 +4,7 @@
 needs mmseg and nothing else here does.
 """
 
-from mmbmtas.structures.architecture import BranchedArchitecture
+from mmbmtas.structures.architecture import BranchedArchitecture, as_architecture
 from mmbmtas.structures.cell import DenseCell
 from mmbmtas.structures.cell_space import CellSpace
 from mmbmtas.structures.task_grouping import TaskGrouping, all_groupings
@@ -19,4 +19,5 @@ __all__ = [
     'Task',
     'TaskGrouping',
     'all_groupings',
+    'as_architecture',
 ]

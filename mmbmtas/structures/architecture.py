@@ -14,7 +14,8 @@ import torch
 from numpy.typing import ArrayLike
 
 from mmbmtas.errors import InputError
-from mmbmtas.structures import architecture_file as file
+from mmbmtas.structures.architecture_file import FORMAT, VERSION, check_document
+from mmbmtas.structures.documents import expect, plain_json, read_document, write_document
 from mmbmtas.structures.task_grouping import TaskGrouping
 
 
@@ -63,13 +64,13 @@ class BranchedArchitecture:
             'tasks': tasks,
             'routing': routing,
             'layers': None if self.layers is None else tuple(self.layers),
-            'encoder': file.plain_json(self.encoder, 'encoder'),
-            'madds': file.plain_json(self.madds, 'madds'),
-            'source': file.plain_json(self.source, 'source'),
+            'encoder': plain_json(self.encoder, 'encoder'),
+            'madds': plain_json(self.madds, 'madds'),
+            'source': plain_json(self.source, 'source'),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
-        file.check_document(self.to_dict(), type(self).__name__)
+        check_document(self.to_dict(), type(self).__name__)
 
     @classmethod
     def from_routing(
@@ -224,8 +225,8 @@ class BranchedArchitecture:
     def to_dict(self) -> dict[str, Any]:
         """Return the document that the file holds, see :mod:`.architecture_file`."""
         return {
-            'format': file.FORMAT,
-            'version': file.VERSION,
+            'format': FORMAT,
+            'version': VERSION,
             'tasks': [*self.tasks],
             'encoder': deepcopy(self.encoder),
             'num_layers': self.num_layers,
@@ -248,7 +249,7 @@ class BranchedArchitecture:
         Raises:
             ValueError: If anything is missing, unknown, of another form or contradicts the rest.
         """
-        file.check_document(document, where)
+        check_document(document, where)
         details = {key: document[key] for key in ('layers', 'madds', 'source')}
         architecture = cls.from_routing(
             document['tasks'], document['encoder'], document['routing'], **details
@@ -257,12 +258,12 @@ class BranchedArchitecture:
             expected = [[*group] for group in architecture.branches(layer)]
             same = sorted(map(sorted, found)) == sorted(map(sorted, expected))
             key = f'groupings[{layer}]'
-            file.expect(same, where, key, found, f'{expected}, as the routing has it')
+            expect(same, where, key, found, f'{expected}, as the routing has it')
         return architecture
 
     def save(self, path: str | os.PathLike) -> None:
         """Write ``architecture.json``; a file that was there is replaced only by a whole one."""
-        file.write_document(self.to_dict(), path)
+        write_document(self.to_dict(), path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> 'BranchedArchitecture':
@@ -272,7 +273,7 @@ class BranchedArchitecture:
             ValueError: If the file is too large, not JSON or not an architecture; the message
                 names the file, the key, what was found and what was expected.
         """
-        return cls.from_dict(file.read_document(path), path)
+        return cls.from_dict(read_document(path), path)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BranchedArchitecture):
@@ -286,3 +287,14 @@ class BranchedArchitecture:
     def _identity(self) -> tuple:
         """What equality is about."""
         return self.tasks, json.dumps(self.encoder, sort_keys=True), self.groupings
+
+
+def as_architecture(
+    architecture: str | os.PathLike | dict[str, Any] | BranchedArchitecture,
+) -> BranchedArchitecture:
+    """Return the tree behind a path, a dictionary, or the tree itself."""
+    if isinstance(architecture, BranchedArchitecture):
+        return architecture
+    if isinstance(architecture, dict):
+        return BranchedArchitecture.from_dict(dict(architecture))
+    return BranchedArchitecture.load(architecture)

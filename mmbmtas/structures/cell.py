@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from mmbmtas.structures import cell_file as file
-from mmbmtas.structures.architecture_file import plain_json, read_document, write_document
+from mmbmtas.structures.documents import plain_json, read_document, write_document
 
 Pair = tuple[int, int]
 """Of the height and of the width."""

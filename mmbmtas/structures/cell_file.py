@@ -33,7 +33,8 @@ from typing import Any
 
 from mmbmtas.errors import MissingFileError
 
-from .architecture_file import SOURCE_CHECK, check_keys, expect, fail, is_count, is_madds
+from .architecture_file import is_madds
+from .documents import SOURCE_CHECK, check_keys, expect, fail, is_count
 
 FORMAT = 'mmbmtas.cell'
 VERSION = 1

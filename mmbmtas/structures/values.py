@@ -6,7 +6,7 @@ from typing import Any
 
 from mmbmtas.errors import InputError
 
-from .architecture_file import is_count, is_positive_number
+from .documents import is_count, is_positive_number
 
 MAX_CHANNELS = 65_536
 """More channels than any layer here has."""

@@ -8,8 +8,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
+from mmbmtas import launch
 from mmbmtas.checkpoints.packages import find_weights
-from mmbmtas.engine import launch
 
 NAME = 'demo-weights'
 

@@ -6,7 +6,7 @@ import pytest
 
 from mmbmtas.cost import LatencyTable
 from mmbmtas.structures import BranchedArchitecture
-from mmbmtas.structures.architecture_file import MAX_BYTES
+from mmbmtas.structures.documents import MAX_BYTES
 
 DOCUMENT = {
     'format': 'mmbmtas.latency',

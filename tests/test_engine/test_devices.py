@@ -12,9 +12,10 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
-from mmbmtas.engine import failures, latency
+from mmbmtas.comparison import latency
+from mmbmtas.engine import failures
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
-from mmbmtas.models.losses.balancing import carry_parts
+from mmbmtas.losses.balancing import carry_parts
 
 ROOT = Path(__file__).parents[2]
 TASKS = ('semseg', 'edge')
@@ -133,14 +134,13 @@ def test_a_clock_does_not_wait_between_its_marks(pretence):
 
 @pytest.fixture
 def analysis(tmp_path, monkeypatch, capsys):
-    """Run one of tools/analysis_tools, in this process and an empty folder."""
-    folder = ROOT / 'tools' / 'analysis_tools'
-    monkeypatch.syspath_prepend(str(folder))
+    """Run a tool or a benchmark, in this process and an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(name, *words):
+        monkeypatch.syspath_prepend(str((ROOT / name).parent))
         monkeypatch.setattr(sys, 'argv', [name, *map(str, words)])
-        runpy.run_path(str(folder / f'{name}.py'), run_name='__main__')
+        runpy.run_path(str(ROOT / name), run_name='__main__')
         return capsys.readouterr().out
 
     return run
@@ -168,7 +168,9 @@ def test_benchmarks(gpu, analysis, words):
         options += ['--cfg-options', 'tasks=[semseg,edge]']
     rounds = ['--warmup', 0, '--repeats', 2, '--json']
     with gpu():
-        printed = analysis('benchmark', part, ROOT / 'configs' / config, *options, *rounds)
+        printed = analysis(
+            'benchmarks/benchmark.py', part, ROOT / 'configs' / config, *options, *rounds
+        )
         result = json.loads(printed)
         assert result['device'] == torch.cuda.get_device_name(0)
     groups = result.get('phases', {'': result})
@@ -182,7 +184,7 @@ def test_benchmarks_of_searches_alone(gpu, analysis, words):
     config = ROOT / 'configs' / 'search_scenes.py'
     options += ['--shape', '64', '64', '--batch-size', '2', '--json']
     with gpu():
-        printed = analysis('benchmark', part, config, *options)
+        printed = analysis('benchmarks/benchmark.py', part, config, *options)
         assert json.loads(printed)['device'] == torch.cuda.get_device_name(0)
 
 
@@ -190,7 +192,8 @@ def test_benchmarks_of_searches_alone(gpu, analysis, words):
 def test_a_latency_table(gpu, analysis):
     config, size = ROOT / 'configs' / 'search_scenes.py', 'model.cost_shape=[64,80]'
     with gpu():
-        analysis('measure_latency', config, '--repeats', 1, '--warmup', 1, '--cfg-options', size)
+        tool = 'tools/analysis_tools/measure_latency.py'
+        analysis(tool, config, '--repeats', 1, '--warmup', 1, '--cfg-options', size)
         table = json.loads(Path('latency.json').read_text())
         assert table['measured']['device'] == torch.cuda.get_device_name(0)
     assert all(ms > 0 for row in table['layers_ms'] for ms in row)

@@ -15,11 +15,11 @@ from mmengine.logging import MMLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmbmtas.comparison.affinity import measure_dissimilarities, measure_errors
 from mmbmtas.engine import failures
-from mmbmtas.engine.affinity import measure_dissimilarities, measure_errors
 from mmbmtas.engine.failures import NonFiniteGradientError
 from mmbmtas.engine.hooks import CollapseHook, failure_hooks
-from mmbmtas.models.losses import ResourceLoss
+from mmbmtas.losses import ResourceLoss
 
 TASKS = ('semseg', 'normals', 'edge')
 SGD = {'type': 'OptimWrapper', 'optimizer': {'type': 'SGD', 'lr': 0.005}}

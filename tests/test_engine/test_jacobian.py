@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
-from mmbmtas.engine import launch
+from mmbmtas import launch
 from mmbmtas.engine.optimizers import (
     AmpJacobianOptimWrapper,
     CpuAmpJacobianOptimWrapper,
@@ -17,7 +17,7 @@ from mmbmtas.engine.optimizers import (
     SearchOptimWrapperConstructor,
 )
 from mmbmtas.engine.optimizers.aggregators import AggregatorFactory
-from mmbmtas.models.losses.balancing import OTHER, carry_parts
+from mmbmtas.losses.balancing import OTHER, carry_parts
 
 pytest.importorskip('torchjd', reason='TorchJD is not installed')
 TASKS = ('semseg', 'normals', 'edge')

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-from mmbmtas.engine import launch
+from mmbmtas import launch
 
 ROOT = Path(__file__).parents[2]
 

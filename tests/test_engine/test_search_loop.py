@@ -14,11 +14,11 @@ from mmengine.runner import find_latest_checkpoint
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.cost import expected_madds
-from mmbmtas.engine.export import architecture_of_checkpoint
 from mmbmtas.engine.hooks import TemperatureHook
 from mmbmtas.engine.hooks.architecture_hooks import routing_entropy
 from mmbmtas.engine.randomness import Stream
 from mmbmtas.engine.runner import split_dataset
+from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.structures import BranchedArchitecture
 
 PHASES = ['warmup'] * 2 + (['arch'] * 2 + ['weights'] * 3) * 2

@@ -134,7 +134,7 @@ def test_the_cost_falls_as_lambda_rises(run, tmp_path, toys):
     for pair in ((0, 1), (0, 2), (1, 2)):
         values[:, pair[0], pair[1]] = values[:, pair[1], pair[0]] = rng.uniform(0.2, 0.9, 3)
     costs = []
-    for weight in np.geomspace(1, 1e6, 25):
+    for weight in np.geomspace(0.01, 100, 25):
         loop.model.resource_loss.weight = weight
         groups = [grouping.num_groups for grouping in loop.choose(values)]
         costs.append(np.dot(groups, loop.model.network_cost.layer_madds))

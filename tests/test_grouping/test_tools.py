@@ -12,11 +12,11 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from scipy.stats import spearmanr
 
-from mmbmtas.datasets.scenes import write_scenes
-from mmbmtas.engine.tree_config import read_tree_config
 from mmbmtas.grouping import dissimilarity
+from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.registry import MODELS
+from mmbmtas.scenes import write_scenes
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 
 ROOT = Path(__file__).parents[2]
@@ -228,7 +228,7 @@ def test_bmn_refuses_what_it_cannot_compare(tool, config, options, singles, tmp_
 
 def test_bmn_compares_features_as_scipy_does(config, options):
     """The whole way from images to an affinity, with all positions of the features."""
-    from mmbmtas.engine.affinity import image_loader, measure_dissimilarities
+    from mmbmtas.comparison.affinity import image_loader, measure_dissimilarities
 
     init_default_scope('mmbmtas')
     cfg = config.cfg.copy()
@@ -258,3 +258,66 @@ def test_sources_are_json(tool):
     tool('uniform', CONFIG, '--kind', 'shared')
     source = json.loads(Path('architecture.json').read_text())['source']
     assert source == {'method': 'shared', 'config': 'branched_scenes.py'}
+
+
+class TestSimilarity:
+    """Trees from the similarities of a search, for other budgets than the search had."""
+
+    @pytest.fixture
+    def measured(self, config, tmp_path):
+        """Semseg is like human parts, saliency like edges, in every layer; tasks in other order."""
+        tasks = [*reversed(TASKS)]
+        alike = [{'semseg', 'human_parts'}, {'saliency', 'edge'}]
+        one = [[1.0 if a == b or {a, b} in alike else 0.2 for b in tasks] for a in tasks]
+        layers = [*config.encoder.layer_names]
+        document = {'tasks': tasks, 'layers': layers, 'similarities': [one] * len(layers)}
+        path = tmp_path / 'similarity.json'
+        path.write_text(json.dumps(document))
+        return path
+
+    def trees(self, folder, count):
+        paths = [folder / f't_{n}.json' for n in range(1, count + 1)]
+        return [BranchedArchitecture.load(path) for path in paths]
+
+    def test_budgets(self, tool, config, measured, tmp_path):
+        shared, apart = config.cost.shared().madds, config.cost.all_apart().madds
+        budgets = [shared, (shared + apart) / 2, apart]
+        tool('similarity', CONFIG, measured, '-o', 't.json', '--budget', *budgets)
+        trees = self.trees(tmp_path, 3)
+        costs = [tree.madds['network'] for tree in trees]
+        assert costs[0] == shared
+        assert 0.95 * budgets[1] < costs[1] <= budgets[1]
+        # Apart only what differs: copies of what is alike would cost more for nothing.
+        groups = {
+            frozenset(trees[2].tasks[i] for i in group) for group in trees[2].groupings[-1].groups
+        }
+        assert groups == {
+            frozenset({'semseg', 'human_parts'}),
+            frozenset({'saliency', 'edge'}),
+            frozenset({'normals'}),
+        }
+        assert trees[1].source['cap'] == budgets[1]
+
+    def test_a_larger_weight_never_costs_more(self, tool, measured, tmp_path):
+        weights = [0, 0.1, 0.5, 2, 10]
+        tool('similarity', CONFIG, measured, '-o', 't.json', '--weight', *weights)
+        costs = [tree.madds['network'] for tree in self.trees(tmp_path, 5)]
+        assert costs == sorted(costs, reverse=True)
+        assert costs[0] > costs[-1]
+
+    def test_other_documents(self, tool, measured):
+        document = json.loads(measured.read_text())
+        for change, said in (
+            ({'tasks': ['semseg']}, "is for the tasks ['semseg'], the config for"),
+            ({'layers': ['a']}, "is for the layers ['a'], the config for"),
+            ({'similarities': [[1.0]]}, 'similarities have the shape (1, 1), expected'),
+            ({'similarities': 'x'}, 'similarities are not numbers'),
+            ({'more': 1}, 'is not the similarity.json of a search'),
+        ):
+            measured.write_text(json.dumps({**document, **change}))
+            assert said in tool('similarity', CONFIG, measured, '--budget', '8e7')
+
+    def test_wishes_without_meaning(self, tool, measured):
+        assert '--budget nan: expected' in tool('similarity', CONFIG, measured, '--budget', 'nan')
+        assert 'out of reach' in tool('similarity', CONFIG, measured, '--budget', '1000')
+        assert 'weight of the' in tool('similarity', CONFIG, measured, '--weight', '-1')

@@ -11,8 +11,7 @@ from torch import nn
 from mmbmtas.cost import count_madds
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones import BranchedNetwork, wide
-from mmbmtas.models.backbones.branched_network import build_encoder
-from mmbmtas.models.encoders import ContextModule, DensePredictionCell
+from mmbmtas.models.encoders import ContextModule, DensePredictionCell, build_encoder
 from mmbmtas.models.encoders.dense_prediction_cell import PyramidPooling
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, CellSpace, DenseCell

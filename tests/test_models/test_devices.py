@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from mmbmtas.apis.prediction import Prediction
-from mmbmtas.engine.affinity import image_error
+from mmbmtas.comparison.affinity import image_error
 from mmbmtas.evaluation.metrics.base import to_numpy
 from mmbmtas.models.backbones import BranchedSupernet
 from mmbmtas.models.backbones.branched_supernet import _run_layer
@@ -121,7 +121,7 @@ def test_what_an_iteration_of_the_search_waits_for(toys, pretence):
 @pytest.mark.parametrize(('phase', 'least'), [('warmup', 4.5), ('arch', 2.5), ('weights', 2.2)])
 def test_how_much_a_task_launches(toys, pretence, monkeypatch, phase, least):
     """Small networks keep a GPU waiting for launches: candidates as one need far fewer."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / 'tools' / 'analysis_tools'))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / 'benchmarks'))
     importlib.import_module('benchmarking.plain')
     counts = {}
     for kind in ('BranchedSupernet', 'PlainSupernet'):

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from mmbmtas.cost import measure
-from mmbmtas.models.backbones.branched_network import build_encoder
 from mmbmtas.models.encoders import (
     CONTEXT,
     ContextModule,
     EfficientNetLiteEncoder,
     MobileNetV2Encoder,
     ResNetEncoder,
+    build_encoder,
 )
 
 

@@ -10,8 +10,8 @@ from mmengine.registry import init_default_scope
 from torch import nn
 from torch.nn import functional as F
 
+from mmbmtas import launch
 from mmbmtas.datasets.transforms import PackMultiTaskInputs, PadToSize, ViewImage
-from mmbmtas.engine import launch
 from mmbmtas.errors import InputError
 from mmbmtas.models.segmentors import MultiTaskTTAModel
 from mmbmtas.registry import TRANSFORMS

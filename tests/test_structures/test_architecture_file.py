@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmbmtas.structures import BranchedArchitecture
-from mmbmtas.structures.architecture_file import MAX_BYTES
+from mmbmtas.structures.documents import MAX_BYTES
 
 TREE = BranchedArchitecture.from_routing(
     ['semseg', 'depth', 'edge'],

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmbmtas.engine import launch
-from mmbmtas.engine.tree_config import read_tree_config
 from mmbmtas.errors import MissingFileError
+from mmbmtas.launch import launch
+from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.structures import BranchedArchitecture
 

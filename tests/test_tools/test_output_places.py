@@ -20,7 +20,7 @@ TOOLS = {
     'fafs': ['grouping/fafs.py', CONFIG, 'a.pth', '-o'],
     'bmn': ['grouping/bmn.py', CONFIG, '--rsa', 'a.npy', '--cap', '1e8', '-o'],
     'latency': ['analysis_tools/measure_latency.py', CONFIG, '-o'],
-    'benchmark': ['analysis_tools/benchmark.py', 'infer', CONFIG, '--out'],
+    'benchmark': ['../benchmarks/benchmark.py', 'infer', CONFIG, '--out'],
     'networks': ['analysis_tools/benchmark_networks.py', 'list.json', '-o'],
     'plot': ['analysis_tools/plot_architecture.py', TREE, '-o'],
     'check': ['dataset_converters/check_dataset.py', 'data', '--report'],

@@ -1,5 +1,6 @@
 """The tool of the planted problems, and that the planted tree is the best."""
 
+import csv
 import itertools
 import math
 import runpy
@@ -13,6 +14,11 @@ import pytest
 from mmbmtas.structures import TaskGrouping
 
 TOOLS = Path(__file__).parents[2] / 'tools' / 'analysis_tools'
+
+
+def read_csv(path):
+    with path.open(newline='') as file:
+        return [*csv.DictReader(file)]
 
 
 @pytest.fixture(scope='module')
@@ -64,16 +70,25 @@ class TestFigures:
         assert math.isnan(planting['regret'](self.rows((1, 0.2, 0.2, 0.2))))
 
 
-def test_rows_are_made_once_and_reported(tmp_path, monkeypatch, capsys):
-    """Methods without training, so that it is quick."""
-    words = ['-o', str(tmp_path), '--trees', 'abc/ab|c', '--methods', 'random', 'vanilla']
-    for seeds in (['0'], ['0', '1']):
-        argv = ['planted.py', *words, '--no-regret', '--seeds', *seeds]
-        monkeypatch.setattr(sys, 'argv', argv)
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs the tool in this process, with results in a folder of the test."""
+
+    def run_tool(*words):
+        monkeypatch.setattr(sys, 'argv', ['planted.py', '-o', str(tmp_path), *words])
         monkeypatch.syspath_prepend(str(TOOLS))
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(TOOLS / 'planted.py'), run_name='__main__')
         assert ended.value.code == 0
+
+    return run_tool
+
+
+def test_rows_are_made_once_and_reported(tmp_path, run, capsys):
+    """Methods without training, so that it is quick."""
+    words = ['--trees', 'abc/ab|c', '--methods', 'random', 'vanilla', '--no-regret']
+    for seeds in (['0'], ['0', '1']):
+        run(*words, '--seeds', *seeds)
     shown = capsys.readouterr().out
     assert shown.count('1 of 1: abc/ab|c (width 4), seed') == 2  # each seed once
     rows = (tmp_path / 'results.csv').read_text().splitlines()
@@ -81,6 +96,17 @@ def test_rows_are_made_once_and_reported(tmp_path, monkeypatch, capsys):
     report = (tmp_path / 'report.md').read_text()
     assert '| random | 2 |' in report
     assert (tmp_path / 'recovery.png').stat().st_size > 1000
+
+
+def test_rows_without_errors_stay_until_they_are_made_again(tmp_path, run):
+    words = ['--trees', 'ab', '--seeds', '0', '--methods']
+    run(*words, 'random', 'vanilla', '--no-regret')
+    run(*words, 'random')
+    rows = read_csv(tmp_path / 'results.csv')
+    assert [(row['method'], row['error'] == 'nan') for row in rows] == [
+        ('random', False),
+        ('vanilla', True),
+    ]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from mmengine.registry import init_default_scope
 
-from mmbmtas.engine import launch
+from mmbmtas import launch
 from mmbmtas.models.segmentors import MultiTaskTTAModel
 from mmbmtas.registry import MODELS
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from mmbmtas.engine.comparison.networks import build_networks, latency_place, measure_latencies
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.stages import write_json
+from mmbmtas.comparison.networks import build_networks, latency_place, measure_latencies
 from mmbmtas.errors import InputError
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.stages import write_json
 from mmbmtas.writing import file_place
 
 

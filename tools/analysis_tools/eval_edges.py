@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.edges import (
     MAX_DIST,
@@ -29,6 +28,7 @@ from mmbmtas.evaluation.edges import (
     protocol_of,
 )
 from mmbmtas.evaluation.edges.truths import list_truths, read_truths, refuse_missing
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.progress import Progress
 from mmbmtas.reading import read_grey
 

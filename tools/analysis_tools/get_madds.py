@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from mmengine.registry import init_default_scope
 
+from mmbmtas import launch
 from mmbmtas.cost import ModuleCost
-from mmbmtas.engine import launch
-from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.errors import InputError
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.models.segmentors import MultiTaskEncoderDecoder, SearchEncoderDecoder
 from mmbmtas.registry import MODELS
 

@@ -7,13 +7,13 @@ the config's cost_shape, one image at a time. A search takes the file in place o
 
 import argparse
 
+from mmbmtas.comparison.latency import CLOCKS, measure_latency
 from mmbmtas.cost import LatencyTable
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.inference import choose_device
-from mmbmtas.engine.latency import CLOCKS, measure_latency
-from mmbmtas.engine.overrides import OverrideAction
-from mmbmtas.engine.tree_config import read_tree_config
 from mmbmtas.errors import InputError
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.tree_config import read_tree_config
+from mmbmtas.models.inference import choose_device
 from mmbmtas.progress import Progress
 from mmbmtas.writing import file_place
 

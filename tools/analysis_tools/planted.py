@@ -23,9 +23,9 @@ from planting.problems import PROBLEMS, Problem
 from planting.report import read_rows, recovery, write_report, write_rows
 from planting.runs import METHODS, train
 
-from mmbmtas.engine.errors import one_line_errors
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import Tree
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.structures import TaskGrouping
 
 _QUICK_PROBLEMS = ['pairs, layer 1', '3+1']
@@ -74,8 +74,10 @@ def main() -> int:
     if args.out.exists() and not args.out.is_dir():
         raise InputError(f'{args.out} is a file, expected a folder for the results')
     path = args.out / 'results.csv'
-    rows = [row for row in read_rows(path) if args.no_regret or not math.isnan(float(row['error']))]
-    done = {(row['problem'], row['method'], int(row['seed'])) for row in rows}
+    rows = {(row['problem'], row['method'], int(row['seed'])): row for row in read_rows(path)}
+    done = {
+        key for key, row in rows.items() if args.no_regret or not math.isnan(float(row['error']))
+    }
     jobs = [
         (problem, seed, [m for m in methods if (problem.name, m, seed) not in done])
         for seed, problem in itertools.product(seeds, problems)
@@ -83,8 +85,8 @@ def main() -> int:
     jobs = [job for job in jobs if job[2]]
     start = time.perf_counter()
     for number, made in enumerate(_run_all(jobs, args.jobs, not args.no_regret), 1):
-        rows += made
-        write_rows(rows, path)
+        rows.update({(row['problem'], row['method'], row['seed']): row for row in made})
+        write_rows([*rows.values()], path)
         left = (time.perf_counter() - start) / number * (len(jobs) - number)
         found = sum(row['recovered'] for row in made)
         print(
@@ -92,10 +94,11 @@ def main() -> int:
             f'{found} of {len(made)} methods found the tree; {left / 60:.0f} min left',
             flush=True,
         )
-    shown = [row for row in rows if row['problem'] in {problem.name for problem in problems}]
-    print(write_report(rows, args.out))
+    print(write_report([*rows.values()], args.out))
     if args.quick:
-        own = [row for row in shown if row['method'] in methods and int(row['seed']) in seeds]
+        own = [
+            rows[problem.name, m, seed] for problem in problems for m in methods for seed in seeds
+        ]
         return int(recovery(own)[0] < 5 / 6)
     return 0
 

@@ -7,7 +7,7 @@ Example:
 import argparse
 from pathlib import Path
 
-from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.tree import plot_tree
 from mmbmtas.writing import file_place

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mmbmtas.engine import launch
-from mmbmtas.engine.errors import one_line_errors
+from mmbmtas import launch
 from mmbmtas.errors import InputError
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import written_beside
 

@@ -15,7 +15,7 @@ from mmbmtas.datasets.checking import (
     report_places,
     write_report,
 )
-from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.writing import file_place
 
 

@@ -16,7 +16,7 @@ from mmbmtas.datasets.cache import default_cache
 from mmbmtas.datasets.checking import find_dataset_class
 from mmbmtas.datasets.preparing import Prepared, prepare_dataset
 from mmbmtas.datasets.unpacking import DEFAULT_LIMIT, GIB
-from mmbmtas.engine.errors import one_line_errors
+from mmbmtas.launch.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,7 +11,7 @@ import argparse
 import signal
 import sys
 
-from mmbmtas.datasets.scenes import write_scenes
+from mmbmtas.scenes import write_scenes
 
 
 def parse_args() -> argparse.Namespace:

@@ -16,19 +16,19 @@ import numpy as np
 from mmengine.device import get_device
 from numpy.typing import NDArray
 
-from mmbmtas.engine.affinity import image_loader, load_single_network, measure_dissimilarities
-from mmbmtas.engine.affinity.images import add_image_arguments
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.tree_config import (
+from mmbmtas.comparison.affinity import image_loader, load_single_network, measure_dissimilarities
+from mmbmtas.comparison.affinity.images import add_image_arguments
+from mmbmtas.errors import InputError
+from mmbmtas.grouping import grouping_costs, least_cost_tree, rsa_affinity
+from mmbmtas.grouping.bmn import MIN_IMAGES
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.tree_config import (
     TreeConfig,
     add_tree_arguments,
     config_of,
     tree_places,
     write_trees,
 )
-from mmbmtas.errors import InputError
-from mmbmtas.grouping import grouping_costs, least_cost_tree, rsa_affinity
-from mmbmtas.grouping.bmn import MIN_IMAGES
 from mmbmtas.registry import MODELS
 from mmbmtas.visualization.affinity import plot_affinities
 from mmbmtas.writing import file_place, write_array

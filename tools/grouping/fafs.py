@@ -11,22 +11,22 @@ from mmengine.device import get_device
 from mmengine.runner import CheckpointLoader
 
 from mmbmtas.checkpoints import network_weights, require_finite
-from mmbmtas.engine.affinity import image_loader, measure_errors
-from mmbmtas.engine.affinity.images import add_image_arguments
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.export import architecture_of_checkpoint
-from mmbmtas.engine.loading import misfit_named
-from mmbmtas.engine.tree_config import (
+from mmbmtas.comparison.affinity import image_loader, measure_errors
+from mmbmtas.comparison.affinity.images import add_image_arguments
+from mmbmtas.errors import InputError
+from mmbmtas.grouping import difficulty_affinity, fafs_tree
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.loading import misfit_named
+from mmbmtas.launch.tree_config import (
     TreeConfig,
     add_tree_arguments,
     config_of,
     tree_places,
     write_trees,
 )
-from mmbmtas.errors import InputError
-from mmbmtas.grouping import difficulty_affinity, fafs_tree
-from mmbmtas.models.backbones.branched_network import check_fits
-from mmbmtas.models.losses.balancing import without_balancing
+from mmbmtas.launch.trees import architecture_of_checkpoint
+from mmbmtas.losses.balancing import without_balancing
+from mmbmtas.models.encoders import check_fits
 from mmbmtas.registry import MODELS
 
 

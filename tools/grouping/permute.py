@@ -8,9 +8,9 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.tree_config import tree_places, write_trees
 from mmbmtas.grouping import permuted_trees
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.tree_config import tree_places, write_trees
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import file_place
 

@@ -6,9 +6,9 @@ Example:
 
 import argparse
 
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.tree_config import add_tree_arguments, config_of, write_trees
 from mmbmtas.grouping import vanilla_tree
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.tree_config import add_tree_arguments, config_of, write_trees
 
 
 def parse_args() -> argparse.Namespace:

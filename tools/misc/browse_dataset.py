@@ -6,9 +6,9 @@ from pathlib import Path
 import matplotlib
 from mmengine.registry import init_default_scope
 
-from mmbmtas.engine import launch
-from mmbmtas.engine.errors import one_line_errors
-from mmbmtas.engine.overrides import OverrideAction
+from mmbmtas import launch
+from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.overrides import OverrideAction
 from mmbmtas.registry import DATASETS, SCOPE
 from mmbmtas.visualization import MultiTaskVisualizer, sample_image, sheet_name
 

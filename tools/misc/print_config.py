@@ -2,8 +2,8 @@
 
 import argparse
 
-from mmbmtas.engine import launch
-from mmbmtas.engine.errors import one_line_errors
+from mmbmtas import launch
+from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.writing import file_place, written_beside
 
 

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
-from mmbmtas.structures.architecture_file import is_positive_number
+from mmbmtas.structures.documents import is_positive_number
 
 
 @HOOKS.register_module()

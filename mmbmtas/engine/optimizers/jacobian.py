@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmbmtas.engine.failures import NonFiniteGradientError
 from mmbmtas.errors import InputError
-from mmbmtas.models.losses.balancing import OTHER, carry_parts, parts_of
+from mmbmtas.losses.balancing import OTHER, carry_parts, parts_of
 from mmbmtas.registry import OPTIM_WRAPPERS
 
 from .aggregators import AggregatorFactory

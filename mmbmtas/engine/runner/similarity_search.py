@@ -1,7 +1,6 @@
 """A search that compares the features that tasks have learned, then takes the best tree."""
 
 import json
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmbmtas.errors import InputError
-from mmbmtas.grouping import FeatureMoments, Tree, least_cost_tree, scatter_costs
+from mmbmtas.grouping import FeatureMoments, Tree, most_similar_tree
 from mmbmtas.grouping.least_cost import MAX_TASKS
 from mmbmtas.registry import LOOPS
-from mmbmtas.structures import all_groupings
 from mmbmtas.structures.values import require_count
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.writing import written_beside
@@ -43,13 +41,14 @@ class SimilaritySearchLoop(BranchedSearchLoop):
     2. On images of the architecture split, the loop measures how well each task's features predict
        those of each other task, linearly and pixel by pixel (:class:`FeatureMoments`).
     3. Dynamic programming finds the best of **all** trees by the scatter within groups
-       (:func:`scatter_costs`). With ``resource_loss.target_madds`` it takes the least scatter among
-       trees that cost at most this; otherwise the least scatter plus ``resource_loss.weight`` per
-       10^9 multiply-adds, so a larger weight never gives a more expensive tree.
+       (:func:`~mmbmtas.grouping.most_similar_tree`). With ``resource_loss.target_madds`` it takes
+       the least scatter among trees that cost at most this; otherwise ``resource_loss.weight``
+       weighs the cost, and a larger weight never gives a more expensive tree.
 
     The tree becomes the most probable one of ``arch_params``, so exports and checkpoints work as in
-    any search. The loop writes the similarities to ``WORK_DIR/similarity.json`` and draws them
-    with the tree in ``similarity.png``.
+    any search. The loop writes the similarities to ``WORK_DIR/similarity.json``, from which
+    ``tools/grouping/similarity.py`` chooses trees for other budgets, and draws them with the tree
+    in ``similarity.png``.
 
     Args:
         runner: The runner.
@@ -155,14 +154,13 @@ class SimilaritySearchLoop(BranchedSearchLoop):
     def choose(self, similarities: NDArray[np.float64]) -> Tree:
         """Choose the tree of least scatter within the budget, or of least scatter plus cost."""
         loss, model = self.model.resource_loss, self.model
-        costs = scatter_costs(similarities)
-        fixed, cap = model.fixed_cost.madds, math.inf
-        if loss.target_madds is not None:
-            cap = loss.target_madds
-        else:
-            groups = np.array([g.num_groups for g in all_groupings(len(model.tasks))])
-            costs += loss.weight * np.outer(model.network_cost.layer_madds, groups) / 1e9
-        return least_cost_tree(costs, model.network_cost.layer_madds, cap, fixed)
+        return most_similar_tree(
+            similarities,
+            model.network_cost.layer_madds,
+            model.fixed_cost.madds,
+            loss.target_madds,
+            loss.weight,
+        )
 
     def _write(self, similarities: NDArray[np.float64]) -> None:
         """Write the similarities and a picture of them below the tree."""

@@ -138,7 +138,7 @@ def batch_size_of(cfg: Mapping[str, Any]) -> int:
     """
     if 'batch_size' not in cfg:
         raise InputError(
-            'train_dataloader states no batch_size: prepare_config of mmbmtas.engine.launch fills '
+            'train_dataloader states no batch_size: prepare_config of mmbmtas.launch fills '
             'it in from total_batch_size'
         )
     return cfg['batch_size']

@@ -1,6 +1,6 @@
 """Encoders of several tasks: the supernet of the search, its tree, and what it is compared with."""
 
-from .branched_network import BranchedNetwork, Features, build_encoder
+from .branched_network import BranchedNetwork, Features
 from .branched_supernet import BranchedSupernet, copy_supernet_weights
 from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
 from .exchange_network import ExchangeNetwork
@@ -23,6 +23,5 @@ __all__ = [
     'SoftRouting',
     'ThresholdRouting',
     'TopKRouting',
-    'build_encoder',
     'copy_supernet_weights',
 ]

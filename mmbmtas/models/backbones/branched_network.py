@@ -1,23 +1,22 @@
 """The network that a search ends in: a tree of encoder layers with a leaf a task."""
 
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import CONTEXT, Encoder
-from mmbmtas.registry import MODELS, TASK_UTILS, find_registered
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.models.encoders import CONTEXT, Encoder, build_encoder, check_fits
+from mmbmtas.registry import MODELS
+from mmbmtas.structures import BranchedArchitecture, as_architecture
 
 from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
+from .state import decode_tree, encode_json
 
 Features = tuple[Tensor, Tensor]
 """Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``."""
@@ -156,105 +155,6 @@ class BranchedNetwork(BaseModule):
             )
 
 
-def as_architecture(
-    architecture: str | PathLike | dict[str, Any] | BranchedArchitecture,
-) -> BranchedArchitecture:
-    """Return the tree behind a path, a dictionary, or the tree itself."""
-    if isinstance(architecture, BranchedArchitecture):
-        return architecture
-    if isinstance(architecture, dict):
-        return BranchedArchitecture.from_dict(dict(architecture))
-    return BranchedArchitecture.load(architecture)
-
-
-def build_encoder(cfg: dict[str, Any] | Encoder, name: str = 'encoder') -> Encoder:
-    """Build an encoder description from its config, whatever the default scope of the config.
-
-    The config may come from a stranger's ``architecture.json``, so only encoders that are
-    registered already are looked up, see :func:`~mmbmtas.registry.find_registered`.
-
-    Raises:
-        ValueError: There is no such encoder, or it takes other arguments; ``name`` says where.
-    """
-    if isinstance(cfg, Encoder):
-        return cfg
-    options = dict(cfg)
-    kind = options.pop('type', None)
-    found = find_registered(TASK_UTILS, kind, Encoder, f'{name}: encoder')
-    try:
-        return found(**options)
-    except TypeError as error:
-        raise InputError(f'{name}: encoder {dict(cfg)} does not fit {kind}: {error}') from error
-
-
 def _name(architecture: Any) -> str:
     """Name a tree in messages: by its file, if it was read from one."""
     return str(architecture) if isinstance(architecture, str | PathLike) else 'the architecture'
-
-
-def check_fits(
-    architecture: BranchedArchitecture, encoder: Encoder, name: str = 'the architecture'
-) -> None:
-    """Check that a tree was made for an encoder; ``name`` is what messages call the tree.
-
-    Raises:
-        ValueError: It was made for another.
-    """
-    own, given = build_encoder(architecture.encoder, name).to_config(), encoder.to_config()
-    if own != given or architecture.num_layers != encoder.num_layers:
-        raise InputError(
-            f'{name} is for {own} with {architecture.num_layers} layers, '
-            f'the config asks for {given} with {encoder.num_layers}'
-        )
-
-
-def decode_tree(state: Tensor, name: str = 'the checkpoint') -> BranchedArchitecture:
-    """Decode what :meth:`BranchedNetwork.get_extra_state` gave.
-
-    Args:
-        state: The extra state of a checkpoint's backbone.
-        name: What messages call the checkpoint.
-
-    Raises:
-        ValueError: It is that of another kind of backbone, or damaged.
-    """
-    content = decode_json(state, name)
-    if 'method' in content:  # see TaskEncoders
-        raise InputError(
-            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
-            'tree: expected a BranchedNetwork'
-        )
-    if 'format' not in content:  # see BranchedSupernet
-        raise InputError(
-            f'{name} is of a search, with all candidates: expected one of a retrained tree '
-            '(architecture=FILE with the architecture.json that the search wrote)'
-        )
-    return BranchedArchitecture.from_dict(content, name)
-
-
-def encode_json(content: dict[str, Any]) -> Tensor:
-    """Encode JSON as a ``uint8`` tensor, which every checkpoint reader can carry."""
-    return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
-
-
-def decode_json(state: Any, where: str = 'the checkpoint') -> dict[str, Any]:
-    """Decode what :func:`encode_json` made.
-
-    Args:
-        state: A tensor, if it is unchanged.
-        where: The file, for messages.
-
-    Raises:
-        InputError: It holds something else.
-    """
-    message = f'{where}: the entry backbone._extra_state is damaged'
-    if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.dim() != 1:
-        kind = state.dtype if isinstance(state, Tensor) else type(state).__name__
-        raise InputError(f'{message}: expected a vector of bytes, found {kind}')
-    try:
-        content = json.loads(bytes(state.cpu().tolist()))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f'{message}: {error}') from error
-    if not isinstance(content, dict):
-        raise InputError(f'{message}: expected an object, found {content!r:.60}')
-    return content

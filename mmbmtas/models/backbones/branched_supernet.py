@@ -9,15 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbmtas.errors import InputError
+from mmbmtas.models.encoders import build_encoder
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
-from mmbmtas.structures.architecture_file import MAX_TASKS
+from mmbmtas.structures.documents import MAX_TASKS
 
 from . import wide
-from .branched_network import BranchedNetwork, Features, build_encoder, decode_json, encode_json
+from .branched_network import BranchedNetwork, Features
 from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
 from .routing import Mixture, build_routing
+from .state import decode_json, encode_json
 
 _DECIDED = 10.0
 """Architecture parameter of a candidate that was chosen, where the others have 0."""

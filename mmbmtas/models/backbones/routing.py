@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS, build_kind
-from mmbmtas.structures.architecture_file import is_count, is_positive_number
+from mmbmtas.structures.documents import is_count, is_positive_number
 
 Mixture = dict[int, Tensor]
 """The candidates of one layer that run, and the weight of each one's output, 0-d."""

@@ -7,9 +7,9 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import Encoder
+from mmbmtas.models.encoders import Encoder, build_encoder
 
-from .branched_network import build_encoder, decode_json, encode_json
+from .state import decode_json, encode_json
 
 
 class TaskEncoders(BaseModule):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from mmbmtas.checkpoints import require_fitting
 from mmbmtas.errors import InputError
-from mmbmtas.structures.architecture_file import is_count
+from mmbmtas.structures.documents import is_count
 from mmbmtas.structures.values import require_count, require_number, require_share
 
 Output = Literal['classes', 'probability', 'normals', 'value']

@@ -1,6 +1,7 @@
 """Backbones cut into stem and layers. A new one is one small file beside these."""
 
 from .base import CONTEXT, Encoder
+from .building import build_encoder, check_fits
 from .context import Context, ContextModule
 from .dense_prediction_cell import DensePredictionCell
 from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
@@ -19,4 +20,6 @@ __all__ = [
     'MobileNetV2Encoder',
     'PlainEncoder',
     'ResNetEncoder',
+    'build_encoder',
+    'check_fits',
 ]

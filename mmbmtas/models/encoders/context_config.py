@@ -5,7 +5,7 @@ from typing import Any
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS, find_registered
-from mmbmtas.structures.architecture_file import plain_json
+from mmbmtas.structures.documents import plain_json
 from mmbmtas.structures.values import require_count
 
 from .context import Context

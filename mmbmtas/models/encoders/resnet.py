@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS
-from mmbmtas.structures.architecture_file import is_count
+from mmbmtas.structures.documents import is_count
 
 from .base import ASPP, CONTEXT, Encoder
 from .context import Context

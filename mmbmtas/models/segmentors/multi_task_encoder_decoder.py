@@ -16,7 +16,7 @@ from mmbmtas.checkpoints import require_fitting
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
 from mmbmtas.cost.madds import forward_cost
 from mmbmtas.errors import DivergenceError, InputError
-from mmbmtas.models.losses.balancing import (
+from mmbmtas.losses.balancing import (
     OTHER,
     build_loss_balancing,
     carry_parts,
@@ -206,7 +206,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum the losses, as ``loss_balancing`` weighs them, and let it learn from them.
 
-        The sum carries what each task adds to it (``mmbmtas.models.losses.balancing.parts_of``).
+        The sum carries what each task adds to it (``mmbmtas.losses.balancing.parts_of``).
 
         Raises:
             DivergenceError: A loss is not finite; the message names it.

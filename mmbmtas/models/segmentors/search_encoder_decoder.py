@@ -1,13 +1,12 @@
 """The network of the search: a supernet, the tasks' decoders, and the resource loss."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
-from mmbmtas.cost import ModuleCost, NetworkCost
+from mmbmtas.cost import ModuleCost, NetworkCost, with_cost
 from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
@@ -128,17 +127,3 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         return with_cost(
             self.backbone.current_architecture(source), self.network_cost, self.cost_shape
         )
-
-
-def with_cost(
-    architecture: BranchedArchitecture, cost: NetworkCost, shape: tuple[int, int]
-) -> BranchedArchitecture:
-    """Return the same tree with its multiply-adds written in."""
-    network = cost.tree(architecture)
-    madds = {
-        'shape': [*shape],
-        'network': network.madds,
-        'network_paper': network.madds_paper,
-        'layers': [*cost.layer_madds],
-    }
-    return replace(architecture, madds=madds)

@@ -9,9 +9,10 @@ from torch import nn
 
 from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.errors import InputError
+from mmbmtas.losses.balancing import without_balancing
 from mmbmtas.models.backbones import BranchedNetwork, ExchangeNetwork
-from mmbmtas.models.backbones.branched_network import check_fits, decode_tree
-from mmbmtas.models.losses.balancing import without_balancing
+from mmbmtas.models.backbones.state import decode_tree
+from mmbmtas.models.encoders import check_fits
 
 _STATE = 'backbone._extra_state'
 

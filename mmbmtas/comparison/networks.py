@@ -1,0 +1,139 @@
+"""The networks of a comparison, built to see what they cost: multiply-adds and time."""
+
+import copy
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from mmbmtas import launch
+from mmbmtas.cost import ModuleCost
+from mmbmtas.registry import MODELS, SCOPE
+from mmbmtas.structures import BranchedArchitecture
+
+
+def build_network(
+    config: str, options: Mapping[str, Any], tree: str | Path | None = None
+) -> nn.Module:
+    """Build the network of a training's config, with weights that do not matter.
+
+    Args:
+        config: The config.
+        options: Overrides of it.
+        tree: Architecture file, of a branched network.
+    """
+    return MODELS.build(_model_config(config, options, tree))
+
+
+def build_networks(
+    listed: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> dict[str, list[nn.Module]]:
+    """Build groups of networks, equal ones once, wherever their trees come from.
+
+    Args:
+        listed: By name, the ``config``, ``options`` and ``architecture`` of each network.
+    """
+    built: dict[str, nn.Module] = {}
+    groups: dict[str, list[nn.Module]] = {}
+    for name, networks in listed.items():
+        groups[name] = []
+        for network in networks:
+            cfg = _model_config(network['config'], network['options'], network['architecture'])
+            key = json.dumps(_without_source(cfg).to_dict(), sort_keys=True, default=repr)
+            if key not in built:
+                built[key] = MODELS.build(cfg)
+            groups[name].append(built[key])
+    return groups
+
+
+def _model_config(
+    config: str, options: Mapping[str, Any], tree: str | Path | None = None
+) -> ConfigDict:
+    """Read the config of the network alone, without its weights."""
+    cfg = launch.read_config(config, {**options, **({'architecture': str(tree)} if tree else {})})
+    cfg.launcher = 'none'
+    launch.leave_out_weights(cfg)
+    launch.prepare_config(cfg, training=False)
+    init_default_scope(cfg.get('default_scope', SCOPE))
+    return cfg.model
+
+
+def _without_source(model: ConfigDict) -> ConfigDict:
+    """Put what is in the tree's file for its path, but for where it comes from."""
+    model = copy.deepcopy(model)
+    if isinstance(path := model.backbone.get('architecture'), str):
+        content = BranchedArchitecture.load(path).to_dict()
+        kept = {key: value for key, value in content.items() if key not in ('source', 'madds')}
+        model.backbone.architecture = kept
+    return model
+
+
+def network_cost(
+    config: str, options: Mapping[str, Any], tree: str | Path | None = None
+) -> ModuleCost:
+    """Count what a network costs; nothing of it is computed. Arguments as :func:`build_network`."""
+    with torch.device('meta'):
+        network: Any = build_network(config, options, tree)
+    return network.measure_network()
+
+
+def latency_place(device: torch.device) -> str:
+    """Say where times are measured: the device, and on CPUs the number of threads."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f'CPU, {threads} thread{"s" if threads > 1 else ""}'
+
+
+def measure_latencies(
+    groups: Mapping[str, Sequence[Any]],
+    shape: tuple[int, int],
+    device: torch.device,
+    warmup: int = 5,
+    repeats: int = 30,
+) -> dict[str, float]:
+    """Time groups of networks in turn, so that a busy moment of the machine hits all alike.
+
+    A GPU has only the group that has its turn; it runs once before the clock starts.
+
+    Args:
+        groups: Networks by name; those of a group run one after another on the same image.
+        shape: Height and width of the image.
+        device: Where to run.
+        warmup: Rounds before the clock starts.
+        repeats: Rounds that are timed.
+
+    Returns:
+        Milliseconds an image of each group, the median.
+    """
+    image = torch.rand(1, 3, *shape, device=device)
+    seconds: dict[str, list[float]] = {name: [] for name in groups}
+    moves = device.type != 'cpu'
+    for _ in range(warmup + repeats):
+        for name, networks in groups.items():
+            for network in networks:
+                network.to(device).eval()
+            if moves:
+                _run(networks, image)
+            start = time.perf_counter()
+            _run(networks, image)
+            seconds[name].append(time.perf_counter() - start)
+            for network in networks if moves else ():
+                network.to('cpu')
+    return {name: 1e3 * statistics.median(times[warmup:]) for name, times in seconds.items()}
+
+
+@torch.inference_mode()
+def _run(networks: Sequence[Any], image: Tensor) -> None:
+    """Run networks one after another, to the end."""
+    for network in networks:
+        network.encode_decode(image)
+    if image.device.type == 'cuda':
+        torch.cuda.synchronize(image.device)

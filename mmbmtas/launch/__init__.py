@@ -1,0 +1,39 @@
+"""From a config file and a command line to a runner: ``read_config``, ``build_runner``."""
+
+from .launch import (
+    add_common_arguments,
+    build_runner,
+    find_beside_config,
+    leave_out_weights,
+    load_config,
+    override,
+    prepare_config,
+    read_config,
+    require_checkpoint,
+    use_amp,
+    use_drawing,
+    use_resume,
+    use_tree_of_checkpoint,
+    use_tta,
+    write_metrics,
+)
+from .shared_keys import fill_in
+
+__all__ = [
+    'add_common_arguments',
+    'build_runner',
+    'fill_in',
+    'find_beside_config',
+    'leave_out_weights',
+    'load_config',
+    'override',
+    'prepare_config',
+    'read_config',
+    'require_checkpoint',
+    'use_amp',
+    'use_drawing',
+    'use_resume',
+    'use_tree_of_checkpoint',
+    'use_tta',
+    'write_metrics',
+]

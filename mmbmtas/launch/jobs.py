@@ -1,0 +1,298 @@
+"""Runs many command lines that need one another, several at once, and knows what is done.
+
+A step has a folder of its own with its log and a record, ``step.json``: its settings, whether it is
+done, and the seconds that it took. What is done is not run again; what was interrupted is started
+again and must continue from its own files, or replace them.
+"""
+
+import contextlib
+import enum
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from mmbmtas.launch.stages import remove, write_json
+
+RECORD, LOG = 'step.json', 'log.txt'
+_GRACE = 10.0
+"""Seconds that a process has between being asked to end and being killed."""
+
+
+class State(enum.Enum):
+    """Where a step stands."""
+
+    WAITING = 'waiting'
+    RUNNING = 'running'
+    DONE = 'done'
+    FAILED = 'failed'
+    SKIPPED = 'skipped'
+    """Something that it needs has failed."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the step will not change any more."""
+        return self not in (State.WAITING, State.RUNNING)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One command line.
+
+    Attributes:
+        name: Its folder, below that of all steps.
+        kind: Steps of a kind are expected to take equally long.
+        settings: What decides its result, JSON values; with other ones it is another step.
+        command: Gives the words after the interpreter's name, once all that it needs is done.
+        output: A file that it leaves.
+        needs: The steps that must be done before.
+    """
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    command: Callable[[], Sequence[str | Path]]
+    output: Path
+    needs: tuple['Step', ...] = ()
+
+
+def with_needs(steps: Sequence[Step]) -> list[Step]:
+    """List steps and all that they need, each once, what is needed first."""
+    found: dict[str, Step] = {}
+
+    def add(step: Step) -> None:
+        if step.name not in found:
+            for needed in step.needs:
+                add(needed)
+            found[step.name] = step
+
+    for step in steps:
+        add(step)
+    return [*found.values()]
+
+
+class StepFolders:
+    """The folders of the steps, and what their records say.
+
+    Args:
+        root: Folder of all steps.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __getitem__(self, name: str) -> Path:
+        return self.root / name
+
+    def log(self, step: Step) -> Path:
+        """Where a step's output goes."""
+        return self[step.name] / LOG
+
+    def is_done(self, step: Step) -> bool:
+        """Tell whether a step was done with the same settings, and its output is there."""
+        record = self._read(step)
+        done = bool(record and record['done']) and not self.changes(step)
+        return done and step.output.exists()
+
+    def seconds(self, step: Step) -> float:
+        """Seconds that a step has taken so far, all attempts together."""
+        record = self._read(step)
+        return record['seconds'] if record else 0.0
+
+    def changes(self, step: Step) -> list[str]:
+        """Name the settings in which a step that was begun differs from what is asked for now."""
+        record = self._read(step)
+        return describe_changes(record['settings'], step.settings) if record else []
+
+    def write(self, step: Step, seconds: float, done: bool) -> None:
+        """Put a step on record."""
+        self[step.name].mkdir(parents=True, exist_ok=True)
+        record = {'settings': dict(step.settings), 'done': done, 'seconds': round(seconds, 3)}
+        write_json(record, self[step.name] / RECORD)
+
+    def forget(self, step: Step) -> None:
+        """Empty a step's folder."""
+        remove(self[step.name])
+
+    def tail(self, step: Step, count: int = 8) -> list[str]:
+        """Return the last lines of a step's log."""
+        path = self.log(step)
+        if not path.exists():
+            return []
+        with path.open('rb') as file:
+            file.seek(max(0, path.stat().st_size - 20_000))
+            text = file.read().decode(errors='replace').replace('\r', '\n')
+        lines = [line.rstrip() for line in text.splitlines()]
+        return [line for line in lines if line][-count:]
+
+    def _read(self, step: Step) -> dict[str, Any] | None:
+        path = self[step.name] / RECORD
+        return json.loads(path.read_text()) if path.exists() else None
+
+
+def describe_changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = '') -> list[str]:
+    """Name the entries in which two settings differ, with both values."""
+    new = json.loads(json.dumps(new))
+    found = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += describe_changes(before, after, f'{prefix}{key}.')
+        elif before != after:
+            found.append(f'{prefix}{key}: {before!r}, now {after!r}')
+    return found
+
+
+class Observer(Protocol):
+    """Is told how the steps go."""
+
+    def update(self, scheduler: 'Scheduler') -> None:
+        """Called several times a second."""
+
+    def changed(self, scheduler: 'Scheduler', step: Step) -> None:
+        """Called when a step has begun, ended or been given up."""
+
+
+@dataclass
+class _Job:
+    step: Step
+    process: subprocess.Popen
+    slot: int
+    start: float = field(default_factory=time.monotonic)
+    before: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.start
+
+
+class Scheduler:
+    """Runs steps as soon as what they need is done, those first that stand first in the list.
+
+    A step that fails takes along those that need it; the others go on.
+
+    Args:
+        steps: The steps, with all that they need.
+        folders: Where they work.
+        jobs: Processes at once.
+        launch: Words to put before each command line, such as ``srun -n1``.
+        gpus: GPUs to deal the processes to, in turn; by default each sees all of them.
+        lock: File whose lock the processes hold as well, so that one which outlives this process
+            is waited for.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        folders: StepFolders,
+        jobs: int = 1,
+        launch: Sequence[str] = (),
+        gpus: Sequence[str] = (),
+        lock: TextIO | None = None,
+    ) -> None:
+        self.steps, self.folders = list(steps), folders
+        self.jobs, self.launch, self.gpus, self.lock = jobs, [*launch], [*gpus], lock
+        self.states = {
+            step.name: State.DONE if folders.is_done(step) else State.WAITING for step in self.steps
+        }
+        self._running: list[_Job] = []
+
+    def elapsed(self, step: Step) -> float:
+        """Seconds that a step has taken so far."""
+        job = next((job for job in self._running if job.step is step), None)
+        return job.seconds if job else self.folders.seconds(step)
+
+    def run(self, observer: Observer, interval: float = 0.2) -> None:
+        """Run until nothing is left to do; however it ends, no process is left."""
+        try:
+            while not all(state.is_final for state in self.states.values()):
+                self._give_up(observer)
+                self._start(observer)
+                observer.update(self)
+                self._reap(observer)
+                if self._running:
+                    time.sleep(interval)
+        finally:
+            self._stop()
+
+    def _give_up(self, observer: Observer) -> None:
+        """Skip what can no longer be done."""
+        for step in self.steps:
+            needed = [self.states[other.name] for other in step.needs]
+            lost = State.FAILED in needed or State.SKIPPED in needed
+            if lost and self.states[step.name] is State.WAITING:
+                self.states[step.name] = State.SKIPPED
+                observer.changed(self, step)
+
+    def _start(self, observer: Observer) -> None:
+        """Begin as many steps as there is room for."""
+        for step in self.steps:
+            if len(self._running) >= self.jobs:
+                return
+            ready = all(self.states[other.name] is State.DONE for other in step.needs)
+            if ready and self.states[step.name] is State.WAITING:
+                self._begin(step)
+                observer.changed(self, step)
+
+    def _begin(self, step: Step) -> None:
+        seconds = self.folders.seconds(step)
+        self.folders.write(step, seconds, done=False)
+        slot = min({*range(self.jobs)} - {job.slot for job in self._running})
+        environment = {'OMP_NUM_THREADS': '1', **os.environ}
+        if self.gpus:
+            environment['CUDA_VISIBLE_DEVICES'] = self.gpus[slot % len(self.gpus)]
+        command = [*self.launch, sys.executable, *(str(word) for word in step.command())]
+        with self.folders.log(step).open('a') as log:
+            log.write(f'$ {shlex.join(command)}\n')
+            log.flush()
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for us; we end the process and its workers
+                pass_fds=[self.lock.fileno()] if self.lock else [],
+            )
+        self.states[step.name] = State.RUNNING
+        self._running.append(_Job(step, process, slot, before=seconds))
+
+    def _reap(self, observer: Observer) -> None:
+        """Note which processes have ended, and how."""
+        for job in [job for job in self._running if job.process.poll() is not None]:
+            self._running.remove(job)
+            good = job.process.returncode == 0
+            if good and not job.step.output.exists():
+                good = False
+                with self.folders.log(job.step).open('a') as log:
+                    log.write(f'error: it ended well, but has not written {job.step.output}\n')
+            self.folders.write(job.step, job.seconds, done=good)
+            self.states[job.step.name] = State.DONE if good else State.FAILED
+            observer.changed(self, job.step)
+
+    def _stop(self) -> None:
+        """End the processes that still run, and what they have started."""
+        for job in self._running:
+            _signal(job.process, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        for job in self._running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                job.process.wait(max(0.0, deadline - time.monotonic()))
+            _signal(job.process, signal.SIGKILL)
+            job.process.wait()
+            self.folders.write(job.step, job.seconds, done=False)
+            self.states[job.step.name] = State.WAITING
+        self._running.clear()
+
+
+def _signal(process: subprocess.Popen, number: signal.Signals) -> None:
+    """Send a signal to a process and all that it has started; it leads a group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

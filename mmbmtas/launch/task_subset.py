@@ -1,0 +1,97 @@
+"""Narrows a config to some of its tasks, so that one config also serves networks of fewer."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from mmbmtas.errors import InputError
+from mmbmtas.evaluation.metrics import TaskMetric
+from mmbmtas.registry import METRICS, find_type
+from mmbmtas.structures import as_architecture
+
+
+def narrow_to_architecture(cfg: Config) -> None:
+    """Keep of a config what the tasks of ``cfg.architecture`` need, where it has more tasks.
+
+    Decoders, ``tasks`` of the data sets (those inside wrappers too) and the metrics of the other
+    tasks go, which are logged; a concatenated data set that is left without a task goes as well.
+    Metrics of no single task stay. Nothing changes where the tree has all tasks of
+    ``model.decode_heads``, or one more: that is an error of the model's, which names them.
+
+    Args:
+        cfg: A config whose ``architecture`` is the path of a file, or its content.
+
+    Raises:
+        ValueError: The file is not an architecture, or a data set has none of its tasks.
+    """
+    heads = cfg.model.get('decode_heads')
+    if not isinstance(heads, Mapping):
+        return
+    tasks = set(as_architecture(cfg.architecture).tasks)
+    if not tasks < set(heads):
+        return
+    dropped = [task for task in heads if task not in tasks]
+    name = cfg.architecture if isinstance(cfg.architecture, str) else 'The tree'
+    print_log(f'{name} leaves out the tasks {dropped} of the config.', logger='current')
+    _narrow(cfg, tasks, f'the tasks {sorted(tasks)} of {name}')
+    if cfg.get('tasks') is not None:
+        cfg.tasks = [task for task in cfg.tasks if task in tasks]
+
+
+def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
+    """Keep of a config what some of its tasks need, as if their tree had been given.
+
+    Raises:
+        ValueError: The config has no such tasks, or a data set has none of them.
+    """
+    heads = (cfg.get('model') or {}).get('decode_heads') or {}
+    unknown = [task for task in tasks if task not in heads]
+    if unknown or not tasks or len(set(tasks)) != len(tasks):
+        raise InputError(f'tasks={[*tasks]}: expected different ones out of {[*heads]}')
+    if 'tasks' in cfg.model.backbone:
+        cfg.model.backbone.tasks = [*tasks]
+    _narrow(cfg, set(tasks), f'the tasks {[*tasks]}')
+
+
+def _narrow(cfg: Config, tasks: Collection[str], what: str) -> None:
+    order = [task for task in cfg.model.decode_heads if task in tasks]
+    for task in {*cfg.model.decode_heads} - {*order}:
+        del cfg.model.decode_heads[task]
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if loader is not None and not _narrow_dataset(loader.dataset, order):
+            raise InputError(f'{name} has labels of none of {what}')
+    for name in ('val_evaluator', 'test_evaluator'):
+        if cfg.get(name) is not None:
+            cfg[name] = _narrow_evaluator(cfg[name], tasks)
+
+
+def _narrow_dataset(dataset: Any, tasks: Sequence[str]) -> bool:
+    """Narrow a data set and those that it wraps; tell whether it has a task left."""
+    if dataset.get('datasets'):
+        dataset.datasets = [inner for inner in dataset.datasets if _narrow_dataset(inner, tasks)]
+        return bool(dataset.datasets)
+    if 'dataset' in dataset:
+        return _narrow_dataset(dataset.dataset, tasks)
+    if dataset.get('tasks') is None:
+        return True  # it has labels of whatever it can read
+    dataset.tasks = [task for task in tasks if task in dataset.tasks]
+    return bool(dataset.tasks)
+
+
+def _narrow_evaluator(evaluator: Any, tasks: Collection[str]) -> Any:
+    """Leave out the metrics of other tasks, of an evaluator's config or a list of metrics."""
+    if isinstance(evaluator, Mapping) and 'metrics' in evaluator:
+        return {**evaluator, 'metrics': _narrow_evaluator(evaluator['metrics'], tasks)}
+    metrics = evaluator if isinstance(evaluator, Sequence) else [evaluator]
+    return [metric for metric in metrics if _task_of_metric(metric) in (None, *tasks)]
+
+
+def _task_of_metric(metric: Any) -> str | None:
+    """Return the task that a metric's config is for, None if it is for no single one."""
+    kind = find_type(METRICS, metric['type'])
+    if not (isinstance(kind, type) and issubclass(kind, TaskMetric)):
+        return None
+    return metric.get('task') or kind.default_task

@@ -1,0 +1,51 @@
+"""Config files that cannot be read: one clear error with the file and the line."""
+
+import pytest
+from mmengine.config import Config
+
+from mmbmtas.errors import InputError, MissingFileError
+from mmbmtas.launch.config_file import read_config_file
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'told'),
+    [
+        ('c.py', '', 'c.py is empty'),
+        ('c.py', '# nothing\n', 'c.py is empty'),
+        ('c.py', 'x = 1\ny = = 1\n', 'c.py, line 2: invalid syntax: y = = 1'),
+        ('c.py', 'x = 1\ny = nowhere\n', r"c.py, line 2: NameError: name 'nowhere' is not defined"),
+        ('c.py', "_base_ = 'c.py'\n", 'c.py cannot be read: _base_ leads back'),
+        ('c.py', "_base_ = 'lost.py'\n", 'c.py: FileNotFoundError: .*lost.py'),
+        ('c.py', '\xff', 'c.py.*'),
+        ('c.py', 'with read_base():\n    from .lost import *\n', r'c.py.*lost.py'),
+        ('c.json', '{"a": ', 'c.json: JSONDecodeError: Expecting value'),
+        ('c.yaml', 'a: [1\n', 'c.yaml: ParserError'),
+        ('c.txt', 'a = 1', 'c.txt: OSError: Only py/yml/yaml/json'),
+        (
+            'c.py',
+            "custom_imports = dict(imports=['nowhere'], allow_failed_imports=False)",
+            'c.py: ImportError: Failed to import custom modules',
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(name, text, told, tmp_path):
+    (tmp_path / name).write_text(text, encoding='latin-1')
+    with pytest.raises(InputError, match=told):
+        read_config_file(tmp_path / name)
+
+
+def test_files_that_lead_to_one_another(tmp_path):
+    (tmp_path / 'a.py').write_text("_base_ = 'b.py'\n")
+    (tmp_path / 'b.py').write_text("_base_ = 'a.py'\n")
+    with pytest.raises(InputError, match=r'a\.py cannot be read: _base_ leads back'):
+        read_config_file(tmp_path / 'a.py')
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(MissingFileError, match='is not a config file'):
+        read_config_file(tmp_path)
+
+
+def test_sound_files_are_read_as_mmengine_reads_them(pytestconfig):
+    path = pytestconfig.rootpath / 'configs' / 'search_scenes.py'
+    assert read_config_file(path).to_dict() == Config.fromfile(path).to_dict()

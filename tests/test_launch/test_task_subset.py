@@ -1,0 +1,132 @@
+"""Configs for several tasks, narrowed to those of a tree."""
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmbmtas import launch
+from mmbmtas.launch import task_subset
+from mmbmtas.launch.task_subset import narrow_to_architecture
+from mmbmtas.registry import MODELS
+from mmbmtas.structures import BranchedArchitecture
+
+SCENES = 'configs/branched_scenes.py'
+PARTIAL = 'configs/branched_scenes_partial.py'
+
+
+@pytest.fixture
+def narrowed(pytestconfig, tmp_path):
+    """Prepare a config with a tree of some of its tasks."""
+
+    def prepare(config, tasks, **options):
+        path = str(pytestconfig.rootpath / config)
+        tree = BranchedArchitecture.load(pytestconfig.rootpath / _tree(path))
+        path_of_tree = tmp_path / 'tree.json'
+        known = [task for task in tasks if task in tree.tasks]
+        if known == [*tasks]:
+            tree.for_tasks(tasks).save(path_of_tree)
+        else:
+            other = BranchedArchitecture.shared(tasks, tree.encoder, tree.num_layers)
+            other.save(path_of_tree)
+        cfg = launch.read_config(path, {'architecture': str(path_of_tree), **options})
+        cfg.launcher = 'none'
+        return launch.prepare_config(cfg)
+
+    return prepare
+
+
+def _tree(config):
+    return Config.fromfile(config).architecture
+
+
+def _metrics(evaluator):
+    return [metric['type'].split('.')[-1] for metric in evaluator]
+
+
+def test_one_task_is_left_everywhere(narrowed, monkeypatch):
+    lines = []
+    monkeypatch.setattr(task_subset, 'print_log', lambda line, logger: lines.append(line))
+    cfg = narrowed(SCENES, ['saliency'])
+    (line,) = lines
+    assert "tree.json leaves out the tasks ['semseg', 'human_parts', 'normals', 'edge']" in line
+    assert [*cfg.model.decode_heads] == ['saliency']
+    for name in ('train', 'val', 'test'):
+        assert cfg[f'{name}_dataloader'].dataset.tasks == ['saliency']
+    assert _metrics(cfg.val_evaluator) == _metrics(cfg.test_evaluator) == ['SaliencyMetric']
+    init_default_scope('mmbmtas')
+    model = MODELS.build(cfg.model)
+    assert model.tasks == ('saliency',)
+
+
+def test_the_order_of_the_config_stays(narrowed):
+    cfg = narrowed(SCENES, ['edge', 'semseg', 'normals'])
+    assert [*cfg.model.decode_heads] == ['semseg', 'normals', 'edge']
+    assert cfg.train_dataloader.dataset.tasks == ['semseg', 'normals', 'edge']
+    assert _metrics(cfg.test_evaluator) == ['SemSegMetric', 'NormalsMetric', 'EdgePixelMetric']
+
+
+def test_data_sets_of_other_tasks_leave_a_concatenation(narrowed):
+    cfg = narrowed(PARTIAL, ['depth', 'edge'])
+    for name in ('train', 'val', 'test'):
+        (left,) = cfg[f'{name}_dataloader'].dataset.datasets
+        assert (left.type, left.tasks) == ('NYUDv2MT', ['edge', 'depth'])
+    both = narrowed(PARTIAL, ['normals', 'semseg']).train_dataloader.dataset.datasets
+    assert [dataset.tasks for dataset in both] == [['semseg', 'normals'], ['normals']]
+
+
+def test_all_tasks_change_nothing(narrowed, pytestconfig):
+    tasks = ['edge', 'normals', 'saliency', 'human_parts', 'semseg']
+    whole = launch.read_config(str(pytestconfig.rootpath / SCENES))
+    cfg = narrowed(SCENES, tasks)
+    for key in ('decode_heads', 'test_evaluator', 'test_dataloader'):
+        assert cfg.get(key, cfg.model.get(key)) == whole.get(key, whole.model.get(key))
+
+
+def test_a_task_too_many_is_named(narrowed):
+    cfg = narrowed(SCENES, ['semseg', 'depth'])
+    assert len(cfg.model.decode_heads) == 5
+    init_default_scope('mmbmtas')
+    with pytest.raises(ValueError, match=r"\['semseg', 'depth'\].*they must be the same"):
+        MODELS.build(cfg.model)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    encoder = {'type': 'MobileNetV2Encoder'}
+    BranchedArchitecture.shared(['edge'], encoder, 2).save(tmp_path / 'edge.json')
+    return str(tmp_path / 'edge.json')
+
+
+def test_evaluators_and_metrics_of_other_forms(tree):
+    edge, other = {'type': 'OdsF', 'dataset': 'nyud', 'task': 'rim'}, {'type': 'DumpResults'}
+    metrics = [{'type': 'EdgePixelMetric'}, edge, other]
+    cfg = Config(
+        {
+            'architecture': tree,
+            'model': {'decode_heads': {'edge': {}, 'rim': {}}},
+            'test_evaluator': {'type': 'MultiTaskEvaluator', 'metrics': metrics, 'baseline': 'a'},
+            'val_evaluator': {'type': 'OdsF', 'dataset': 'nyud', 'task': 'edge'},
+        }
+    )
+    narrow_to_architecture(cfg)
+    assert [m.type for m in cfg.test_evaluator.metrics] == ['EdgePixelMetric', 'DumpResults']
+    assert (cfg.test_evaluator.type, cfg.test_evaluator.baseline) == ('MultiTaskEvaluator', 'a')
+    assert [m.type for m in cfg.val_evaluator] == ['OdsF']
+
+
+def test_wrapped_data_sets_and_data_without_the_task(tree):
+    repeated = {'type': 'RepeatDataset', 'dataset': {'tasks': ['edge', 'rim']}}
+    cfg = Config(
+        {
+            'architecture': tree,
+            'model': {'decode_heads': {'edge': {}, 'rim': {}}},
+            'train_dataloader': {'dataset': repeated},
+            'val_dataloader': {'dataset': {'type': 'reads what there is'}},
+        }
+    )
+    narrow_to_architecture(cfg)
+    assert cfg.train_dataloader.dataset.dataset.tasks == ['edge']
+    cfg.model.decode_heads.rim = {}
+    cfg.test_dataloader = {'dataset': {'tasks': ['rim']}}
+    with pytest.raises(ValueError, match=r"test_dataloader has labels of none of .*\['edge'\]"):
+        narrow_to_architecture(cfg)
