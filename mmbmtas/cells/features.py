@@ -267,7 +267,8 @@ class _Writer:
         self.present: dict[str, list[int]] = {}
         self.paths: list[str] = [''] * count
         self.shape: tuple[int, ...] | None = None
-        self.sample = self.low_channels = None
+        self.sample: str | None = None
+        self.low_channels: int | None = None
 
     def write(self, data: Sequence[tuple[int, Mapping[str, Any]]], mirrored: bool) -> None:
         """Write images with their labels."""

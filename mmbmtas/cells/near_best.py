@@ -129,6 +129,6 @@ class NearBestRule:
 
     def _neighbour(self, rng: np.random.Generator, ranked: Sequence[Tried]) -> Proposal:
         """Draw a neighbour of one of the best."""
-        parent = ranked[rng.integers(len(ranked))]
+        parent = ranked[int(rng.integers(len(ranked)))]
         assert parent.cell is not None
         return Proposal(self.space.mutate(parent.cell, rng, self.mutation), parent.trial)

@@ -137,8 +137,7 @@ class CellSearchSettings:
         for name in ('pipeline', 'mirror'):
             if name not in stated:
                 raise InputError(f'{cfg.filename}: cell_search.{name} is missing')
-        plain = cfg.to_dict() if hasattr(cfg, 'to_dict') else cfg._to_lazy_dict()
-        return cls(**plain['cell_search'])
+        return cls(**cfg.to_dict()['cell_search'])
 
     @property
     def cells(self) -> CellSpace:

@@ -109,7 +109,7 @@ def _find_cell(cfg: Config) -> None:
     place: Any = cfg
     for name in ('model', 'backbone', 'encoder', 'context'):
         place = place.get(name) if isinstance(place, Mapping | Config) else None
-    if isinstance(place, Mapping) and isinstance(place.get('cell'), str):
+    if isinstance(place, dict) and isinstance(place.get('cell'), str):
         place['cell'] = find_beside_config(place['cell'], cfg.filename, 'cell file')
 
 

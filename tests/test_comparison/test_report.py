@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmbmtas.comparison import report
-from mmbmtas.comparison.document import (
+from mmbmtas.visualization.document import (
     Code,
     Grid,
     Heading,
