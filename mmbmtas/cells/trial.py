@@ -23,6 +23,9 @@ from mmbmtas.evaluation.headline import declared_metrics
 from mmbmtas.models.backbones.pretrained import init_random
 from mmbmtas.models.encoders import DensePredictionCell, Encoder, build_encoder
 from mmbmtas.registry import MODELS as OURS
+from mmbmtas.structures import DenseCell
+from mmbmtas.structures.cell import Operation
+from mmbmtas.structures.cell_file import CONV
 
 _TIMED = 7
 """Passes of which the median is a module's measured time."""
@@ -100,6 +103,7 @@ class Trial:
     ) -> None:
         self.cfg, self.settings, self.cache = cfg, settings, cache
         self.seed, self.device = seed, device
+        self._branches: dict[tuple[Operation, int], int] = {}
 
     def encoder_config(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Return the encoder's config with another context module."""
@@ -133,6 +137,28 @@ class Trial:
             features = torch.empty(1, self.cache.features.shape[1], *self.cache.size)
         cost = count_madds(module, features)
         return cost.madds, cost.params
+
+    def madds_of_cell(self, cell: DenseCell) -> int:
+        """Return a cell's multiply-adds on the training window, from those of its parts."""
+        channels = encoder_of(self.cfg).context_channels
+        given = self.cache.features.shape[1]
+        height, width = self.cache.size
+        projection = len(cell.inputs) * channels * channels * height * width
+        parts = (
+            self._madds_of_branch(operation, given if read < 0 else channels, channels)
+            for read, operation in zip(cell.inputs, cell.operations, strict=True)
+        )
+        return projection + sum(parts)
+
+    def _madds_of_branch(self, operation: Operation, given: int, channels: int) -> int:
+        """Measure a branch once."""
+        key = (operation.clipped((1, 1)) if operation.op == CONV else operation, given)
+        if key not in self._branches:
+            with torch.device('meta'):
+                module = DensePredictionCell(given, channels, DenseCell((-1,), (operation,)))
+                features = torch.empty(1, given, *self.cache.size)
+            self._branches[key] = count_madds(module.branches[0], features).madds
+        return self._branches[key]
 
     @torch.no_grad()
     def milliseconds(self, context: Mapping[str, Any]) -> float:
@@ -227,6 +253,11 @@ def score_of(
     headlines = [h for key, h in declared_metrics().items() if key in metrics]
     tasks = {headline.key.split('/')[0] for headline in headlines}
     if len(tasks) > 1:
+        if zero := [h.key for h in headlines if reference.get(h.key) == 0]:
+            raise InputError(
+                f'the first reference reached 0 in {", ".join(zero)}, so that Delta_m has no '
+                'meaning: train longer (cell_search.iterations), or state cell_search.metric'
+            )
         return delta_m(metrics, reference)
     names = [headline.key for headline in headlines] or [n for n in metrics if n == 'mIoU']
     if not names:

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from optuna.trial import TrialState
 
@@ -102,9 +103,7 @@ class Search:
             return NearBestRule(
                 self.settings.cells,
                 size=self.cache.size,
-                affordable=lambda cell: (
-                    budget is None or self.trial.cost(context_of(cell))[0] <= budget
-                ),
+                affordable=lambda cell: budget is None or self.trial.madds_of_cell(cell) <= budget,
                 **options,
             )
         except TypeError as error:
@@ -128,6 +127,7 @@ class Search:
 
     def work(self) -> None:
         """Try cells until all are tried."""
+        MMLogger.get_instance('cells', log_level='WARNING')  # not every initial weight
         torch.set_num_threads(self.settings.threads)
         self.study.sampler = self._make_sampler()
         while not self.desk.is_finished():
