@@ -132,6 +132,13 @@ class FeatureCache:
             name: np.load(folder / f'{name}.npy', mmap_mode='r') for name in self.meta['labels']
         }
         self.scored, self.trained = self._split()
+        image = [STRIDE * side for side in self.features.shape[2:]]
+        crop = settings.crop
+        if crop is not None and (crop[0] > image[0] or crop[1] > image[1]):
+            raise InputError(
+                f'cell_search.crop {crop} is larger than the images after cell_search.pipeline, '
+                f'{image[0]} x {image[1]}'
+            )
 
     def _split(self) -> tuple[list[int], list[int]]:
         """Choose the images that trials are scored on; the others train."""
@@ -304,9 +311,6 @@ class _Writer:
                 f'{path} is {shape[1:]} after cell_search.pipeline: expected multiples of '
                 f'{STRIDE}, as PadToSize makes them'
             )
-        crop = self.settings.crop
-        if crop is not None and (crop[0] > shape[1] or crop[1] > shape[2]):
-            raise InputError(f'cell_search.crop {crop} is larger than {path}, {shape[1:]}')
         for name, value in sample.items():
             if name.startswith('gt_') and tuple(value.data.shape[-2:]) != shape[1:]:
                 raise InputError(

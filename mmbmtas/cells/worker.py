@@ -159,6 +159,9 @@ class Search:
             return self._train(trial, place, context)
         except optuna.TrialPruned:
             raise
+        except KeyboardInterrupt:
+            trial.set_user_attr('stopped', True)
+            raise
         except Exception as error:
             if place == 0:  # without it no other trial has a score
                 raise

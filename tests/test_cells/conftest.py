@@ -11,12 +11,13 @@ CONFIG = """
 _base_ = {base!r}
 data_root = {root!r}
 tasks = ['saliency', 'edge']
+model = dict(decode_heads=dict(saliency=dict(channels=8), edge=dict(channels=8)))
 cell_search = dict(
     trials=6,
     references=dict(_delete_=True),
     space=dict(branches=3, rates=(1, 2, 3), grids=(1, 2)),
     sampler=dict(type='NearBest', warm=2, pool=2, generation=2),
-    iterations=3,
+    iterations=6,
     batch_size=2,
     crop=(64, 64),
     search_fraction=0.25,

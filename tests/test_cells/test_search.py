@@ -70,8 +70,7 @@ def test_an_interrupted_search_ends_like_a_whole_one(make_search, monkeypatch):
 def test_a_process_that_dies_twice_with_a_trial_fails_it_and_the_rest_goes_on(make_search):
     search = make_search()
     for _ in range(2):  # as killed processes leave it
-        trial = search.study.ask()
-        assert search.desk.claim(trial, 'lost') == 0 if _ == 0 else True
+        assert search.desk.claim(search.study.ask(), 'lost') == 0
         search.desk.release('lost')
     assert search.desk.deaths() == {0: 2}
     assert search.desk.records(0)[0].error.startswith('its process died 2 times')
@@ -112,7 +111,7 @@ def test_halving_ends_trials_at_rungs(make_search):
     assert all(trial['status'] == 'done' for trial in found[:7])
     assert {trial['status'] for trial in found[7:]} == {'done', 'pruned'}
     pruned = [trial for trial in found if trial['status'] == 'pruned']
-    assert all(trial['rung'] == 1 and trial['iterations'] == 1 for trial in pruned)
+    assert all(trial['rung'] == 1 and trial['iterations'] == 2 for trial in pruned)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +127,11 @@ def test_samplers_of_optuna_come_by_name(make_search, sampler, options):
 
 
 def test_no_cell_above_the_budget_is_trained(make_search):
-    search = make_search(max_madds=120_000)
+    budget = 2_500_000
+    search = make_search(max_madds=budget)
     search.work()
     found = lines(search.folder)
-    assert all(trial['madds'] <= 120_000 for trial in found[2:])
+    assert all(trial['madds'] <= budget for trial in found[2:])
     search = make_search('timed', trials=3, max_ms=1e-6)
     search.work()
     (last,) = lines(search.folder)[2:]
@@ -154,7 +154,7 @@ def test_a_search_of_other_settings_is_refused(make_search):
         ({'iterations': 0}, 'cell_search.iterations 0'),
         ({'rungs': (0.5, 0.7)}, 'cell_search.rungs'),
         ({'crop': (60, 64)}, 'expected multiples of 16'),
-        ({'crop': (128, 128)}, r'crop \(128, 128\) is larger'),
+        ({'crop': (128, 128)}, r'crop \(128, 128\) is larger than .* 64 x 80'),
         ({'sampler': {'_delete_': True, 'type': 'Nearest'}}, "sampler 'Nearest': not NearBest"),
         ({'sampler': {'type': 'NearBest', 'near': 1}}, 'cell_search.sampler .*near'),
         ({'space': {'rate': (1,)}}, 'cell_search.space .*rate'),

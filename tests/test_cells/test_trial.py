@@ -25,7 +25,7 @@ def test_two_trials_of_a_cell_agree_and_labels_matter(make_search):
     (second,) = search.trial.run(context_of(CELL))
     assert first == second
     assert len(first.projection) == 2
-    assert first.iterations == 3
+    assert first.iterations == 6
     labels = search.cache.labels['gt_saliency']
     search.cache.labels['gt_saliency'] = np.where(labels == 255, 255, 1 - labels)
     (third,) = search.trial.run(context_of(CELL))
@@ -69,7 +69,7 @@ def test_costs_of_parts_add_up(make_search):
 def test_rungs_continue_a_trial(make_search):
     whole = [*make_search('whole').trial.run(context_of(CELL))]
     parts = [*make_search('parts', rungs=(1 / 3, 1)).trial.run(context_of(CELL))]
-    assert [outcome.iterations for outcome in parts] == [1, 3]
+    assert [outcome.iterations for outcome in parts] == [2, 6]
     assert parts[-1].metrics == whole[-1].metrics
     assert parts[-1].projection == whole[-1].projection
 
