@@ -19,9 +19,7 @@ channels = [24, 64]
 model = dict(
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),  # as the weights were trained
     backbone=dict(
-        encoder=dict(
-            _delete_=True, type='EfficientNetLiteEncoder', variant=0, context_channels=64
-        ),
+        encoder=dict(_delete_=True, type='EfficientNetLiteEncoder', variant=0, context_channels=64),
     ),
     decode_heads=dict(
         semseg=dict(in_channels=channels),

@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,9 +114,9 @@ class Trial:
 
     def build(self, context: Mapping[str, Any]) -> Any:
         """Build the segmentor with a context module, on cached features."""
-        model_cfg = dict(self.cfg.model.to_dict())
+        model_cfg = deepcopy(self.cfg.model)
         tasks = [*model_cfg['decode_heads']] if 'decode_heads' in model_cfg else None
-        model_cfg['backbone'] = {
+        model_cfg.backbone = {
             'type': 'mmbmtas.CachedBackbone',
             'encoder': self.encoder_config(context),
             'tasks': tasks,
