@@ -1,5 +1,6 @@
 """Carries a search of cells out: features, trials, full trainings of the best, report."""
 
+import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from mmbmtas.writing import written_beside
 
 WORK = 'work'
 """Folder of logs and full trainings."""
+_INTERVAL = 5.0
+"""Seconds between two looks at the study."""
 
 
 @dataclass(frozen=True)
@@ -270,10 +273,18 @@ class _Watch:
     """Gives back the places of processes that have died, and tells of new results."""
 
     def __init__(self, search: Search) -> None:
-        self.search, self.told = search, -1
+        self.search, self.finished, self.looked = search, -1, 0.0
 
     def update(self, scheduler: Scheduler) -> None:
-        """Tell how many trials are finished."""
+        """Tell how many trials are finished, every few seconds."""
+        if time.monotonic() - self.looked < _INTERVAL:
+            return
+        self.looked = time.monotonic()
+        records = self.search.desk.records(self.search.seed)
+        if len(records) != self.finished:
+            self.finished = len(records)
+            told = [f'best {r.score:.3f} (trial {r.trial})' for r in best(records)]
+            print(f'{len(records)} of {self.search.desk.trials} trials', *told, flush=True)
 
     def changed(self, scheduler: Scheduler, step: Step) -> None:
         """Note the end of a process."""

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -162,7 +163,9 @@ class Desk:
         """
         trial.set_user_attr('process', process)
         while True:
-            optuna.storages.fail_stale_trials(self.study)
+            with warnings.catch_warnings():  # the function is new to Optuna
+                warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
+                optuna.storages.fail_stale_trials(self.study)
             ended = self._ended()
             taken = {
                 other.user_attrs[PLACE]

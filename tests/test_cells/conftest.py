@@ -1,5 +1,7 @@
 """A search small enough for tests: pretrained backbone, two tasks, 64 x 80 pixels."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,8 +45,6 @@ def features_folder(config_path, tmp_path_factory):
 @pytest.fixture
 def make_search(config_path, tmp_path, features_folder, monkeypatch):
     """Prepare a search in a folder of the test's own."""
-    import shutil
-
     from mmbmtas.cells.search import CellSearch, Resources, read_search_config
 
     def make(name='out', trials=6, seed=0, **options):
@@ -61,3 +61,14 @@ def make_search(config_path, tmp_path, features_folder, monkeypatch):
         return search
 
     return make
+
+
+@pytest.fixture(scope='session')
+def trials_of():
+    """Read the trials on record, without the seconds."""
+
+    def read(folder):
+        found = [json.loads(line) for line in (folder / 'trials.jsonl').read_text().splitlines()]
+        return [{k: v for k, v in trial.items() if k != 'seconds'} for trial in found]
+
+    return read

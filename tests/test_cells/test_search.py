@@ -1,6 +1,5 @@
 """A whole search: its record, interruptions, failures, samplers, budgets, and its report."""
 
-import json
 import os
 import signal
 import subprocess
@@ -21,16 +20,10 @@ from mmbmtas.structures import DenseCell
 ROOT = Path(__file__).parents[2]
 
 
-def lines(folder):
-    """The trials on record, without the seconds."""
-    found = [json.loads(line) for line in (folder / 'trials.jsonl').read_text().splitlines()]
-    return [{k: v for k, v in trial.items() if k != 'seconds'} for trial in found]
-
-
-def test_a_search_tries_references_and_then_new_cells(make_search):
+def test_a_search_tries_references_and_then_new_cells(trials_of, make_search):
     search = make_search()
     search.work()
-    found = lines(search.folder)
+    found = trials_of(search.folder)
     assert [trial['trial'] for trial in found] == [*range(6)]
     assert [trial['generation'] for trial in found] == [0, 1, 2, 2, 3, 3]
     assert [trial['name'] for trial in found[:3]] == ['ASPP', 'published cell', None]
@@ -44,7 +37,7 @@ def test_a_search_tries_references_and_then_new_cells(make_search):
     assert cell.source['trial'] == best['trial']
 
 
-def test_an_interrupted_search_ends_like_a_whole_one(make_search, monkeypatch):
+def test_an_interrupted_search_ends_like_a_whole_one(trials_of, make_search, monkeypatch):
     whole = make_search('whole')
     whole.work()
     run, calls = Trial.run, []
@@ -64,7 +57,7 @@ def test_an_interrupted_search_ends_like_a_whole_one(make_search, monkeypatch):
     parts = make_search('parts')
     parts.desk.release()
     parts.work()
-    assert lines(parts.folder) == lines(whole.folder)
+    assert trials_of(parts.folder) == trials_of(whole.folder)
 
 
 def test_a_process_that_dies_twice_with_a_trial_fails_it_and_the_rest_goes_on(make_search):
@@ -76,7 +69,7 @@ def test_a_process_that_dies_twice_with_a_trial_fails_it_and_the_rest_goes_on(ma
     assert search.desk.records(0)[0].error.startswith('its process died 2 times')
 
 
-def test_a_trial_that_fails_is_on_record_and_the_rest_goes_on(make_search, monkeypatch):
+def test_a_trial_that_fails_is_on_record_and_the_rest_goes_on(trials_of, make_search, monkeypatch):
     run = Trial.run
 
     def failing(self, context):
@@ -89,7 +82,7 @@ def test_a_trial_that_fails_is_on_record_and_the_rest_goes_on(make_search, monke
     monkeypatch.setattr(Trial, 'run', failing)
     search = make_search()
     search.work()
-    found = lines(search.folder)
+    found = trials_of(search.folder)
     assert [trial['status'] for trial in found] == ['done', 'done', 'failed', *['done'] * 3]
     assert found[2]['error'] == 'MemoryError: no memory'
     assert found[2]['cell'] == failed[0]['cell']
@@ -104,10 +97,10 @@ def test_a_search_without_its_reference_ends_with_the_error(make_search, monkeyp
         make_search().work()
 
 
-def test_halving_ends_trials_at_rungs(make_search):
+def test_halving_ends_trials_at_rungs(trials_of, make_search):
     search = make_search(trials=12, rungs=(1 / 3, 1), sampler=dict(type='NearBest', generation=5))
     search.work()
-    found = lines(search.folder)
+    found = trials_of(search.folder)
     assert all(trial['status'] == 'done' for trial in found[:7])
     assert {trial['status'] for trial in found[7:]} == {'done', 'pruned'}
     pruned = [trial for trial in found if trial['status'] == 'pruned']
@@ -118,23 +111,23 @@ def test_halving_ends_trials_at_rungs(make_search):
     ('sampler', 'options'),
     [('TPESampler', {}), ('NSGAIISampler', {'objectives': ('score', 'madds')})],
 )
-def test_samplers_of_optuna_come_by_name(make_search, sampler, options):
+def test_samplers_of_optuna_come_by_name(trials_of, make_search, sampler, options):
     search = make_search(sampler={'_delete_': True, 'type': sampler}, **options)
     search.work()
-    found = lines(search.folder)
+    found = trials_of(search.folder)
     assert [trial['status'] for trial in found] == ['done'] * 6
     assert all(len(trial['cell']) == 3 for trial in found[2:])
 
 
-def test_no_cell_above_the_budget_is_trained(make_search):
+def test_no_cell_above_the_budget_is_trained(trials_of, make_search):
     budget = 2_500_000
     search = make_search(max_madds=budget)
     search.work()
-    found = lines(search.folder)
+    found = trials_of(search.folder)
     assert all(trial['madds'] <= budget for trial in found[2:])
     search = make_search('timed', trials=3, max_ms=1e-6)
     search.work()
-    (last,) = lines(search.folder)[2:]
+    (last,) = trials_of(search.folder)[2:]
     assert (last['status'], last['iterations'], last['score']) == ('over budget', 0, None)
     assert last['milliseconds'] > 1e-6
 
@@ -251,13 +244,13 @@ class TestTool:
         return run
 
     @pytest.mark.slow
-    def test_jobs_and_kills_change_nothing(self, run, tmp_path):
+    def test_jobs_and_kills_change_nothing(self, trials_of, run, tmp_path):
         run('one', '--trials', 24, '--jobs', 1)
         run('two', '--trials', 24, '--jobs', 2)
         for count in (2, 7, 15):
             run('killed', '--trials', 24, '--jobs', 2, kill_after=count)
         run('killed', '--trials', 24, '--jobs', 2)
-        one, two, killed = (lines(tmp_path / name) for name in ('one', 'two', 'killed'))
+        one, two, killed = (trials_of(tmp_path / name) for name in ('one', 'two', 'killed'))
         assert len(one) == 24
         assert one == two == killed
 
