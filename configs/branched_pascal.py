@@ -18,11 +18,5 @@ _base_ = [
 architecture = 'configs/architectures/pascal.json'
 pretrained = None  # ImageNet weights: a file, an URL, or torchvision://mobilenet_v2
 total_batch_size = 16  # over all ranks
-cost_shape = (512, 512)
 
-model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
-)
+model = dict(backbone=dict(type='BranchedNetwork'))

@@ -14,11 +14,5 @@ _base_ = [
 architecture = 'configs/architectures/scenes.json'  # override it with what a search has written
 pretrained = None
 total_batch_size = 8  # over all ranks
-cost_shape = (128, 160)
 
-model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
-)
+model = dict(backbone=dict(type='BranchedNetwork'))

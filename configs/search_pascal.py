@@ -16,18 +16,11 @@ _base_ = [
 
 pretrained = None  # ImageNet weights: a file, an URL, or torchvision://mobilenet_v2
 total_batch_size = 16  # over all ranks
-cost_shape = (512, 512)  # the retraining size
 weight_iters = 40000
 
 model = dict(
     type='SearchEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedSupernet', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
+    backbone=dict(type='BranchedSupernet'),
     resource_loss=dict(type='ResourceLoss', weight=0.5),
 )
 train_cfg = dict(warmup_iters=2000)
-param_scheduler = dict(
-    weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False)],
-    arch_params=[],
-)

@@ -9,26 +9,11 @@
 # or ask for a budget with model.resource_loss.target_madds. Without `pretrained` the search starts
 # from random weights, which is not the paper's setting. An iteration takes about 7 GB in float32,
 # 1.6 of them weights and momentum, by docs/performance.md; model.backbone.with_cp=True takes half.
-_base_ = [
-    './_base_/models/resnet50_pascal_context.py',
-    './_base_/datasets/pascal_context_search.py',
-    './_base_/schedules/search.py',
-]
+_base_ = './search_pascal.py'
 
-pretrained = None  # ImageNet weights: a file, an URL, or torchvision://resnet50
 total_batch_size = 8  # over all ranks
-cost_shape = (512, 512)  # the retraining size
-weight_iters = 40000
 
 model = dict(
-    type='SearchEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedSupernet', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
-    resource_loss=dict(type='ResourceLoss', weight=0.5),
-)
-train_cfg = dict(warmup_iters=2000)
-param_scheduler = dict(
-    weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False)],
-    arch_params=[],
+    backbone=dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=50)),
+    decode_heads={task: dict(channels=256, separable=False) for task in _base_.model.decode_heads},
 )

@@ -24,14 +24,11 @@ _base_ = [
 
 pretrained = None
 total_batch_size = 8  # over all ranks
-cost_shape = (128, 160)  # the retraining size
 weight_iters = 130
 
 model = dict(
     type='SearchEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedSupernet', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
+    backbone=dict(type='BranchedSupernet'),
     resource_loss=dict(type='ResourceLoss', weight=1e3, budgeted='argmax'),
 )
 optim_wrapper = dict(
@@ -39,7 +36,7 @@ optim_wrapper = dict(
     arch_params=dict(optimizer=dict(lr=0.1)),
 )
 train_cfg = dict(warmup_iters=50, arch_fraction=0.7)
-param_scheduler = dict(weights=[], arch_params=[])
+param_scheduler = dict(weights=[])
 default_hooks = dict(
     logger=dict(interval=10),
     checkpoint=dict(interval=50),

@@ -58,7 +58,7 @@ MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
     scope=SCOPE,
-    locations=['mmbmtas.models', 'mmbmtas.losses'],
+    locations=['mmbmtas.models', 'mmbmtas.losses', 'mmbmtas.deploy'],
 )
 TASK_UTILS = Registry(
     'task util', parent=MMENGINE_TASK_UTILS, scope=SCOPE, locations=['mmbmtas.models']
@@ -94,12 +94,18 @@ VISBACKENDS = Registry(
     locations=['mmbmtas.visualization'],
 )
 
-# Nothing of ours is in these; without them mmengine warns that the scope lacks them.
-DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE)
-OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE)
-PARAM_SCHEDULERS = Registry('parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope=SCOPE)
+# Nothing of ours is in these; without them, and without a location, mmengine warns that the scope
+# lacks them.
+_HERE = ['mmbmtas.registry']
+DATA_SAMPLERS = Registry(
+    'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=_HERE
+)
+OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE, locations=_HERE)
+PARAM_SCHEDULERS = Registry(
+    'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope=SCOPE, locations=_HERE
+)
 WEIGHT_INITIALIZERS = Registry(
-    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope=SCOPE
+    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope=SCOPE, locations=_HERE
 )
 
 

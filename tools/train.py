@@ -33,8 +33,9 @@ def main() -> None:
     if args.resume is not None:
         launch.use_resume(cfg, args.resume)
     launch.prepare_config(cfg)
+    launch.require_data(cfg, *launch.TRAINING_DATA)
     with sole_training(cfg.work_dir):
-        launch.build_runner(cfg, strict=cfg.get('resume', False)).train()
+        launch.runner_of(cfg, strict=cfg.get('resume', False)).train()
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ optim_wrapper = dict(
     weights=dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3, weight_decay=1e-4)),
 )
 train_cfg = dict(warmup_iters=1992)  # 8 epochs
-param_scheduler = dict(weights=[], arch_params=[])
+param_scheduler = dict(weights=[])
 custom_hooks = [
     dict(type='TemperatureHook', start=5.0, end=0.1, by_cycle=True),
     *_base_.custom_hooks[1:],

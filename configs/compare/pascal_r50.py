@@ -5,20 +5,17 @@
 #       --jobs 4 --gpus 0 1 2 3
 #
 # As pascal.py in all else, where the other methods and the ablations are.
-data_root = 'data/PASCAL_MT'
+_base_ = './pascal.py'
+
 search = 'configs/search_pascal_r50.py'
 branched = 'configs/branched_pascal_r50.py'
-seeds = [0, 1, 2]
-headlines = ['edge/odsF']  # as in the paper; the first of the config is the pixels' AP
 paper = 'configs/compare/paper/pascal_r50.json'
 
 cfg_options = {'pretrained': 'torchvision://resnet50'}
-search_options = {
-    'model.resource_loss.weight': 10.0,
-    'model.resource_loss.target_madds': 225.8e9,
-}
+search_options = {'model.resource_loss.target_madds': 225.8e9}
 
 models = dict(
+    _delete_=True,
     single=dict(kind='single'),
     shared=dict(kind='shared'),
     searched=dict(kind='searched'),

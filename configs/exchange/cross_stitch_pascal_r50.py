@@ -14,21 +14,9 @@
 # Takes 40,000 iterations. The paper found no competitive results here (Appendix D). docs/guide.md
 # says how to train the single-task networks; without single_checkpoints training starts from
 # random weights, or from ImageNet's with pretrained, which is not the paper's setting.
-_base_ = [
-    '../_base_/models/resnet50_pascal_context.py',
-    '../_base_/datasets/pascal_context.py',
-    '../_base_/schedules/pascal_context.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = '../branched_pascal_r50.py'
 
-pretrained = None  # ImageNet weights: a file, an URL, or torchvision://resnet50
+architecture = None
 single_checkpoints = {}  # the checkpoint of a single-task network for each task
-total_batch_size = 8  # over all ranks
-cost_shape = (512, 512)
 
-model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='CrossStitchNetwork', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
-)
+model = dict(backbone=dict(type='CrossStitchNetwork'))

@@ -13,20 +13,9 @@
 #
 # Takes 600 iterations. Ours, not the paper's; for trying it out. docs/guide.md says how to train
 # the single-task networks; without single_checkpoints training starts from random weights.
-_base_ = [
-    '../_base_/models/mobilenet_v2_scenes.py',
-    '../_base_/datasets/scenes.py',
-    '../_base_/schedules/scenes.py',
-]
+_base_ = '../branched_scenes.py'
 
-pretrained = None
+architecture = None
 single_checkpoints = {}  # the checkpoint of a single-task network for each task
-total_batch_size = 8  # over all ranks
-cost_shape = (128, 160)
 
-model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='CrossStitchNetwork', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
-)
+model = dict(backbone=dict(type='CrossStitchNetwork'))

@@ -8,26 +8,15 @@
 #
 # Takes 20,000 iterations. Expect no figures in the paper. Without `pretrained` training starts
 # from random weights, which is not the paper's setting.
-_base_ = [
-    '../_base_/models/mobilenet_v2_nyud.py',
-    '../_base_/datasets/nyud.py',
-    '../_base_/schedules/nyud.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = '../branched_nyud.py'
 
-pretrained = None  # ImageNet weights: a file, an URL, or torchvision://mobilenet_v2
-total_batch_size = 16  # over all ranks
-cost_shape = (425, 560)
+architecture = None
 
 model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='MTAN',
-        encoder=_base_.encoder,
         separable=True,
         refine_last=False,
         act_cfg=dict(type='ReLU6'),
     ),
-    decode_heads=_base_.decode_heads,
 )

@@ -7,19 +7,8 @@
 #
 # Takes 600 iterations; a full ResNet-50 is made for a GPU, mtan_scenes.py for two CPU cores. Ours,
 # not the paper's; for trying it out.
-_base_ = [
-    '../_base_/models/resnet50_pascal_context.py',
-    '../_base_/datasets/scenes.py',
-    '../_base_/schedules/scenes.py',
-]
+_base_ = '../branched_scenes_r50.py'
 
-pretrained = None
-total_batch_size = 8  # over all ranks
-cost_shape = (128, 160)
+architecture = None
 
-model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='MTAN', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
-)
+model = dict(backbone=dict(type='MTAN'))

@@ -13,25 +13,9 @@
 # Takes 20,000 iterations. Expect no figures in the paper. docs/guide.md says how to train the
 # single-task networks; without single_checkpoints training starts from random weights, or from
 # ImageNet's with pretrained, which is not the paper's setting.
-_base_ = [
-    '../_base_/models/mobilenet_v2_nyud.py',
-    '../_base_/datasets/nyud.py',
-    '../_base_/schedules/nyud.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = '../branched_nyud.py'
 
-pretrained = None  # ImageNet weights: a file, an URL, or torchvision://mobilenet_v2
+architecture = None
 single_checkpoints = {}  # the checkpoint of a single-task network for each task
-total_batch_size = 16  # over all ranks
-cost_shape = (425, 560)
 
-model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='NDDRCNN',
-        encoder=_base_.encoder,
-        act_cfg=dict(type='ReLU6'),
-    ),
-    decode_heads=_base_.decode_heads,
-)
+model = dict(backbone=dict(type='NDDRCNN', act_cfg=dict(type='ReLU6')))

@@ -14,21 +14,9 @@
 # and Delta_m 0.91 after a search for the learning rate; here it is that of all networks.
 # docs/guide.md says how to train the single-task networks; without single_checkpoints training
 # starts from random weights, or from ImageNet's with pretrained, which is not the paper's setting.
-_base_ = [
-    '../_base_/models/resnet50_nyud.py',
-    '../_base_/datasets/nyud.py',
-    '../_base_/schedules/nyud.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = '../branched_nyud_r50.py'
 
-pretrained = None  # ImageNet weights: a file, an URL, or torchvision://resnet50
+architecture = None
 single_checkpoints = {}  # the checkpoint of a single-task network for each task
-total_batch_size = 8  # over all ranks
-cost_shape = (425, 560)
 
-model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='NDDRCNN', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
-)
+model = dict(backbone=dict(type='NDDRCNN'))

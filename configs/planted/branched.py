@@ -10,15 +10,9 @@ _base_ = ['../_base_/datasets/planted.py', '../_base_/default_runtime.py']
 
 architecture = 'configs/architectures/planted.json'  # override it with the file of a search
 total_batch_size = 16  # over all ranks
-cost_shape = (16, 16)
 max_iters = 600
 
-model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedNetwork', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
-)
+model = dict(backbone=dict(type='BranchedNetwork'))
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=3e-2))
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False)]
 train_cfg = dict(type='IterBasedTrainLoop', val_interval=600)

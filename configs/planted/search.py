@@ -10,14 +10,11 @@
 _base_ = ['../_base_/datasets/planted.py', '../_base_/schedules/search.py']
 
 total_batch_size = 16  # over all ranks
-cost_shape = (16, 16)
 weight_iters = 600
 
 model = dict(
     type='SearchEncoderDecoder',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='BranchedSupernet', encoder=_base_.encoder),
-    decode_heads=_base_.decode_heads,
+    backbone=dict(type='BranchedSupernet'),
     resource_loss=dict(type='ResourceLoss', weight=1.0, budgeted='argmax', target_madds=206848.0),
 )
 optim_wrapper = dict(
@@ -25,5 +22,5 @@ optim_wrapper = dict(
     arch_params=dict(optimizer=dict(lr=0.1)),
 )
 train_cfg = dict(warmup_iters=200, arch_fraction=0.5)
-param_scheduler = dict(weights=[], arch_params=[])
+param_scheduler = dict(weights=[])
 default_hooks = dict(logger=dict(interval=100), checkpoint=dict(interval=10000))

@@ -15,7 +15,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import EVALUATOR, MODELS, PARAM_SCHEDULERS
 from torch import Tensor, nn
 
-from mmbmtas.cells.features import CachedFeatures, FeatureCache, encoder_of
+from mmbmtas.cells.backbone import encoder_of
+from mmbmtas.cells.features import CachedFeatures, FeatureCache
 from mmbmtas.cells.settings import CellSearchSettings
 from mmbmtas.cost import count_madds
 from mmbmtas.errors import DivergenceError, InputError

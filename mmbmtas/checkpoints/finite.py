@@ -23,7 +23,7 @@ def require_finite(weights: Mapping[str, Tensor], name: str | PathLike[str]) -> 
 
     Args:
         weights: Parameters and statistics of a network, by name.
-        name: The file that they come from.
+        name: File of the weights, for messages.
 
     Raises:
         InputError: Some are not finite.

@@ -1,4 +1,4 @@
-"""Whether a checkpoint that an ``init_cfg`` names holds anything for the module."""
+"""Check that a checkpoint of an ``init_cfg`` holds weights for the module."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,16 +15,16 @@ def require_fitting(
     where: str,
     hint: str = '',
 ) -> None:
-    """Refuse a checkpoint of which no weight fits; mmengine would go on with random ones.
+    """Refuse a checkpoint if no weight fits; mmengine would continue with random weights.
 
     Args:
-        module: What ``init_cfg`` initialises.
-        init_cfg: Its config or configs; all but ``Pretrained`` are left alone.
-        where: What the user calls the module.
-        hint: What the prefix should be.
+        module: The module that ``init_cfg`` initialises.
+        init_cfg: Its config or configs; only ``Pretrained`` is checked.
+        where: Name of the module for the user.
+        hint: A hint at the right prefix.
 
     Raises:
-        InputError: No weight has the name and the shape of one of the module's.
+        InputError: No weight has the name and shape of a weight of the module.
     """
     for cfg in [init_cfg] if isinstance(init_cfg, Mapping) else init_cfg or ():
         if cfg['type'] != 'Pretrained':

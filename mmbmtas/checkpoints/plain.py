@@ -15,9 +15,9 @@ _HISTORY = {'log_history', 'count_history', 'max_length'}
 def to_plain(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Turn the content of a checkpoint into tensors, numbers, texts, arrays, lists, tuples, dicts.
 
-    A ``HistoryBuffer`` becomes a dict, see :func:`restore_histories`; numbers of numpy become
-    Python's. Values without a plain form are left out. So are the functions of schedules, which
-    come from the config again.
+    A ``HistoryBuffer`` becomes a dict, see :func:`restore_histories`. Numbers of numpy become
+    numbers of Python. Values without a plain form are left out. The functions of schedules are left
+    out too, because the config provides them again.
 
     Returns:
         The checkpoint, and the place and type of each value that was left out.

@@ -17,9 +17,9 @@ from .unpickling import load_restricted
 def read_checkpoint(file: Path | io.BytesIO, name: str, map_location: Any = None) -> dict[str, Any]:
     """Read a checkpoint without running any code in it.
 
-    Weights, optimiser states and what mmengine adds to them (its ``HistoryBuffer`` of the log's
-    scalars, numpy arrays and numbers) are read, from any release of torch and numpy. The config in
-    the ``meta`` of an old checkpoint is left out: it is Python, and mmengine would run it.
+    It reads weights, optimiser states and the additions of mmengine (its ``HistoryBuffer`` of the
+    log's scalars, numpy arrays and numbers), from any release of torch and numpy. It leaves out the
+    config in the ``meta`` of an old checkpoint, which is Python that mmengine would run.
 
     Args:
         file: The file, or its content.
@@ -46,7 +46,7 @@ def read_checkpoint(file: Path | io.BytesIO, name: str, map_location: Any = None
 
 
 def is_whole(file: str | Path | io.BytesIO) -> bool:
-    """Tell whether a file is a complete checkpoint, as ``torch.save`` writes it."""
+    """Whether a file is a complete checkpoint, as ``torch.save`` writes it."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = {Path(name).name for name in archive.namelist()}
@@ -121,6 +121,6 @@ def _check_content(content: Any, name: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Cut torch's page of advice down to what it complained about."""
+    """Cut torch's page of advice down to its complaint."""
     text = str(error).rpartition('WeightsUnpickler error:')[2].partition('. ')[0].strip()
     return text or type(error).__name__

@@ -28,7 +28,7 @@ from .reading import read_checkpoint
 
 
 def register_loaders() -> None:
-    """Make mmengine read all checkpoints by ``read_checkpoint``."""
+    """Make mmengine read all checkpoints with ``read_checkpoint``."""
     loaders: dict[str, Callable[..., Any]] = {
         '': load_from_local,
         'http://': load_from_http,
@@ -143,9 +143,9 @@ def load_from_nowhere(filename: str, map_location: Any = None) -> dict[str, Any]
 def download(url: str) -> Path:
     """Download a file, unless it is in torch's cache under its whole address.
 
-    Names of torchvision and OpenMMLab end with the beginning of the file's SHA-256 digest. If a
-    name does, the digest is checked, also for a cached file, and a file cached by its name alone is
-    accepted, too.
+    Names of torchvision and OpenMMLab end with the beginning of the file's SHA-256 digest. For such
+    a name the digest is checked, also of a cached file, and a file cached under its name alone is
+    accepted too.
 
     Returns:
         The file in the cache.
@@ -172,7 +172,7 @@ def download(url: str) -> Path:
 
 
 def digest_in_name(name: str) -> str | None:
-    """Return the beginning of a digest at the end of a file's name; a date does not count."""
+    """Return the beginning of a digest from the end of a file's name; a date is not a digest."""
     found = re.search(r'-([0-9a-f]{8,64})\.\w+$', name)
     is_date = found and re.fullmatch(r'(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])', found[1])
     return found[1] if found and not is_date else None
@@ -192,5 +192,5 @@ def _look_up(filename: str, addresses: Mapping[str, str]) -> str:
     if name not in addresses:
         near = difflib.get_close_matches(name, addresses, n=1)
         hint = f': did you mean {near[0]!r}?' if near else ''
-        raise InputError(f'{filename}: no weights are published by the name {name!r}{hint}')
+        raise InputError(f'{filename}: no weights are published under the name {name!r}{hint}')
     return addresses[name]

@@ -17,7 +17,7 @@ def load_restricted(file: Path | io.BytesIO, map_location: Any) -> Any:
     """Load weights and the objects of ``_allowed_globals`` with any release of torch.
 
     Raises:
-        Exception: Of many kinds, if a file is damaged or names other objects.
+        Exception: The file is damaged or names other objects; many kinds are possible.
     """
     allowed = _allowed_globals()
     if Version(torch.__version__).release >= (2, 6):
@@ -75,7 +75,7 @@ def _restricted_pickle(allowed: dict[str, Any]) -> types.ModuleType:
     """Make a ``pickle`` for ``torch.load`` that knows only weights and the allowed objects.
 
     Like the safe loader of later releases of torch, it finds objects only in a table, calls only
-    these, and sets the state only of instances of these classes.
+    objects of this table, and sets states only of instances of its classes.
     """
     from mmengine.logging import HistoryBuffer
     from torch._weights_only_unpickler import _get_allowed_globals

@@ -23,17 +23,17 @@ MAX_TASKS_RECURSIVE = 7
 def expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
     """Return the exact expectation of the encoder's cost over sampled routings.
 
-    It is the paper's resource loss (Eq. 5) computed without the paper's recursion (Eq. 6), which
-    overestimates it; see :func:`recursive_expected_madds`. As the layers are independent,
-    inclusion-exclusion over the non-empty sets ``S`` of tasks gives it from the probability that
-    the tasks of ``S`` have agreed so far::
+    This is the paper's resource loss (Eq. 5). The paper's recursion (Eq. 6) overestimates it; see
+    :func:`recursive_expected_madds`. The layers are independent, so inclusion-exclusion over the
+    non-empty sets ``S`` of tasks gives the expectation from the probability that the tasks of ``S``
+    have agreed so far::
 
         E[groups at l] = sum_S (-1)^(|S|+1) * prod_{l' <= l} sum_c prod_{t in S} probs[l', t, c]
         E[cost]        = sum_l madds[l] * E[groups at l]
 
     If candidates differ in cost, the sum over ``c`` in layer ``l`` itself has weights
-    ``madds[l, c]``. It takes ``O(L * 2^T * C)`` steps. Terms alternate in sign and cancel, hence
-    it is computed in float64 whatever the input's type.
+    ``madds[l, c]``. The sum takes ``O(L * 2^T * C)`` steps. Its terms alternate in sign and cancel,
+    so it is computed in float64 for any input type.
 
     Args:
         probs: Probabilities, shape (L, T, C), at most 16 tasks; differentiable.
@@ -67,15 +67,18 @@ def expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
 def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
     """Return the paper's approximation (Eq. 5 and 6), to reproduce its searches.
 
-    The recursion runs over all partitions of the tasks. A partition ``k`` other than all apart has
-    at layer ``l`` the probability that layer ``l`` alone samples exactly ``k``, times that of a
-    partition at layer ``l - 1`` which ``k`` refines; all apart gets what is left of 1. It is not
-    the expectation: with the tasks grouped as {0,1}{2}, a layer in which all three agree leaves
-    the grouping as it is, but the recursion counts it as all apart. So it is never less than
-    :func:`expected_madds`, equal for two tasks, and its gradient is shorter and turned.
+    The recursion runs over all partitions of the tasks. The probability of a partition ``k`` at
+    layer ``l`` is the product of two: that layer ``l`` alone samples exactly ``k``, and that layer
+    ``l - 1`` has a partition that ``k`` refines. The partition with all tasks apart is the
+    exception: it gets the rest of 1.
 
-    The probability of sampling exactly ``k`` follows from that of agreeing within the groups of
-    ``m``, for all ``m`` that ``k`` refines, by Moebius inversion over the partitions.
+    The result is not the expectation. If the tasks are grouped as {0,1}{2} and all three agree in
+    the next layer, the grouping stays, but the recursion counts it as all apart. The result is
+    therefore never less than :func:`expected_madds`, and equal for two tasks. Its gradient is
+    shorter and has another direction.
+
+    The probability of sampling exactly ``k`` follows by Moebius inversion over the partitions, from
+    the probabilities of agreeing within the groups of each ``m`` that ``k`` refines.
 
     Args:
         probs: Probabilities, shape (L, T, C) with C = T, at most 7 tasks (877 partitions);
@@ -83,16 +86,16 @@ def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
         madds: Cost of one copy of each layer, shape (L,), in any unit.
 
     Returns:
-        As :func:`expected_madds` does.
+        A number of the same form as that of :func:`expected_madds`.
 
     Raises:
-        ValueError: As :func:`expected_madds` does, and if C differs from T.
+        ValueError: As for :func:`expected_madds`, and if C differs from T.
     """
     costs = check_distribution(probs, madds, MAX_TASKS_RECURSIVE)
     if probs.shape[1] != probs.shape[2] or costs.dim() != 1:
         raise InputError(
             f'probabilities have shape {tuple(probs.shape)}, costs {tuple(costs.shape)}: the '
-            "paper's recursion needs as many candidates as tasks, and one cost a layer"
+            "paper's recursion needs as many candidates as tasks, and one cost per layer"
         )
     agree = agreement(probs.double())
     sets, num_groups, moebius = (
@@ -111,10 +114,10 @@ def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
 
 
 def agreement(probs: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Sum over candidates of the products over each set of tasks.
+    """Sum, over candidates, the products over each set of tasks.
 
-    A set is a part of the first half of the tasks joined with a part of the second, so all sums
-    are one matrix product, and no array of ``2^T * C`` numbers is ever held.
+    Each set joins a part of the first half of the tasks and a part of the second half. All sums are
+    therefore one matrix product, and no array holds ``2^T * C`` numbers.
 
     Args:
         probs: Shape (L, T, C).
@@ -131,7 +134,7 @@ def agreement(probs: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def _subset_products(probs: Tensor) -> Tensor:
-    """Products over all sets of tasks, the empty one first: (L, T, C) to (L, 2^T, C)."""
+    """Multiply over all sets of tasks, the empty set first: (L, T, C) to (L, 2^T, C)."""
     num_layers, num_tasks, num_candidates = probs.shape
     products = probs.new_ones(num_layers, 1, num_candidates)
     for task in range(num_tasks):
@@ -141,7 +144,7 @@ def _subset_products(probs: Tensor) -> Tensor:
 
 @lru_cache
 def _signs(num_tasks: int) -> np.ndarray:
-    """Signs of inclusion-exclusion, ``(-1)^(|S|+1)``, shape (2^T - 1,)."""
+    """Return the signs of inclusion-exclusion, ``(-1)^(|S|+1)``, shape (2^T - 1,)."""
     signs = np.array([-1.0])
     for _ in range(num_tasks):
         signs = np.concatenate([signs, -signs])
@@ -150,11 +153,11 @@ def _signs(num_tasks: int) -> np.ndarray:
 
 @lru_cache
 def _partitions(num_tasks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tables over the ``K`` partitions of the tasks, all apart last.
+    """Return tables over the ``K`` partitions of the tasks, all apart last.
 
     Returns:
-        The sets of tasks of each partition as bit masks, shape (K, T), padded by the empty set;
-        its number of groups, shape (K,); and the Moebius function, shape (K, K), not zero where
+        The groups of each partition as bit masks, shape (K, T), padded with the empty set; its
+        number of groups, shape (K,); and the Moebius function, shape (K, K), which is not zero if
         the row's partition refines the column's.
     """
     groupings = list(all_groupings(num_tasks))
@@ -176,14 +179,14 @@ def _partitions(num_tasks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def check_distribution(
     probs: Tensor, madds: Tensor | Sequence, max_tasks: int | None = None
 ) -> Tensor:
-    """Refuse what is no distribution; return the costs in float64 beside the probabilities."""
+    """Validate probabilities and costs; return the costs as float64 on the same device."""
     check_probs(probs, max_tasks)
     num_layers, _, num_candidates = probs.shape
     return check_costs(madds, ((num_layers,), (num_layers, num_candidates)), probs.device)
 
 
 def check_probs(probs: Tensor, max_tasks: int | None = None) -> None:
-    """Refuse what are no routing probabilities (L, T, C), or those of too many tasks."""
+    """Validate routing probabilities (L, T, C) and their number of tasks."""
     if probs.dim() != 3 or 0 in probs.shape or not probs.is_floating_point():
         raise InputError(
             f'probabilities are {probs.dtype} of shape {tuple(probs.shape)}, expected floating '
@@ -206,7 +209,7 @@ def check_probs(probs: Tensor, max_tasks: int | None = None) -> None:
 def check_costs(
     costs: Tensor | Sequence, shapes: Sequence[tuple[int, ...]], device: torch.device
 ) -> Tensor:
-    """Refuse costs of other shapes, negative and infinite ones; return them in float64."""
+    """Refuse costs of other shapes, negative costs and infinite costs; return them as float64."""
     amounts = torch.as_tensor(costs, dtype=torch.float64)
     if amounts.shape not in shapes:
         raise InputError(

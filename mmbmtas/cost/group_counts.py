@@ -1,4 +1,4 @@
-"""The distribution of the number of copies of each layer, for costs not linear in that number.
+"""Compute the distribution of the number of copies of each layer, for costs not linear in it.
 
 Shapes are those of :mod:`mmbmtas.cost.expectation`.
 """
@@ -17,7 +17,7 @@ MAX_TASKS_COUNTED = 10
 
 
 def expected_cost(probs: Tensor, costs: Tensor | Sequence) -> Tensor:
-    """Return the exact expected cost where it depends on the number of copies in any way.
+    """Return the exact expected cost, for costs that depend on the number of copies in any way.
 
     ``E[cost] = sum_l sum_g costs[l, g - 1] * P(g groups in layer l)``, see
     :func:`group_count_probs`. With ``costs[l, g - 1] = g * madds[l]`` it is
@@ -49,26 +49,26 @@ def group_count_probs(probs: Tensor) -> Tensor:
     """Return the exact probability of each number of groups in each layer.
 
     Let ``A(S)`` be the probability that the tasks of ``S`` agree up to and including the layer.
-    The groups of a partition ``m`` are disjoint sets of independent tasks, so that the probability
-    of agreeing within each of them is ``prod_{S in m} A(S)``; it is also the sum, over the
-    partitions ``k`` that refine ``m``, of the probability of being grouped as ``k`` exactly.
-    Moebius inversion turns this around. Its function is ``(-1)^(n-1) (n-1)!`` for each group of
-    ``m`` that ``k`` splits into ``n``, and ``{s, n}``, Stirling's number of the second kind, of
-    the splits of ``s`` tasks have ``n`` parts; so, with ``x`` to count the groups of ``k``::
+    The groups of a partition ``m`` are disjoint sets of independent tasks. The probability of
+    agreeing within each group is therefore ``prod_{S in m} A(S)``. It is also the
+    sum, over the partitions ``k`` that refine ``m``, of the probabilities of being grouped exactly
+    as ``k``. Moebius inversion solves for these. Its function is ``(-1)^(n-1) (n-1)!`` for each
+    group of ``m`` that ``k`` splits into ``n`` parts. Of the splits of ``s`` tasks, ``{s, n}`` have
+    ``n`` parts (Stirling's number of the second kind). With ``x`` counting the groups of ``k``::
 
         E[x^groups] = sum_m prod_{S in m} A(S) * phi_|S|(x)
         phi_s(x)    = sum_n {s, n} * (-1)^(n-1) * (n-1)! * x^n
 
-    over all partitions ``m`` of the tasks. (``phi_s`` is the cumulant of order ``s`` of a variable
-    that is 1 with probability ``x``, else 0.) The coefficients of this polynomial are the
-    probabilities. The sum is built up over sets ``R`` of the tasks before ``t``, the group of
+    where ``m`` runs over all partitions of the tasks. (``phi_s`` is the cumulant of order ``s`` of
+    a variable that is 1 with probability ``x``, else 0.) The coefficients of this polynomial are
+    the probabilities. The sum is built up over sets ``R`` of the tasks before ``t``, the group of
     ``t`` first::
 
         F({t} + R) = sum_{Q in R} A({t} + Q) * phi_{|Q| + 1}(x) * F(R - Q),  F(empty) = 1
 
-    ``F(R)`` tells in how many groups ``R`` is. It takes ``O(L * 3^T * T)`` steps. Terms alternate
-    in sign and cancel, hence it is computed in float64; it then errs by up to 1e-9 at 8 tasks and
-    1e-6 at 10, the most.
+    ``F(R)`` is the polynomial for the groups of ``R``. The sum takes ``O(L * 3^T * T)`` steps. Its
+    terms alternate in sign and cancel, so it is computed in float64. Its error is then up to 1e-9
+    for 8 tasks and 1e-6 for 10, the maximum.
 
     Args:
         probs: Probabilities, shape (L, T, C), at most 10 tasks; differentiable.
@@ -77,7 +77,7 @@ def group_count_probs(probs: Tensor) -> Tensor:
         Shape (L, T), in float64: at position ``g - 1`` the probability of ``g`` groups.
 
     Raises:
-        ValueError: As :func:`expected_cost` does.
+        ValueError: As for :func:`expected_cost`.
     """
     check_probs(probs, MAX_TASKS_COUNTED)
     num_layers, num_tasks, _ = probs.shape
@@ -101,15 +101,15 @@ def group_count_probs(probs: Tensor) -> Tensor:
 
 @lru_cache
 def _mates(task: int, complete: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whom a task may be grouped with among the tasks before it, as bit masks.
+    """List which of the tasks before a task can be in its group, as bit masks.
 
     Args:
         task: The task.
-        complete: Whether only the set of all tasks before it counts.
+        complete: Whether to list only the set of all tasks before it.
 
     Returns:
-        Sets of tasks, subsets of them that are in the task's group, and their sizes, an entry a
-        pair.
+        Three lists with one entry per pair: a set of tasks, a subset of it that is in the task's
+        group, and the subset's size.
     """
     sets, mates, sizes = np.zeros((3, 1), dtype=np.int64)
     for other in range(task):
@@ -122,7 +122,7 @@ def _mates(task: int, complete: bool) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 @lru_cache
 def _split_polynomials(num_tasks: int) -> np.ndarray:
-    """Multiplication by ``phi_s`` as matrices for rows of coefficients: (T, T + 1, T + 1)."""
+    """Return multiplication by ``phi_s`` as matrices on rows of coefficients, (T, T + 1, T + 1)."""
     stirling = np.zeros((num_tasks + 1, num_tasks + 1))
     stirling[0, 0] = 1
     matrices = np.zeros((num_tasks, num_tasks + 1, num_tasks + 1))

@@ -1,4 +1,4 @@
-"""What a multi-task network takes in time, part by part, as measured on some device.
+"""Tables of the time that each part of a multi-task network takes on some device.
 
 ``tools/analysis_tools/measure_latency.py`` writes the table, a small JSON document:
 
@@ -12,7 +12,7 @@ key                     value
 ``shape``               height and width of the input in pixels
 ``stem_ms``             milliseconds of the stem
 ``layers_ms``           for each encoder layer the milliseconds of 1, 2, ... copies of it together,
-                        up to a copy for each task
+                        up to one copy per task
 ``decoders_ms``         for each task the milliseconds of its decoder
 ``measured``            null, or an object: device, versions, and how the network was run
 ======================  ==========================================================================
@@ -49,8 +49,8 @@ VERSION = 1
 class LatencyTable:
     """Milliseconds of the parts of a multi-task network, at one input size, on one device.
 
-    It is to times what :class:`~mmbmtas.cost.network.NetworkCost` is to multiply-adds, but what
-    copies of a layer take together need not be a multiple of what one takes.
+    It holds times as :class:`~mmbmtas.cost.network.NetworkCost` holds multiply-adds. But several
+    copies of a layer need not take a multiple of the time of one copy.
 
     Attributes:
         tasks: Task names.
@@ -77,8 +77,8 @@ class LatencyTable:
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is no such table; the message names the file, the key, what was found
-                there and what was expected.
+            ValueError: It is not such a table. The message names the file, the key, the value found
+                and the value expected.
         """
         return cls.from_dict(read_document(path), path)
 
@@ -86,10 +86,10 @@ class LatencyTable:
     def from_dict(
         cls, document: Any, where: str | os.PathLike = 'the latency table'
     ) -> 'LatencyTable':
-        """Check a document and take its content; ``where`` is what messages call it.
+        """Check a document and take its content; messages call it ``where``.
 
         Raises:
-            ValueError: As :meth:`load` does.
+            ValueError: As for :meth:`load`.
         """
         check_keys(document, where, FORMAT, VERSION, _CHECKS)
         tasks = document['tasks']
@@ -129,15 +129,15 @@ class LatencyTable:
 
     @property
     def fixed_ms(self) -> float:
-        """Time of what no tree changes: the stem and the decoders."""
+        """Time of the parts that no tree changes: the stem and the decoders."""
         return self.stem_ms + sum(self.decoders_ms.values())
 
     def shared(self) -> float:
-        """Time of one encoder for all tasks, and a decoder each."""
+        """Time of one encoder for all tasks, and a decoder per task."""
         return self._sum([1] * len(self.layers_ms))
 
     def all_apart(self) -> float:
-        """Time of one stem, an encoder for each task behind it, and a decoder each."""
+        """Time of one stem, then an encoder and a decoder per task."""
         return self._sum([len(self.tasks)] * len(self.layers_ms))
 
     def tree(self, architecture: BranchedArchitecture) -> float:
@@ -177,7 +177,7 @@ class LatencyTable:
             shape: Height and width of the input at which its costs are stated.
 
         Raises:
-            ValueError: It was measured for another; the message names the difference.
+            ValueError: It was measured for another network; the message names the difference.
         """
         wanted = {
             'list of tasks': (sorted(self.tasks), sorted(tasks)),

@@ -1,8 +1,8 @@
 """Count the multiply-adds of a torch module, in our convention and in the paper's.
 
-Convolutions and matrix products are counted as they are dispatched, pooling by hooks on its
-modules; the rest is arithmetic on shapes. Parameters and inputs are replaced by ``meta`` tensors
-for the pass, so nothing is computed, whatever the device and the size.
+Convolutions and matrix products are counted when torch dispatches them, and pooling by hooks on
+its modules. The rest is arithmetic on shapes. For the pass, ``meta`` tensors replace parameters and
+inputs, so nothing is computed, on any device and at any size.
 """
 
 import math
@@ -24,7 +24,7 @@ _GlobalPool = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 
 @dataclass(frozen=True)
 class ModuleCost:
-    """What one forward pass takes; costs add up and can be multiplied by a number of copies.
+    """Cost of one forward pass. Costs can be added and multiplied by a number of copies.
 
     Attributes:
         madds: Multiply-adds of convolutions and matrix products, counted as one each.
@@ -59,22 +59,22 @@ def count_madds(module: nn.Module, *inputs: Any) -> ModuleCost:
 
     ``madds`` is kernel area x input channels / groups x output elements, over all convolutions
     (1-d to 3-d, transposed ones too), and inner size x output elements over all matrix products:
-    linear layers, attention (both of its products), ``@``, ``einsum``. It does not matter whether a
-    module, a function or an operator computes them. Not counted, since they are element by element
-    or multiply nothing: biases, normalisation, activations (PReLU too), scales of channels or
-    layers, masks, softmax, pooling, interpolation, look-ups.
+    linear layers, attention (both of its products), ``@``, ``einsum``. A module, a function or an
+    operator may compute them. Operations that work element by element or multiply nothing are not
+    counted: biases, normalisation, activations (PReLU too), scales of channels or layers, masks,
+    softmax, pooling, interpolation, look-ups.
 
-    ``madds_paper`` is the convention behind the paper's tables: half of all operations, where an
-    output element of a convolution or product with ``K`` weights takes ``K`` multiplications and
-    ``K - 1`` additions (``K`` with a bias), an output element of max-pooling its kernel area, and
-    global average pooling its input elements.
+    ``madds_paper`` is the convention behind the paper's tables: half of all operations. An output
+    element of a convolution or product with ``K`` weights takes ``K`` multiplications and ``K - 1``
+    additions (``K`` with a bias). An output element of max-pooling takes its kernel area, and
+    global average pooling takes its input elements.
 
-    A module with parameters that does anything else is named in a ``RuntimeWarning``: its cost is
+    If a module with parameters does anything else, a ``RuntimeWarning`` names it, and its cost is
     left out.
 
     A module that is called twice counts twice; its parameters count once. The batch is part of
-    the input: give one image for the cost of one image. Training flags and parameters are left as
-    they were.
+    the input: give one image for the cost of one image. Training flags and parameters do not
+    change.
 
     Args:
         module: The network or a part of it, on any device.
@@ -88,7 +88,7 @@ def count_madds(module: nn.Module, *inputs: Any) -> ModuleCost:
 
 
 def forward_cost(module: nn.Module, *inputs: Any) -> tuple[Any, ModuleCost]:
-    """Return also the call's output, on the ``meta`` device; otherwise like :func:`count_madds`."""
+    """Do as :func:`count_madds`, and also return the call's output, on the ``meta`` device."""
     cost = ModuleCost(params=sum(parameter.numel() for parameter in module.parameters()))
 
     def add(part: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
@@ -122,7 +122,7 @@ def forward_cost(module: nn.Module, *inputs: Any) -> tuple[Any, ModuleCost]:
 
 
 def _pooling_cost(part: nn.Module, x: Tensor, output: Tensor) -> ModuleCost:
-    """Cost of one call of a pooling module."""
+    """Return the cost of one call of a pooling module."""
     if isinstance(part, _MaxPool):
         size = part.kernel_size
         area = math.prod(size) if isinstance(size, tuple) else size ** (x.dim() - 2)

@@ -15,8 +15,8 @@ from mmbmtas.structures import BranchedArchitecture
 class NetworkCost:
     """Costs of the parts of a multi-task network at one input size.
 
-    All networks that the paper compares are sums of these parts (paper, section 4): they differ
-    in how many copies of the stem and of each layer run.
+    All networks that the paper compares are sums of these parts (paper, section 4). They differ in
+    the numbers of copies of the stem and of each layer.
 
     Attributes:
         stem: The encoder's stem, which every branched network has once.
@@ -34,23 +34,23 @@ class NetworkCost:
         return tuple(layer.madds for layer in self.layers)
 
     def shared(self) -> ModuleCost:
-        """Cost of one encoder for all tasks, and a decoder each."""
+        """Cost of one encoder for all tasks, and a decoder per task."""
         return self._sum(1, [1] * len(self.layers))
 
     def all_apart(self) -> ModuleCost:
-        """Cost of one stem, an encoder for each task behind it, and a decoder each."""
+        """Cost of one stem, then an encoder and a decoder per task."""
         return self._sum(1, [len(self.decoders)] * len(self.layers))
 
     def single(self) -> ModuleCost:
-        """Cost of a network for each task, stem included, summed over the tasks."""
+        """Cost of one network per task, stem included, summed over the tasks."""
         copies = len(self.decoders)
         return self._sum(copies, [copies] * len(self.layers))
 
     def tree(self, architecture: BranchedArchitecture) -> ModuleCost:
         """Cost of a branched network: one copy of a layer for each group of tasks.
 
-        Only the decoders of the architecture's tasks count, so an architecture restricted with
-        :meth:`BranchedArchitecture.for_tasks` gives the cost of serving these tasks alone.
+        Only the decoders of the architecture's tasks count. An architecture restricted with
+        :meth:`BranchedArchitecture.for_tasks` therefore gives the cost of these tasks alone.
 
         Raises:
             ValueError: If the architecture has another number of layers, or a task without a
@@ -84,8 +84,8 @@ def measure(
 ) -> NetworkCost:
     """Measure the parts of a network by sending an image of shape ``(1, 3, H, W)`` through them.
 
-    Nothing is computed, see :func:`~mmbmtas.cost.madds.count_madds`. The context feature is what
-    the last layer gives, and each head is called as ``head((low_level, context))``.
+    Nothing is computed, see :func:`~mmbmtas.cost.madds.count_madds`. The context feature is the
+    last layer's output, and each head is called as ``head((low_level, context))``.
 
     Args:
         stem: From the image to the first layer's input.
@@ -117,7 +117,7 @@ def measure(
 def with_cost(
     architecture: BranchedArchitecture, cost: NetworkCost, shape: tuple[int, int]
 ) -> BranchedArchitecture:
-    """Return the same tree with its multiply-adds written in."""
+    """Return the same tree with its multiply-adds filled in."""
     network = cost.tree(architecture)
     madds = {
         'shape': [*shape],

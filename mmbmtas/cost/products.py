@@ -1,7 +1,7 @@
-"""Convolutions and matrix products as they are dispatched, whoever calls them, and what is left.
+"""Count convolutions and matrix products when torch dispatches them, and find what is not counted.
 
-The mode below sees every operation of torch that runs within it, of a module (``nn.Linear``), of a
-function (``F.conv2d``) or of an operator (``x @ y``). Their shapes say what they cost.
+The mode below sees every operation of torch that runs within it: those of modules (``nn.Linear``),
+of functions (``F.conv2d``) and of operators (``x @ y``). Shapes determine the cost.
 """
 
 import math
@@ -20,7 +20,7 @@ _Cost = tuple[int, int]
 
 
 def _sums(count: int, terms: int, with_bias: bool) -> _Cost:
-    """Cost of ``count`` sums of ``terms`` products: one addition fewer each, or one for a bias."""
+    """Return the cost of ``count`` sums of ``terms`` products, with or without a bias."""
     return count * terms, count * (2 * terms - 1 + with_bias)
 
 
@@ -82,7 +82,7 @@ element as a normalisation does."""
 
 @dataclass
 class _Call:
-    """A call of a module that is running: whether it computed a product itself, and what else."""
+    """A running call of a module: whether it computed a product, and its other operations."""
 
     counted: bool = False
     others: list[str] = field(default_factory=list)
@@ -91,8 +91,8 @@ class _Call:
 class ProductCounter(TorchDispatchMode):
     """Count convolutions and matrix products, and name the modules that do something else.
 
-    Named are modules with parameters of their own that compute no product that is counted, and run
-    operations that are neither element by element nor a normalisation, pooling, lookup or copy.
+    A module is named if it has parameters of its own, computes no product that is counted, and runs
+    an operation that is neither element by element nor a normalisation, pooling, look-up or copy.
 
     Args:
         module: The module that will be called within the mode.
@@ -100,7 +100,7 @@ class ProductCounter(TorchDispatchMode):
     Attributes:
         madds: Multiply-adds so far.
         operations: Single operations in the paper's convention so far.
-        uncounted: What was done by which module, by its name.
+        uncounted: Operations that were not counted, by the name of their module.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -119,7 +119,7 @@ class ProductCounter(TorchDispatchMode):
         ]
 
     def _leaver(self, name: str) -> Callable[..., None]:
-        """Make a hook that looks at what a call of the module ``name`` has done."""
+        """Make a hook that checks the operations of a call of the module ``name``."""
 
         def leave(part: nn.Module, *_: Any) -> None:
             call = self._calls.pop()
@@ -152,9 +152,9 @@ class ProductCounter(TorchDispatchMode):
 
 
 class LinearBiases(TorchFunctionMode):
-    """Correct a counter's operations where a linear layer's bias is added on its own.
+    """Correct a counter's operations if a linear layer adds its bias in a separate operation.
 
-    Whether it is depends on the layout of the input.
+    The layout of the input decides whether it does.
     """
 
     def __init__(self, counter: ProductCounter) -> None:
@@ -173,7 +173,7 @@ class LinearBiases(TorchFunctionMode):
 
 
 def _is_free(func: Any, args: tuple[Any, ...], output: Any) -> bool:
-    """Tell whether an operation multiplies at most element by element."""
+    """Whether an operation multiplies at most element by element."""
     name = func._schema.name.removeprefix('aten::')
     if torch.Tag.pointwise in func.tags:
         # Factors that are spread over one another are an outer product, mostly to be summed.

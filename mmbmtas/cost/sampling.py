@@ -1,4 +1,4 @@
-"""The expected cost where there are too many tasks to count it exactly, and that of one routing.
+"""Estimate the expected cost for too many tasks to count exactly; compute the cost of one routing.
 
 Shapes are those of :mod:`mmbmtas.cost.expectation`.
 """
@@ -26,43 +26,43 @@ def sampled_expected_madds(
 ) -> Tensor:
     """Return an unbiased estimate of :func:`expected_madds`, for any number of tasks.
 
-    A layer has as many copies as tasks with which no earlier one has agreed so far. Given the way
-    ``w`` of task ``t``, the candidates that it takes, the others are independent of one another;
-    the choice in layer ``l`` itself can be summed out. So with ``S`` ways of each task drawn::
+    A layer has one copy for each task with which no earlier task has agreed so far. The way ``w``
+    of task ``t`` is the sequence of its candidates. Given ``w``, the other tasks are independent of
+    one another, and the choice in layer ``l`` itself can be summed out::
 
         agreed[u, l] = prod_{l' < l} probs[l', u, w[l']]
         f[t, l](w)   = sum_c madds[l, c] * probs[l, t, c]
                              * prod_{u < t} (1 - agreed[u, l] * probs[l, u, c])
         E[cost]      = sum_l sum_t E_w[f[t, l](w)]
 
-    and the mean of ``f`` over the drawn ways estimates it. It is exact for a single layer, and
-    where every choice is certain. As the ways depend on the probabilities, the gradient has a
-    second part::
+    The estimate draws ``S`` ways for each task and takes the mean of ``f`` over them. It is exact
+    for a single layer, and if every choice is certain. The ways depend on the probabilities, so the
+    gradient has a second part::
 
         dE_w[f[t, l](w)] = E_w[df[t, l](w) + f[t, l](w) * sum_{l' < l} dlog(probs[l', t, w[l']])]
 
-    It has the same expectation if from the factor of ``dlog(probs[l', ...])`` anything is
-    subtracted that does not depend on ``w[l']``: here what the layers cost with all tasks apart,
-    which leaves little where tasks have parted, and the mean of the other ``S - 1`` ways, which are
-    drawn independently. That holds along all directions in which probabilities keep their sums, the
-    architecture parameters behind a softmax for one.
+    The expectation does not change if something that does not depend on ``w[l']`` is subtracted
+    from the factor of ``dlog(probs[l', ...])``. Two things are subtracted: the layers' cost with
+    all tasks apart, which leaves little once tasks have parted, and the mean of the other ``S - 1``
+    ways, which are drawn independently. This holds in all directions in which the probabilities
+    keep their sums, such as those of architecture parameters behind a softmax.
 
-    It takes ``O(S * L * T^2 * C)`` steps and numbers in memory. The estimate is unbiased, functions
-    of it that are not linear are not.
+    The estimate takes ``O(S * L * T^2 * C)`` steps and numbers in memory. It is unbiased, but
+    nonlinear functions of it are not.
 
     Args:
         probs: Probabilities, shape (L, T, C); differentiable, once.
         madds: Cost of one copy of each layer, shape (L,), or of each candidate, shape (L, C), in
             any unit.
-        num_samples: ``S``, ways drawn for each task, from 2.
-        generator: Where randomness comes from, on the device of ``probs``; torch's by default.
+        num_samples: ``S``, ways drawn for each task, at least 2.
+        generator: Source of randomness, on the device of ``probs``; torch's by default.
 
     Returns:
-        The estimate, as :func:`expected_madds` returns its value.
+        The estimate, in the form of :func:`expected_madds`.
 
     Raises:
-        ValueError: As :func:`expected_madds` does, for any number of tasks; ``num_samples`` is less
-            than 2.
+        ValueError: As for :func:`expected_madds`, with any number of tasks; or ``num_samples`` is
+            less than 2.
     """
     if num_samples < 2:
         raise InputError(f'num_samples {num_samples}: expected 2 or more')
@@ -99,30 +99,31 @@ def sampled_expected_cost(
 ) -> Tensor:
     """Return an unbiased estimate of :func:`expected_cost`, for any number of tasks.
 
-    The costs are split into a line through those of 1 and of ``T`` copies, and what is left::
+    The costs are split into a line through the costs of 1 and of ``T`` copies, and a rest::
 
         costs[l, g - 1] = costs[l, 0] + slope[l] * (g - 1) + rest[l, g - 1]
 
-    The expectation of the line is exact for up to 16 tasks, and estimated by
-    :func:`sampled_expected_madds` for more. That of the rest is the mean over ``S`` sampled
-    routings. Its gradient is that of the routings' logarithmic probabilities, each choice in layer
-    ``l`` weighted by the rest of the layers from ``l`` on, less its mean in the other ``S - 1``
-    routings, which has the same expectation. Costs that are near a line leave little to vary.
+    The expectation of the line is exact for up to 16 tasks; for more,
+    :func:`sampled_expected_madds` estimates it. The expectation of the rest is the mean over ``S``
+    sampled routings. Its gradient is that of the routings' log probabilities. Each choice in layer
+    ``l`` is weighted by the rest of the layers from ``l`` on, less the mean of this rest in the
+    other ``S - 1`` routings, which does not change the expectation. If costs are near a line, the
+    variance is small.
 
-    It takes ``O(S * L * T^2)`` steps, beside those of the line.
+    The estimate takes ``O(S * L * T^2)`` steps in addition to those of the line.
 
     Args:
         probs: Probabilities, shape (L, T, C); differentiable, once.
         costs: Cost of 1 to T copies of each layer together, shape (L, T), in any unit.
-        num_samples: ``S``, routings drawn, from 2.
-        generator: Where randomness comes from, on the device of ``probs``; torch's by default.
+        num_samples: ``S``, routings drawn, at least 2.
+        generator: Source of randomness, on the device of ``probs``; torch's by default.
 
     Returns:
-        The estimate, as :func:`expected_cost` returns its value.
+        The estimate, in the form of :func:`expected_cost`.
 
     Raises:
-        ValueError: As :func:`expected_cost` does, for any number of tasks; ``num_samples`` is less
-            than 2.
+        ValueError: As for :func:`expected_cost`, with any number of tasks; or ``num_samples`` is
+            less than 2.
     """
     if num_samples < 2:
         raise InputError(f'num_samples {num_samples}: expected 2 or more')
@@ -152,13 +153,13 @@ def sampled_expected_cost(
 
 
 def count_groups(routing: Tensor) -> Tensor:
-    """Return in how many groups the tasks of a routing are in each layer.
+    """Count the groups of a routing in each layer.
 
     Args:
         routing: The candidate of each task in each layer, shape (..., L, T), integers.
 
     Returns:
-        Shape (..., L), integers from 1.
+        Numbers of groups, shape (..., L), integers from 1.
     """
     agree = routing[..., :, None] == routing[..., None, :]
     together = agree.int().cumprod(dim=-3).bool()
@@ -167,7 +168,7 @@ def count_groups(routing: Tensor) -> Tensor:
 
 
 def routed_madds(routing: Tensor, madds: Tensor | Sequence) -> Tensor:
-    """Return what the tree of a routing costs: a copy of a layer for each group of tasks.
+    """Compute the cost of a routing's tree: one copy of a layer per group of tasks.
 
     Args:
         routing: The candidate of each task in each layer, shape (L, T), integers.
@@ -181,7 +182,7 @@ def routed_madds(routing: Tensor, madds: Tensor | Sequence) -> Tensor:
 
 
 def routed_cost(routing: Tensor, costs: Tensor | Sequence) -> Tensor:
-    """Return what the tree of a routing costs if that depends on the number of copies in any way.
+    """Compute the cost of a routing's tree, if it depends on the number of copies in any way.
 
     Args:
         routing: The candidate of each task in each layer, shape (L, T), integers.

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import print_log
@@ -14,8 +14,11 @@ from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.foreign import keep_labels_in_place
 from mmbmtas.reading import read_id_list
 from mmbmtas.registry import TRANSFORMS
+from mmbmtas.structures.values import filled_in_from
 
 from .cache import check_holds, default_cache, find_variant
+from .problems import ExtraCheck
+from .release import SPLITS, Release, Split
 
 _NUM_SHOWN = 5
 
@@ -27,9 +30,9 @@ class MultiTaskDataset(BaseDataset):
     the dataset's loading transform reads), and ``tasks``. All files are looked for when the dataset
     is opened, their contents are read with the sample. Subclasses name the tasks they have labels
     for in :attr:`TASKS` and implement :meth:`id_file` and :meth:`sample_files`. A task's label
-    comes from the file of the task's name, unless :attr:`TASK_FILES` names others. With
-    :attr:`LABEL_LOADER`, the name of the transform that reads the labels, the data set can be
-    checked (``tools/dataset_converters/check_dataset.py``).
+    comes from the file of the task's name, unless :attr:`TASK_FILES` names others.
+    :attr:`RELEASE` says what tools need to check, prepare and cache the data set; an instance may
+    have one of its own.
 
     Args:
         data_root: Folder that holds the unpacked dataset.
@@ -59,12 +62,13 @@ class MultiTaskDataset(BaseDataset):
 
     TASKS: tuple[str, ...] = ()
     TASK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    LABEL_LOADER: str | None = None
+    RELEASE: Release | None = None
 
+    @filled_in_from('data_root', 'dataset.data_root')
     def __init__(
         self,
         data_root: str,
-        split: Literal['train', 'val'] = 'train',
+        split: Split = 'train',
         tasks: Sequence[str] | None = None,
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
@@ -76,7 +80,7 @@ class MultiTaskDataset(BaseDataset):
         allow_missing_labels: bool = False,
         cache: str | None = 'auto',
     ) -> None:
-        if split not in ('train', 'val'):
+        if split not in SPLITS:
             raise InputError(f"split must be 'train' or 'val', got {split!r}")
         self.split = split
         self.tasks = list(self.TASKS if tasks is None else tasks)
@@ -124,7 +128,7 @@ class MultiTaskDataset(BaseDataset):
     def _use_cache(self, folder: Path) -> None:
         """Replace the steps that the cache stands for."""
         transforms: list[Callable] = self.pipeline.transforms
-        cached = find_variant(folder, transforms)
+        cached = find_variant(folder, transforms, self.RELEASE.derived if self.RELEASE else {})
         if cached is None:
             if transforms:
                 self._log(f'{folder} holds no samples for the first steps of {transforms}')
@@ -151,6 +155,26 @@ class MultiTaskDataset(BaseDataset):
             ``data_root``, of which the first that exists is taken.
         """
         raise NotImplementedError
+
+    def describe_packaging(self, ids: list[str]) -> str:
+        """Name the form in which the data set lies at ``data_root``, for reports.
+
+        Args:
+            ids: The split's ids, at least one.
+        """
+        return (self.RELEASE and self.RELEASE.name) or type(self).__name__
+
+    def extra_checks(self, ids: list[str]) -> Mapping[str, Mapping[str, ExtraCheck]]:
+        """What else must fit an image's files, beside the checks of :attr:`RELEASE`.
+
+        Args:
+            ids: The split's ids.
+
+        Returns:
+            For some ids, by label, a function of the file's path that lists problems. It must be
+            picklable.
+        """
+        return {}
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """List the split's samples.
@@ -179,27 +203,27 @@ class MultiTaskDataset(BaseDataset):
             samples.append(
                 {'img_path': img_path, 'img_id': img_id, 'label_paths': paths, 'tasks': self.tasks}
             )
+        needed = [n for n in missing if n == 'img' or not self.allow_missing_labels]
         self._refuse_missing(
-            [
-                path
-                for name, paths in missing.items()
-                if name == 'img' or not self.allow_missing_labels
-                for path in paths
-            ]
+            [path for name in needed for path in missing[name]], labels_only='img' not in missing
         )
         if missing:
             self._report_unlabelled(samples)
         return samples
 
-    def _refuse_missing(self, paths: list[str]) -> None:
+    def _refuse_missing(self, paths: list[str], labels_only: bool) -> None:
         """Raise where files are missing that must be there."""
         if paths:
             shown = ''.join(f'\n  {path}' for path in paths[:_NUM_SHOWN])
             more = f'\n  and {len(paths) - _NUM_SHOWN} more' * (len(paths) > _NUM_SHOWN)
+            hint = (
+                '\nTo train on images without these labels too, set allow_missing_labels=True in '
+                'the dataset'
+            )
             raise MissingFileError(
                 f'{type(self).__name__}: {len(paths)} files of the {self.split} split are '
                 f'missing under {self.data_root} (tasks: {", ".join(self.tasks)}). '
-                f'Expected:{shown}{more}'
+                f'Expected:{shown}{more}{hint * labels_only}'
             )
 
     def _report_unlabelled(self, samples: list[dict[str, Any]]) -> None:

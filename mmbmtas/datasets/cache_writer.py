@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from mmcv.transforms import BaseTransform
 
@@ -15,19 +15,9 @@ from mmbmtas.writing import remove_leftovers, written_beside
 from .base import MultiTaskDataset
 from .cache.opening import INDEX
 from .cache.sample_file import read_header, write_sample
-from .cache.steps import VERSION, is_fresh, sample_path, source_marks, step_names
-from .nyudv2 import NYUDv2MT
+from .cache.steps import VERSION, is_fresh, sample_path, source_marks, step_name
 from .parallel import run_parallel
-from .pascal_context import PascalContextMT
-from .transforms import (
-    DeriveEdges,
-    LoadNYUDv2Labels,
-    LoadPascalContextLabels,
-    LoadSampleImage,
-    ResizeSample,
-)
-
-Split = Literal['train', 'val']
+from .release import SPLITS, Split
 
 
 class Recipe(NamedTuple):
@@ -39,42 +29,40 @@ class Recipe(NamedTuple):
 
     def steps(self, variant: str) -> list[str]:
         """Names of all steps of a variant."""
-        return step_names([*self.loaders, *self.variants[variant]])
+        return [step_name(step) for step in (*self.loaders, *self.variants[variant])]
 
 
-RECIPES: dict[type[MultiTaskDataset], Recipe] = {
-    PascalContextMT: Recipe(
-        (LoadSampleImage(), LoadPascalContextLabels()),
-        {
-            'train': (DeriveEdges(),),
-            'search': (ResizeSample(0.5), DeriveEdges()),
-            'eval': (DeriveEdges(method='boundary', keep_label_map=True),),
-        },
-        {'train': ('train', 'search'), 'val': ('eval',)},
-    ),
-    NYUDv2MT: Recipe(
-        (LoadSampleImage(), LoadNYUDv2Labels()),
-        {'full': (), 'search': (ResizeSample(2 / 3),)},
-        {'train': ('full', 'search'), 'val': ('full',)},
-    ),
-}
-"""What is cached: the first steps of the pipelines in ``configs/_base_/datasets``."""
-
-
-def find_recipe(dataset_type: type[MultiTaskDataset]) -> Recipe:
-    """Find what is cached of a data set, or of the one that it derives from.
+def find_recipe(dataset: MultiTaskDataset | type[MultiTaskDataset]) -> Recipe:
+    """Build what is cached of a data set.
 
     Raises:
-        InputError: Nothing is: the cache knows the first steps of no pipeline of it.
+        InputError: Nothing is: its ``RELEASE`` names no cached steps. Or a step's settings have no
+            text, so that it cannot be recognised.
     """
-    for kind in dataset_type.__mro__:
-        if kind in RECIPES:
-            return RECIPES[kind]
-    known = ', '.join(kind.__name__ for kind in RECIPES)
-    raise InputError(
-        f'{dataset_type.__name__} cannot be cached: there are caches for {known} and classes '
-        'derived from them. Trainings read the files of other data sets themselves'
+    name = (dataset if isinstance(dataset, type) else type(dataset)).__name__
+    release = dataset.RELEASE
+    if release is None or not release.cached:
+        raise InputError(
+            f'{name} cannot be cached: it must name the first steps of its pipelines in RELEASE, '
+            "for example Release(label_loader=..., cached={'full': CachedSteps()}). Trainings read "
+            'its files themselves'
+        )
+    recipe = Recipe(
+        release.build_loaders(),
+        {variant: cached.build() for variant, cached in release.cached.items()},
+        {
+            split: tuple(v for v, cached in release.cached.items() if split in cached.splits)
+            for split in SPLITS
+        },
     )
+    for variant in recipe.variants:
+        for step in recipe.steps(variant):
+            if ' at 0x' in step:
+                raise InputError(
+                    f'{name} cannot be cached: the settings of the step {step} have no text; give '
+                    'its class a __repr__ that shows them'
+                )
+    return recipe
 
 
 def write_cache(
@@ -83,6 +71,7 @@ def write_cache(
     cache: str | Path,
     jobs: int = 1,
     allow_missing_labels: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Counter[str]:
     """Write or complete the cache of a dataset, both splits.
 
@@ -91,11 +80,12 @@ def write_cache(
     comes last.
 
     Args:
-        dataset_type: :class:`PascalContextMT`, :class:`NYUDv2MT`, or a class derived from one.
+        dataset_type: The class that reads it; its ``RELEASE`` says what is cached.
         data_root: Folder of the dataset.
         cache: Folder of the cache; made if missing.
         jobs: Number of processes.
         allow_missing_labels: Whether images may lack labels of some tasks.
+        options: Further arguments of the class.
 
     Returns:
         Number of samples ``written``, ``kept`` and ``replaced`` (which were stale).
@@ -108,7 +98,19 @@ def write_cache(
         >>> write_cache(NYUDv2MT, 'data/NYUD_MT', 'data/NYUD_MT.cache', jobs=4)  # doctest: +SKIP
         Counter({'written': 2244})
     """
-    cache, recipe = Path(cache), find_recipe(dataset_type)
+    cache = Path(cache)
+    datasets = [
+        dataset_type(
+            str(data_root),
+            split=split,
+            lazy_init=True,
+            cache=None,
+            allow_missing_labels=allow_missing_labels,
+            **(options or {}),
+        )
+        for split in SPLITS
+    ]
+    recipe = find_recipe(datasets[0])
     index = {
         'dataset': dataset_type.__name__,
         'version': VERSION,
@@ -117,17 +119,7 @@ def write_cache(
     for name in recipe.variants:
         (cache / name).mkdir(parents=True, exist_ok=True)
         remove_leftovers(cache / name)
-    tasks = [
-        (split, sample)
-        for split in recipe.splits
-        for sample in dataset_type(
-            str(data_root),
-            split,
-            lazy_init=True,
-            cache=None,
-            allow_missing_labels=allow_missing_labels,
-        ).load_data_list()
-    ]
+    tasks = [(dataset.split, sample) for dataset in datasets for sample in dataset.load_data_list()]
     counts: Counter[str] = Counter()
     for outcomes in run_parallel(
         partial(_cache_image, cache, recipe), tasks, jobs, 'writing the cache'
@@ -150,6 +142,11 @@ def _cache_image(cache: Path, recipe: Recipe, task: tuple[Split, dict[str, Any]]
         loaded: dict[str, Any] = dict(data_info)
         for loader in recipe.loaders:
             loaded = loader(loaded)
+        if 'label_keys' not in loaded:
+            raise InputError(
+                f'{type(recipe.loaders[-1]).__name__} names no labels of {data_info["img_path"]} '
+                "in results['label_keys']"
+            )
     for name in due:
         results = {**loaded, 'label_keys': list(loaded['label_keys'])}
         for transform in recipe.variants[name]:

@@ -8,6 +8,8 @@ from mmbmtas.registry import DATASETS
 from mmbmtas.structures.palettes import class_palette
 
 from .base import MultiTaskDataset
+from .release import CachedSteps, Release
+from .stored_values import check_depth, check_edges, check_normals
 
 NYUD_CLASSES = [
     'wall',
@@ -87,7 +89,18 @@ class NYUDv2MT(MultiTaskDataset):
             )
     """
 
-    LABEL_LOADER = 'LoadNYUDv2Labels'
+    RELEASE = Release(
+        label_loader='LoadNYUDv2Labels',
+        name='NYUD_MT',
+        marks=('gt_sets',),
+        sizes={'train': 795, 'val': 654},
+        checks={'edge': check_edges, 'normals': check_normals, 'depth': check_depth},
+        masks=('edge',),
+        cached={
+            'full': CachedSteps(),
+            'search': CachedSteps(('train',), ({'type': 'ResizeSample', 'scale_factor': 2 / 3},)),
+        },
+    )
     TASKS = ('semseg', 'depth', 'normals', 'edge')
     METAINFO = {  # noqa: RUF012
         'dataset_type': 'NYUDv2MT',
@@ -112,6 +125,11 @@ class NYUDv2MT(MultiTaskDataset):
             {name: [f'{f}/{i}.{end}' for end in endings[f]] for name, f in folders.items()}
             for i in ids
         ]
+
+    def describe_packaging(self, ids: list[str]) -> str:
+        """Name the packaging and its files' endings."""
+        packaging, names = self.packaging(ids[0])
+        return f'NYUD_MT packaging {packaging} ({names})'
 
     def packaging(self, img_id: str) -> tuple[str, str]:
         """Name the packaging by the files of one image.

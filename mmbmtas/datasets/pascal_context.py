@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +15,9 @@ from mmbmtas.structures.palettes import PARTS_PALETTE, class_palette
 from mmbmtas.writing import written_beside
 
 from .base import MultiTaskDataset
-from .pascal_labels import PERSON, read_object_classes
+from .pascal_labels import PERSON, check_object_classes, read_object_classes
+from .problems import ExtraCheck, Problem
+from .release import CachedSteps, Release
 
 VOC_CLASSES = [
     'background',
@@ -80,7 +84,24 @@ class PascalContextMT(MultiTaskDataset):
             )
     """
 
-    LABEL_LOADER = 'LoadPascalContextLabels'
+    RELEASE = Release(
+        label_loader='LoadPascalContextLabels',
+        name='PASCAL_MT',
+        marks=('ImageSets/Context', 'JPEGImages'),
+        sizes={'train': 4998, 'val': 5105},
+        checks={'human_parts': check_object_classes},
+        masks=('saliency',),
+        cached={
+            'train': CachedSteps(('train',), ('DeriveEdges',)),
+            'search': CachedSteps(
+                ('train',), ({'type': 'ResizeSample', 'scale_factor': 0.5}, 'DeriveEdges')
+            ),
+            'eval': CachedSteps(
+                ('val',), ({'type': 'DeriveEdges', 'method': 'boundary', 'keep_label_map': True},)
+            ),
+        },
+        derived={'edge': 'edge', 'label_map': 'edge'},
+    )
     TASKS = ('semseg', 'human_parts', 'saliency', 'normals', 'edge')
     TASK_FILES = MappingProxyType({'normals': ('normals', 'label_map'), 'edge': ('label_map',)})
     METAINFO = {  # noqa: RUF012
@@ -118,6 +139,15 @@ class PascalContextMT(MultiTaskDataset):
             samples = [sample for sample in samples if sample['has_people']]
         return samples
 
+    def extra_checks(self, ids: list[str]) -> dict[str, dict[str, ExtraCheck]]:
+        """Part annotations must fit the list of objects, where there is one."""
+        listed, place = self.listed_objects() or {}, str(self.objects_file())
+        return {
+            i: {'human_parts': partial(_check_list, i, listed[i], place)}
+            for i in ids
+            if i in listed
+        }
+
     def objects_file(self) -> Path:
         """The list of the objects of each image, which the dataset keeps."""
         return Path(self.data_root, 'ImageSets', 'Parts', f'{self.split}.txt')
@@ -150,6 +180,18 @@ class PascalContextMT(MultiTaskDataset):
                 f'{cache} cannot be written ({error}): the list is kept in memory only', 'current'
             )
         return classes
+
+
+def _check_list(img_id: str, listed: Sequence[int], objects_file: str, path: str) -> list[Problem]:
+    """Compare an annotation with what the list of objects says of it."""
+    found = read_object_classes(path)
+    if sorted(found) == sorted(listed):
+        return []
+    message = (
+        f'lists objects of the classes {[*listed]} in {img_id!r}, {path} has {found}: delete this '
+        'list, it is written anew'
+    )
+    return [Problem('split', objects_file, message)]
 
 
 def _read_cache(path: Path) -> dict[str, list[int]] | None:

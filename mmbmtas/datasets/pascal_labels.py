@@ -42,6 +42,7 @@ _NORMALS_IDS = (
 )
 NORMALS_VALID = np.isin(np.arange(NUM_LABEL_MAP_IDS), [int(i) for i in _NORMALS_IDS.split()])
 """Whether normals are valid, by ``LabelMap`` value."""
+_NUM_VOC_OBJECTS = 20
 
 
 def read_label_map(path: str) -> np.ndarray:
@@ -81,6 +82,17 @@ def read_object_classes(path: str) -> list[int]:
         ValueError: If the file does not hold part annotations.
     """
     return [voc_class for voc_class, _ in _objects(path)]
+
+
+def check_object_classes(path: str) -> None:
+    """Check that part annotations name classes of VOC.
+
+    Raises:
+        RangeError: They name another.
+    """
+    wrong = [c for c in read_object_classes(path) if not 1 <= c <= _NUM_VOC_OBJECTS]
+    if wrong:
+        raise RangeError(f'{path}: expected class_ind 1 to {_NUM_VOC_OBJECTS}, found {wrong[0]}')
 
 
 def read_human_parts(path: str, shape: tuple[int, int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a network must beat: the same prediction everywhere, taken from the training labels."""
+"""The baseline that a network must beat: a constant prediction, taken from training labels."""
 
 import math
 from collections import Counter
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.functional import unit_vectors
 from mmbmtas.structures.data_sample import MultiTaskDataSample
-from mmbmtas.structures.tasks import IGNORE_INDEX, TASKS, LabelKind
+from mmbmtas.structures.tasks import IGNORE_INDEX, Task, label_task
 
 
 class ConstantBaseline:
-    """Gathers training labels and predicts one constant a task.
+    """Gather training labels and predict one constant per task.
 
-    The constant is the most frequent class (class maps; the smallest on a tie), the mean direction
-    (normals), the mean over valid pixels (depth and other float maps), the share of positives
-    (edges and other binary maps) and, for saliency, foreground everywhere: the share of
-    positives would score 0 wherever it is under the lowest threshold.
+    For class maps the constant is the most frequent class (the smallest on a tie), for normals the
+    mean direction, for depth and other float maps the mean over valid pixels, and for edges and
+    other binary maps the share of positives. For saliency it is foreground everywhere: the share of
+    positives would score 0 if it is below the lowest threshold.
 
     Example:
         >>> from mmengine.structures import PixelData
@@ -34,26 +34,26 @@ class ConstantBaseline:
     """
 
     def __init__(self) -> None:
-        self._kinds: dict[str, LabelKind] = {}
+        self._tasks: dict[str, Task] = {}
         self._counts: dict[str, Counter[int]] = {}
         self._sums: dict[str, list[NDArray[np.float64]]] = {}
 
     def add(self, sample: MultiTaskDataSample) -> None:
-        """Counts the labels of one training sample."""
+        """Count the labels of one training sample."""
         for key, field in sample.items():
             if not key.startswith('gt_'):
                 continue
             task, label = key.removeprefix('gt_'), field.data.detach().cpu().numpy()
-            kind = self._kinds.setdefault(task, _label_kind(task, label))
-            if kind in ('classes', 'binary'):
+            found = label_task(task, label.dtype.kind == 'f', sample.metainfo.get('task_kinds'))
+            if self._tasks.setdefault(task, found).kind in ('classes', 'binary'):
                 values, counts = np.unique(label[label != IGNORE_INDEX], return_counts=True)
                 counter = self._counts.setdefault(task, Counter())
                 counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
             else:
-                self._sums.setdefault(task, []).append(_sums(label, kind))
+                self._sums.setdefault(task, []).append(_sums(label, found))
 
     def constant(self, task: str) -> NDArray[np.float64]:
-        """The constant of a task, a value a channel.
+        """Return the constant of a task, one value per channel.
 
         Raises:
             ValueError: No valid pixel of the task was added.
@@ -65,7 +65,7 @@ class ConstantBaseline:
             raise InputError(f'no training label of {task!r} has a valid pixel')
         if task == 'saliency':
             return np.ones(1)
-        kind = self._kinds[task]
+        kind = self._tasks[task].kind
         if kind == 'classes':
             return np.array([min(counts, key=lambda value: (-counts[value], value))], dtype=float)
         if kind == 'binary':
@@ -74,29 +74,24 @@ class ConstantBaseline:
         return unit_vectors(total) if kind == 'normals' else total / pixels
 
     def predict(self, sample: MultiTaskDataSample) -> MultiTaskDataSample:
-        """A copy of a labelled sample (sharing its tensors) that predicts the constants."""
+        """Copy a labelled sample, sharing its tensors, and let it predict the constants."""
         predicted = sample.new()
         for key, field in sample.items():
-            if key.startswith('gt_') and (task := key.removeprefix('gt_')) in self._kinds:
+            if key.startswith('gt_') and (task := key.removeprefix('gt_')) in self._tasks:
                 constant = torch.from_numpy(self.constant(task))
-                dtype = torch.int64 if self._kinds[task] == 'classes' else torch.float32
+                dtype = torch.int64 if self._tasks[task].kind == 'classes' else torch.float32
                 data = constant.to(dtype)[:, None, None].expand(field.data.shape)
                 predicted.set_field(PixelData(data=data), f'pred_{task}')
         return predicted
 
 
-def _label_kind(task: str, label: NDArray) -> LabelKind:
-    """The kind in the task table, else what the array's type says."""
-    if task in TASKS:
-        return TASKS[task].kind
-    return 'value' if np.issubdtype(label.dtype, np.floating) else 'classes'
-
-
-def _sums(label: NDArray, kind: LabelKind) -> NDArray[np.float64]:
+def _sums(label: NDArray, task: Task) -> NDArray[np.float64]:
     """Sum of each channel over the valid pixels, then their number."""
-    valid = label.any(axis=0)
+    valid = np.isfinite(label).all(axis=0)
+    if not task.zero_counts:
+        valid &= label.any(axis=0)
     pixels = label[:, valid].astype(np.float64)
-    if kind == 'normals':
+    if task.kind == 'normals':
         pixels = unit_vectors(pixels)
     return np.append(pixels.sum(axis=1), np.count_nonzero(valid))
 
@@ -106,12 +101,12 @@ def score_constant(
     held_out: Iterable[MultiTaskDataSample],
     evaluator: Evaluator,
 ) -> dict[str, float]:
-    """Scores the constant prediction with the same metrics as a network.
+    """Score the constant prediction with the same metrics as a network.
 
     Args:
         training: Samples whose labels give the constants.
-        held_out: Samples to score on, with labels of the original size; each is used once, so
-            a generator will do.
+        held_out: Samples to score on, with labels of the original size. Each is used once, so this
+            may be a generator.
         evaluator: Any mmengine evaluator of task metrics.
 
     Returns:

@@ -11,22 +11,21 @@ from mmbmtas.registry import EVALUATORS, METRICS
 
 @EVALUATORS.register_module()
 class MultiTaskEvaluator(Evaluator):
-    """mmengine's evaluator, with ``delta_m`` in percent (paper, Eq. 7) beside the metrics.
+    """mmengine's evaluator, with ``delta_m`` in percent (paper, Eq. 7) in addition to the metrics.
 
-    A task's number in Delta_m is the headline of the first metric listed for it. With both
-    ``EdgePixelMetric`` and ``OdsF``, the order decides which of them the edges count by. The
-    direction comes from the metric itself. Metrics that are not a :class:`TaskMetric` are
-    reported, and take no part in Delta_m.
+    A task counts in Delta_m by the headline of the first metric listed for it. With both
+    ``EdgePixelMetric`` and ``OdsF``, their order decides. The metric itself declares its direction.
+    Metrics that are not a :class:`TaskMetric` are reported, but do not count in Delta_m.
 
     Args:
         metrics: Metrics or their configs.
-        baseline: Results of the single-task networks: a JSON file, several (one a task), or a
-            mapping; see :func:`mmbmtas.evaluation.headline.load_baseline`. Without it no
-            Delta_m is given.
+        baseline: Results of the single-task networks: a JSON file, several (one per task), or a
+            mapping; see :func:`mmbmtas.evaluation.headline.load_baseline`. Without it there is no
+            Delta_m.
 
     Raises:
-        ValueError: On construction, when the baseline lacks a task's number: sooner than after
-            an evaluation.
+        ValueError: The baseline has no number of a task. This is checked on construction, before
+            any evaluation.
 
     Example config::
 
@@ -57,7 +56,7 @@ class MultiTaskEvaluator(Evaluator):
 
     @property
     def headlines(self) -> list[HeadlineMetric]:
-        """One number a task."""
+        """Headline numbers, one per task."""
         first: dict[str, HeadlineMetric] = {}
         for metric in self.metrics:
             if isinstance(metric, TaskMetric):
@@ -65,7 +64,7 @@ class MultiTaskEvaluator(Evaluator):
         return list(first.values())
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Scores of all metrics, and ``delta_m`` where a baseline is given."""
+        """Return the scores of all metrics, and ``delta_m`` if there is a baseline."""
         results = super().evaluate(size)
         if self.baseline is not None:
             results['delta_m'] = delta_m(results, self.baseline, self.headlines)

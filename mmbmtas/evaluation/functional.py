@@ -1,11 +1,11 @@
-"""The metrics as plain functions on numpy arrays: one image's counts, then a split's score.
+"""The metrics as plain functions on numpy arrays: counts of one image, then the score of a split.
 
 Every metric has two steps. The first turns one image into counts or sums (small arrays, integers
-wherever possible); the second pools those of all images. Pooling adds integers, or floats with
-:func:`math.fsum`, so that a score depends neither on the images' order nor on how many processes
-shared them, to the last digit.
+wherever possible). The second pools those of all images. Pooling adds integers, or floats with
+:func:`math.fsum`. To the last digit, a score therefore does not depend on the order of the images
+or on the number of processes.
 
-A score over nothing (no valid pixel, no positive pixel for average precision) is ``nan`` with a
+A score over nothing (no valid pixel, or no positive pixel for average precision) is ``nan``, with a
 ``RuntimeWarning``.
 """
 
@@ -32,7 +32,7 @@ MIN_DEPTH = 1e-3
 
 
 def nan_with_warning(what: str) -> float:
-    """Returns ``nan`` and says in a ``RuntimeWarning`` that ``what`` is not defined."""
+    """Return ``nan`` and say in a ``RuntimeWarning`` that ``what`` is not defined."""
     warnings.warn(f'{what} is undefined here: nothing to score', RuntimeWarning, stacklevel=3)
     return math.nan
 
@@ -43,19 +43,19 @@ def nan_with_warning(what: str) -> float:
 def confusion_matrix(
     prediction: NDArray, label: NDArray, num_classes: int, ignore_index: int = IGNORE_INDEX
 ) -> NDArray[np.int64]:
-    """Counts the pixels of each (true class, predicted class).
+    """Count the pixels of each pair of true and predicted class.
 
     Args:
         prediction: Class indices, any shape.
-        label: Class indices of the same shape; ``ignore_index`` leaves a pixel out.
+        label: Class indices of the same shape; pixels of ``ignore_index`` are left out.
         num_classes: Number of classes ``C``.
-        ignore_index: Label value left out.
+        ignore_index: Label of pixels to leave out.
 
     Returns:
         Counts ``(C, C)``, rows are true classes.
 
     Raises:
-        ValueError: A class outside ``0 .. C - 1`` on a valid pixel.
+        ValueError: A valid pixel has a class outside ``0 .. C - 1``.
     """
     valid = label != ignore_index
     truth, predicted = label[valid].astype(np.int64), prediction[valid].astype(np.int64)
@@ -70,13 +70,13 @@ def confusion_matrix(
 
 
 def class_iou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Intersection over union of each class in percent.
+    """Return the intersection over union of each class in percent.
 
     Args:
         confusion: Counts ``(C, C)`` over the split.
 
     Returns:
-        ``(C,)``; ``nan`` for a class absent from both truth and prediction.
+        ``(C,)``; ``nan`` for a class in neither truth nor prediction.
     """
     intersection = np.diag(confusion)
     union = confusion.sum(0) + confusion.sum(1) - intersection
@@ -84,7 +84,7 @@ def class_iou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def mean_iou(confusion: NDArray[np.int64]) -> float:
-    """Mean of :func:`class_iou` in percent over the classes that occur at all."""
+    """Return the mean of :func:`class_iou` in percent over the classes that occur."""
     iou = class_iou(confusion)
     present = iou[~np.isnan(iou)]
     return math.fsum(present) / len(present) if len(present) else nan_with_warning('mIoU')
@@ -96,17 +96,17 @@ def mean_iou(confusion: NDArray[np.int64]) -> float:
 def saliency_histogram(
     probability: NDArray, label: NDArray, ignore_index: int = IGNORE_INDEX
 ) -> NDArray[np.int64]:
-    """Counts an image's pixels by how many of the 19 thresholds their probability exceeds.
+    """Count an image's pixels by the number of the 19 thresholds that their probability exceeds.
 
     Thresholds are compared in single precision, strictly.
 
     Args:
         probability: Foreground probabilities in 0..1, any shape.
         label: 0, 1 or ``ignore_index``, of the same shape.
-        ignore_index: Label value left out.
+        ignore_index: Label of pixels to leave out.
 
     Returns:
-        Counts ``(2, 20)``: background and foreground pixels; the second index is the number of
+        Counts ``(2, 20)``. The first axis is background and foreground, the second is the number of
         thresholds exceeded.
     """
     valid = label != ignore_index
@@ -117,7 +117,7 @@ def saliency_histogram(
 
 
 def saliency_scores(histograms: Sequence[NDArray[np.int64]]) -> dict[str, float]:
-    """Scores a split's saliency maps, in percent.
+    """Score a split's saliency maps, in percent.
 
     Images without a valid pixel are left out.
 
@@ -125,11 +125,12 @@ def saliency_scores(histograms: Sequence[NDArray[np.int64]]) -> dict[str, float]
         histograms: :func:`saliency_histogram` of each image.
 
     Returns:
-        ``maxIoU``: best over the thresholds 0.20, 0.25, ..., 0.90 of the images' mean foreground
-        Jaccard index, where both empty counts as 1. Then two published variants of maxF, not to be
-        compared: ``maxF_image_mean`` from mean precision and recall over images at the same
-        thresholds, beta^2 = 1; ``maxF_pooled`` from the split's pixels at 0.05, 0.10, ..., 0.95,
-        beta^2 = 0.3. In both, an empty denominator gives 0, as in the public implementations.
+        ``maxIoU``: the mean foreground Jaccard index over the images, at the best of the thresholds
+        0.20, 0.25, ..., 0.90; it is 1 for an image if both masks are empty. The other two are
+        published variants of maxF, which do not compare with each other. ``maxF_image_mean`` takes
+        mean precision and recall over images at the same thresholds, beta^2 = 1. ``maxF_pooled``
+        takes the split's pixels at 0.05, 0.10, ..., 0.95, beta^2 = 0.3. In both, an empty
+        denominator gives 0, as in the public implementations.
     """
     counted = [histogram for histogram in histograms if histogram.any()]
     if not counted:
@@ -150,19 +151,19 @@ def saliency_scores(histograms: Sequence[NDArray[np.int64]]) -> dict[str, float]
 
 
 def _saliency_counts(histograms: NDArray[np.int64]) -> tuple[NDArray, NDArray, NDArray]:
-    """True positives and predicted pixels (images, thresholds), positives (images, 1)."""
+    """Return true positives, predicted pixels (images, thresholds), and positives (images, 1)."""
     above = np.cumsum(histograms[..., ::-1], axis=-1)[..., -2::-1]
     return above[:, 1], above.sum(1), histograms[:, 1].sum(-1, keepdims=True)
 
 
 def _ratio(part: NDArray, whole: NDArray, empty: float) -> NDArray[np.float64]:
-    """Share of ``whole``; ``empty`` where whole is 0."""
+    """Return the share of ``whole``, or ``empty`` where whole is 0."""
     part, whole = np.broadcast_arrays(part, whole)
     return np.divide(part, whole, out=np.full(part.shape, float(empty)), where=whole > 0)
 
 
 def _exact_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the first axis, the same for any order."""
+    """Return the mean over the first axis, the same for any order."""
     return np.array([math.fsum(column) / len(column) for column in values.T])
 
 
@@ -180,19 +181,19 @@ def _f_measure(precision: NDArray, recall: NDArray, beta_squared: float) -> NDAr
 
 
 def quantise(probability: NDArray) -> NDArray[np.uint8]:
-    """Probabilities in 0..1 as 8-bit values: times 255, cut off to an integer."""
+    """Turn probabilities in 0..1 into 8-bit values: times 255, cut to an integer."""
     return (np.clip(probability, 0, 1).astype(np.float32) * np.float32(255)).astype(np.uint8)
 
 
 def edge_histogram(
     probability: NDArray, label: NDArray, ignore_index: int = IGNORE_INDEX
 ) -> NDArray[np.int64]:
-    """Counts an image's pixels by 8-bit prediction (:func:`quantise`).
+    """Count an image's pixels by 8-bit prediction (:func:`quantise`).
 
     Args:
         probability: Edge probabilities in 0..1, any shape.
         label: 0, 1 or ``ignore_index``, of the same shape.
-        ignore_index: Label value left out.
+        ignore_index: Label of pixels to leave out.
 
     Returns:
         Counts ``(2, 256)``: non-edge and edge pixels, by prediction.
@@ -203,10 +204,10 @@ def edge_histogram(
 
 
 def average_precision(histogram: NDArray[np.int64]) -> float:
-    """Average precision in percent of all pixels of a split, without interpolation.
+    """Return the average precision in percent of all pixels of a split, without interpolation.
 
-    Equals scikit-learn's ``average_precision_score`` of the 8-bit predictions: pixels of one value
-    enter together.
+    It equals scikit-learn's ``average_precision_score`` of the 8-bit predictions. Pixels of one
+    value enter together.
 
     Args:
         histogram: Sum over images of :func:`edge_histogram`, ``(2, 256)``.
@@ -228,7 +229,7 @@ class ErrorSums:
 
     Attributes:
         pixels: Valid pixels.
-        sums: Sums over them; which ones, the function that made it says.
+        sums: Sums over them, as the function that made it describes.
         histogram: Counts of the errors in bins, or empty.
     """
 
@@ -238,17 +239,17 @@ class ErrorSums:
 
 
 def normal_angles(prediction: NDArray, label: NDArray) -> NDArray[np.float64]:
-    """Angles in degrees between predicted and true normals on the valid pixels.
+    """Return angles in degrees between predicted and true normals on the valid pixels.
 
-    Both are normalised first; the angle is ``2 atan2(|p - g|, |p + g|)``, accurate near 0 and 180
-    degrees too. A zero prediction counts 90 degrees.
+    Both are normalised first. The angle is ``2 atan2(|p - g|, |p + g|)``, which is also accurate
+    near 0 and 180 degrees. A zero prediction counts as 90 degrees.
 
     Args:
         prediction: ``(3, H, W)``.
         label: ``(3, H, W)``; a pixel with the zero vector is left out.
 
     Returns:
-        Angles 0..180, one a valid pixel.
+        Angles in 0..180, one per valid pixel.
     """
     valid = label.any(axis=0)
     p, g = (unit_vectors(field[:, valid]) for field in (prediction, label))
@@ -257,14 +258,14 @@ def normal_angles(prediction: NDArray, label: NDArray) -> NDArray[np.float64]:
 
 
 def unit_vectors(field: NDArray) -> NDArray[np.float64]:
-    """Normalises vectors along the first axis; zero vectors stay zero."""
+    """Normalise vectors along the first axis; zero vectors stay zero."""
     field = field.astype(np.float64)
     length = np.linalg.norm(field, axis=0)
     return field / np.where(length > 0, length, 1)
 
 
 def normal_errors(prediction: NDArray, label: NDArray) -> ErrorSums:
-    """Sums one image's angles.
+    """Sum one image's angles.
 
     Args:
         prediction: ``(3, H, W)``.
@@ -272,7 +273,7 @@ def normal_errors(prediction: NDArray, label: NDArray) -> ErrorSums:
 
     Returns:
         Sums of angle, squared angle, and of pixels under 11.25, 22.5 and 30 degrees; a histogram
-        in bins of 0.05 degrees (14 kB an image).
+        in bins of 0.05 degrees (14 kB per image).
     """
     angles = normal_angles(prediction, label)
     sums = [angles.sum(), np.square(angles).sum(), *((angles < a).sum() for a in ANGLE_SHARES)]
@@ -283,7 +284,7 @@ def normal_errors(prediction: NDArray, label: NDArray) -> ErrorSums:
 
 
 def normal_scores(errors: Sequence[ErrorSums]) -> dict[str, float]:
-    """Pools the angles of a split's valid pixels.
+    """Pool the angles of a split's valid pixels.
 
     Args:
         errors: :func:`normal_errors` of each image.
@@ -304,7 +305,7 @@ def normal_scores(errors: Sequence[ErrorSums]) -> dict[str, float]:
 
 
 def _pool(errors: Sequence[ErrorSums], count: int) -> tuple[int, list[float]]:
-    """Valid pixels and sums over the images, the same for any order."""
+    """Return valid pixels and sums over the images, the same for any order."""
     sums = [math.fsum(error.sums[i] for error in errors) for i in range(count)]
     return sum(error.pixels for error in errors), sums
 
@@ -313,17 +314,18 @@ def _pool(errors: Sequence[ErrorSums], count: int) -> tuple[int, list[float]]:
 
 
 def depth_errors(prediction: NDArray, label: NDArray, ignore: float | None = 0.0) -> ErrorSums:
-    """Sums one image's depth errors, or those of another map of values.
+    """Sum one image's errors in depth or in another map of values.
 
     Args:
         prediction: Metres, any shape.
         label: Metres, of the same shape.
-        ignore: The label that is left out, None for none; NaN always is.
+        ignore: Label of pixels to leave out, or None. NaN is always left out.
 
     Returns:
-        The sum of the squared error, and the number of pixels whose truth is above 0. Over these,
-        sums of relative error, squared error of the natural logarithm, and of pixels whose ratio to
-        the truth (or its inverse) is under 1.25, 1.25^2, 1.25^3.
+        The sum of the squared error, and the number of pixels whose truth is above 0. Over these
+        pixels, the sums of the relative error and of the squared error of the natural logarithm,
+        and the numbers of pixels whose ratio to the truth (or its inverse) is below 1.25, 1.25^2
+        and 1.25^3.
     """
     valid = ~np.isnan(label) & (True if ignore is None else label != ignore)
     p, g = prediction[valid].astype(np.float64), label[valid].astype(np.float64)
@@ -342,7 +344,7 @@ def depth_errors(prediction: NDArray, label: NDArray, ignore: float | None = 0.0
 
 
 def depth_scores(errors: Sequence[ErrorSums]) -> dict[str, float]:
-    """Pools the depth errors of a split's valid pixels.
+    """Pool the depth errors of a split's valid pixels.
 
     Args:
         errors: :func:`depth_errors` of each image.
@@ -372,7 +374,7 @@ def delta_m(
     baseline: Mapping[str, float],
     lower_is_better: Mapping[str, bool],
 ) -> float:
-    """Average relative gain over single-task networks in percent (paper, Eq. 7).
+    """Return the average relative gain over single-task networks in percent (paper, Eq. 7).
 
     Args:
         values: The multi-task model's score of each metric.
@@ -380,7 +382,7 @@ def delta_m(
         lower_is_better: Direction of (at least) the same metrics.
 
     Raises:
-        ValueError: No metric, or one that the baseline lacks or has at 0.
+        ValueError: There is no metric, or the baseline has none or 0 for one of them.
 
     Example:
         >>> delta_m({'semseg/mIoU': 66.0}, {'semseg/mIoU': 60.0}, {'semseg/mIoU': False})

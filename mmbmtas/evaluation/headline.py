@@ -1,4 +1,4 @@
-"""Which number stands for each task, and the comparison with single-task networks."""
+"""Choose one number per task, and compare it with single-task networks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,10 +34,10 @@ HEADLINE_METRICS: dict[str, HeadlineMetric] = {
 
 
 def declared_metrics() -> dict[str, HeadlineMetric]:
-    """Return every number that can stand for a task, by its key in the results.
+    """Return every number that can represent a task, by its key in the results.
 
-    These are the headlines of all registered metrics, users' own included, for the tasks that the
-    classes are of by default.
+    These are the headlines of all registered metrics, including users' own, for the default tasks
+    of the metrics' classes.
     """
     found = [
         metric.headline_of()
@@ -54,16 +54,16 @@ Baseline = str | Path | Mapping[str, float] | Sequence[str | Path]
 
 
 def load_baseline(source: Baseline) -> dict[str, float]:
-    """Reads the single-task networks' results.
+    """Read the single-task networks' results.
 
     Args:
-        source: A JSON file with one object ``{'semseg/mIoU': 65.1, ...}`` (what ``tools/test.py``
-            leaves in its work directory will do), several such files (one a task), or the mapping
-            itself.
+        source: A JSON file with one object ``{'semseg/mIoU': 65.1, ...}``, such as the file that
+            ``tools/test.py`` leaves in its work directory; several such files (one per task); or
+            the mapping itself.
 
     Raises:
-        ValueError: A file that holds no JSON object, or a key that two files give different
-            values.
+        ValueError: A file does not hold a JSON object, or two files have different values for a
+            key.
     """
     if isinstance(source, Mapping):
         return dict(source)
@@ -76,7 +76,7 @@ def load_baseline(source: Baseline) -> dict[str, float]:
             if not isinstance(value, int | float):
                 raise InputError(f'{path}: {key} is {value!r:.50}, expected a number')
             if merged.setdefault(key, value) != value:
-                raise InputError(f'{path} gives {key} {value}, another file {merged[key]}')
+                raise InputError(f'{path}: {key} is {value}, but {merged[key]} in another file')
     return merged
 
 
@@ -85,16 +85,16 @@ def delta_m(
     baseline: Baseline,
     headlines: Sequence[HeadlineMetric] | None = None,
 ) -> float:
-    """Delta_m in percent (paper, Eq. 7) of a model's results against single-task networks.
+    """Return Delta_m in percent (paper, Eq. 7) of a model against single-task networks.
 
     Args:
-        results: The model's results by metric key; others than the headlines' are not used.
+        results: The model's results by metric key; only those of headlines are used.
         baseline: See :func:`load_baseline`.
-        headlines: One number a task. Default: for each task the first of
+        headlines: One number per task. The default is, for each task, the first of
             :func:`declared_metrics` that both sides have.
 
     Raises:
-        ValueError: A headline that the baseline lacks or has at 0, or no headline at all.
+        ValueError: There is no headline, or the baseline has none or 0 for one of them.
     """
     single = load_baseline(baseline)
     if headlines is None:
@@ -109,7 +109,7 @@ def delta_m(
 def _common_headlines(
     results: Mapping[str, float], single: Mapping[str, float]
 ) -> list[HeadlineMetric]:
-    """One number for each task of the results, one of the baseline's if possible."""
+    """Choose one number for each task of the results, if possible one that the baseline has."""
     chosen: dict[str, HeadlineMetric] = {}
     for key, headline in declared_metrics().items():
         task = key.split('/')[0]

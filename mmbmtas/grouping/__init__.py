@@ -1,4 +1,4 @@
-"""Trees by other means than the search: what the paper compares with (section 4)."""
+"""Choose trees without the search: the paper's baselines (section 4), and by similarity."""
 
 from mmbmtas.grouping.bmn import dissimilarity, grouping_costs, rsa_affinity
 from mmbmtas.grouping.choice import permuted_trees, random_trees, vanilla_tree

@@ -1,8 +1,8 @@
 """BMN: group tasks whose single-task networks see images alike.
 
-After Vandenhende et al., *Branched Multi-Task Networks* (BMVC 2020), as the paper compares with it
-(section 4.1, appendix B). In docstrings, (verified) stands for what public sources say, (our
-choice) for what none does.
+This follows Vandenhende et al., *Branched Multi-Task Networks* (BMVC 2020), which the paper
+compares with (section 4.1, appendix B). In docstrings, (verified) marks what public sources state,
+and (our choice) what none of them states.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ MIN_IMAGES = 50
 
 
 def dissimilarity(features: ArrayLike) -> NDArray[np.float64]:
-    """Dissimilarity of images to one network: 1 - Pearson correlation of features (verified).
+    """Return how differently one network sees images: 1 - Pearson correlation (verified).
 
     Args:
-        features: ``(K, ...)``, what a layer gives for each image. An image whose features are all
+        features: Output of a layer for each image, ``(K, ...)``. An image whose features are all
             equal correlates with no other (our choice).
 
     Returns:
@@ -44,20 +44,20 @@ def dissimilarity(features: ArrayLike) -> NDArray[np.float64]:
 
 
 def rsa_affinity(dissimilarities: Sequence[ArrayLike]) -> NDArray[np.float64]:
-    """Affinity of tasks at one layer: how alike their networks tell images apart.
+    """Return the affinity of tasks at one layer: how alike their networks tell images apart.
 
-    Spearman's correlation of the strict upper triangles of two tasks' matrices (verified). A
+    It is Spearman's correlation of the strict upper triangles of two tasks' matrices (verified). A
     network that tells no images apart has affinity 0 to all others (our choice).
 
     Args:
-        dissimilarities: :func:`dissimilarity` of each task's network, ``(K, K)`` each, of the same
-            images in the same order.
+        dissimilarities: :func:`dissimilarity` for each task's network, ``(K, K)`` each, on the
+            same images in the same order.
 
     Returns:
         ``(T, T)`` in -1 .. 1, symmetric, 1 on the diagonal.
 
     Raises:
-        ValueError: There are fewer than 3 images, or not the same number for all.
+        ValueError: There are fewer than 3 images, or the numbers of images differ.
     """
     from scipy.stats import rankdata
 
@@ -65,7 +65,7 @@ def rsa_affinity(dissimilarities: Sequence[ArrayLike]) -> NDArray[np.float64]:
     shapes = sorted({matrix.shape for matrix in matrices})
     if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][0] != shapes[0][1] or shapes[0][0] < 3:
         raise InputError(
-            f'matrices of shapes {shapes}: expected squares of the same 3 or more images'
+            f'matrices of shapes {shapes}: expected square matrices of the same 3 or more images'
         )
     upper = np.triu_indices(shapes[0][0], 1)
     # Rounded, so that pairs of images that are alike to the last digit have the same rank.
@@ -93,14 +93,14 @@ def distances(affinities: ArrayLike) -> NDArray[np.float64]:
 
 
 def grouping_costs(affinities: ArrayLike) -> NDArray[np.float64]:
-    """Cost of every grouping in every layer.
+    """Compute the cost of every grouping in every layer.
 
-    The mean over the clusters of the largest ``1 - affinity`` within a cluster, 0 for a task of its
-    own (verified). A tree's cost is the sum over its layers, see
+    A cluster costs the largest ``1 - affinity`` within it, or 0 if it has one task. A grouping
+    costs the mean over its clusters (verified). A tree's cost is the sum over its layers, see
     :func:`~mmbmtas.grouping.least_cost.least_cost_tree`.
 
     Args:
-        affinities: Of tasks in each layer, ``(L, T, T)``.
+        affinities: Affinities of tasks in each layer, ``(L, T, T)``.
 
     Returns:
         ``(L, Bell(T))``, groupings in the order of :func:`~mmbmtas.structures.all_groupings`.

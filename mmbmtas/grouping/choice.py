@@ -1,4 +1,4 @@
-"""Trees that need no training to be chosen: at random, at one branching point, or permuted."""
+"""Choose trees without training: at random, with one branching point, or permuted."""
 
 from collections.abc import Sequence
 
@@ -27,16 +27,16 @@ def random_trees(
     seed: int = 0,
     fixed_madds: int = 0,
 ) -> list[Tree]:
-    """Draw different trees, uniformly among all whose cost lies close to a budget.
+    """Draw different trees, uniformly among all trees whose cost is close to a budget.
 
-    Exactly uniform: a profile is drawn with the number of its trees as weight, then a tree of this
-    profile. A tree that was drawn before is drawn anew.
+    The draw is exactly uniform: it draws a profile, weighted by the number of its trees, and then a
+    tree with this profile. If this tree was drawn before, it draws again.
 
     Args:
         num_tasks: Number of tasks ``T``.
         layer_madds: Multiply-adds of one copy of each layer.
         budget: Multiply-adds of the whole network.
-        tolerance: How far a tree may lie off the budget, as a share of it (our choice).
+        tolerance: Largest distance from the budget, as a share of the budget (our choice).
         number: Number of trees.
         seed: Seed of the drawing.
         fixed_madds: Multiply-adds of what every tree has once: stem and decoders.
@@ -46,7 +46,8 @@ def random_trees(
     """
     if not 0 <= tolerance < 1 or number < 1:
         raise InputError(
-            f'tolerance {tolerance} and number {number}: expected a share from 0 to 1, at least 1'
+            f'tolerance {tolerance} and number {number}: expected a tolerance from 0 to 1 and a '
+            'number of at least 1'
         )
     counts, madds = profiles(num_tasks, layer_madds)
     madds = madds + fixed_madds
@@ -71,20 +72,20 @@ def random_trees(
 def vanilla_tree(
     num_tasks: int, layer_madds: Sequence[int], budget: float, fixed_madds: int = 0
 ) -> Tree:
-    """Share all layers up to one, and none after it, as close to a budget as possible.
+    """Share the first layers and none after them, as close to a budget as possible.
 
-    Of two equally close trees the cheaper one is taken (our choice). The ends count: all layers
-    shared, none shared.
+    Of two equally close trees the cheaper one is taken (our choice). Sharing all layers and sharing
+    none are possible results too.
 
     Args:
         num_tasks: Number of tasks.
         layer_madds: Multiply-adds of one copy of each layer.
-        budget: Multiply-adds of the whole network, such as those of the tree to compare with.
+        budget: Multiply-adds of the whole network, for example those of the tree to compare with.
         fixed_madds: Multiply-adds of what every tree has once: stem and decoders.
 
     Raises:
-        ValueError: The budget lies below the network that shares all, or above the one that shares
-            nothing.
+        ValueError: The budget is below the cost of sharing all layers, or above the cost of sharing
+            none.
     """
     num_layers = len(layer_madds)
     shared, apart = TaskGrouping.shared(num_tasks), TaskGrouping.all_apart(num_tasks)
@@ -101,8 +102,8 @@ def vanilla_tree(
 def permuted_trees(tree: Sequence[TaskGrouping], number: int = 5, seed: int = 0) -> list[Tree]:
     """Exchange the tasks at the leaves of a tree at random.
 
-    The results differ from the tree and from one another (our choice: a permutation within a group
-    would train the same network again); each such tree is equally likely.
+    The results differ from the tree and from one another, and each such tree is equally likely.
+    (Our choice: a permutation within a group would train the same network again.)
 
     Args:
         tree: Grouping of each layer.

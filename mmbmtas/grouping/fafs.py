@@ -1,8 +1,9 @@
 """FAFS: group tasks greedily from the last layer to the first.
 
-After Lu et al., *Fully-adaptive Feature Sharing in Multi-Task Networks* (CVPR 2017), as the paper
-compares with it (section 4.1, appendix B). Two tasks are alike if the same images are hard for
-both. In docstrings, (verified) stands for what public sources say, (our choice) for what none does.
+This follows Lu et al., *Fully-adaptive Feature Sharing in Multi-Task Networks* (CVPR 2017), which
+the paper compares with (section 4.1, appendix B). Two tasks are alike if the same images are hard
+for both. In docstrings, (verified) marks what public sources state, and (our choice) what none of
+them states.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,14 @@ MAX_ENUMERATED = 6
 
 
 def difficulty_affinity(errors: ArrayLike) -> NDArray[np.float64]:
-    """Share of images that are hard for both of two tasks, or easy for both.
+    """Return the share of images that are hard for both of two tasks, or easy for both.
 
-    An image is hard for a task, ``e = 1``, where its error is at least the task's mean, and
+    An image is hard for a task, ``e = 1``, if its error is at least the task's mean, and
     ``A_ij = mean_n[e_i e_j + (1 - e_i)(1 - e_j)]`` (verified). Means are over the images with a
     label of the task, or of both tasks (our choice).
 
     Args:
-        errors: Error of each task on each image, ``(T, N)``; nan where the image has no label.
+        errors: Error of each task on each image, ``(T, N)``; nan if the image has no label.
 
     Returns:
         ``(T, T)``, symmetric, 1 on the diagonal.
@@ -49,13 +50,14 @@ def difficulty_affinity(errors: ArrayLike) -> NDArray[np.float64]:
 
 
 def branch_affinity(affinity: ArrayLike, branches: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Affinity of branches, from that of the tasks on them.
+    """Compute the affinity of branches from the affinity of their tasks.
 
-    ``mean_{i in k} min_{j in l} A_ij``, averaged with that from ``l`` to ``k`` (verified). On the
-    diagonal the same formula holds, so a branch of tasks that differ is not fully akin to itself.
+    It is ``mean_{i in k} min_{j in l} A_ij``, averaged with the same from ``l`` to ``k``
+    (verified). The diagonal follows the same formula: a branch of different tasks has an affinity
+    below 1 to itself.
 
     Args:
-        affinity: Of tasks, ``(T, T)``.
+        affinity: Affinity of tasks, ``(T, T)``.
         branches: Tasks of each branch.
     """
     affinity = np.asarray(affinity, np.float64)
@@ -74,20 +76,21 @@ def separation_cost(affinity: NDArray, grouping: TaskGrouping) -> float:
 def fafs_tree(affinity: ArrayLike, layer_madds: Sequence[int], alpha: float) -> Tree:
     """Group the branches of each layer, from the last to the first.
 
-    Above the last layer every task is a branch of its own. In each layer the clusters of the
-    branches above become its branches: those with the least
-    ``(d - 1) c_l + alpha * separation cost`` (verified), ``d`` clusters, ``c_l`` the layer's share
-    of the encoder's MAdds (our choice), a tie to fewer clusters (our choice). Up to 6 branches all
-    partitions are tried; of more, those that spectral clustering finds, one for each ``d``.
+    Above the last layer every task is a branch of its own. Each layer clusters the branches above
+    it, and the clusters become its branches. The best clustering has the least
+    ``(d - 1) c_l + alpha * separation cost`` (verified), where ``d`` is the number of clusters and
+    ``c_l`` the layer's share of the encoder's MAdds (our choice). On a tie fewer clusters win (our
+    choice). For up to 6 branches all partitions are tried. For more, spectral clustering proposes
+    one clustering for each ``d``.
 
     Args:
-        affinity: Of tasks, ``(T, T)``, see :func:`difficulty_affinity`.
+        affinity: Affinity of tasks, ``(T, T)``, see :func:`difficulty_affinity`.
         layer_madds: Multiply-adds of one copy of each layer.
-        alpha: Weight of the separation; the larger, the earlier tasks part.
+        alpha: Weight of the separation cost. Larger values part tasks earlier.
 
     Raises:
-        ValueError: The affinity is not a square of numbers from 0 to 1, alpha is negative, or
-            more than 6 tasks are to be clustered without scikit-learn.
+        ValueError: The affinity is not a square of numbers from 0 to 1, alpha is negative, or there
+            are more than 6 tasks and scikit-learn is not installed.
     """
     affinity = np.asarray(affinity, np.float64)
     square = affinity.ndim == 2 and affinity.shape[0] == affinity.shape[1] > 0
@@ -133,8 +136,8 @@ def _spectral(affinity: NDArray, clusters: int) -> TaskGrouping:
         from sklearn.cluster import SpectralClustering
     except ImportError as error:
         raise InputError(
-            f'{len(affinity)} branches (more than {MAX_ENUMERATED}) are clustered with '
-            'scikit-learn, which is missing: pip install mmbmtas[grouping]'
+            f'clustering {len(affinity)} branches (more than {MAX_ENUMERATED}) needs scikit-learn, '
+            'which is not installed: pip install mmbmtas[grouping]'
         ) from error
     method = SpectralClustering(
         clusters, affinity='precomputed', assign_labels='cluster_qr', random_state=0

@@ -1,4 +1,4 @@
-"""The best of all trees below a cap on multiply-adds, exactly."""
+"""Find the best of all trees below a cap on multiply-adds, exactly."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -22,23 +22,23 @@ _Front = NDArray[np.int64]
 def least_cost_tree(
     costs: NDArray, layer_madds: Sequence[int], cap: float, fixed_madds: int = 0
 ) -> Tree:
-    """Find the tree of least summed cost among **all** trees below a cap, ties to fewer MAdds.
+    """Find the tree of least summed cost among **all** trees below a cap.
 
-    Dynamic programming over the refinements, from the first layer to the last. For each grouping of
-    a layer only the ways to reach it are kept that no other beats in both MAdds and cost; nothing
-    else can be part of the optimum. All 904,894 trees of 5 tasks and 18 layers take less than a
-    second.
+    On a tie the tree with fewer MAdds wins. The search is dynamic programming over the refinements,
+    from the first layer to the last. For each grouping of a layer it keeps only the ways to reach
+    it that no other way beats in both MAdds and cost. No other way can be part of the optimum. All
+    904,894 trees of 5 tasks and 18 layers take less than a second.
 
     Args:
         costs: Cost of each grouping in each layer, ``(L, Bell(T))``, groupings in the order of
             :func:`~mmbmtas.structures.all_groupings`.
         layer_madds: Multiply-adds of one copy of each layer.
-        cap: Multiply-adds of the whole network that may not be exceeded.
+        cap: Most multiply-adds of the whole network.
         fixed_madds: Multiply-adds of what every tree has once: stem and decoders.
 
     Raises:
-        ValueError: Not even the tree that shares all stays below the cap; or the costs have another
-            form, or are of more than 8 tasks.
+        ValueError: Even the tree that shares all layers exceeds the cap, the costs have another
+            shape, or there are more than 8 tasks.
     """
     groupings = _groupings_of(costs, len(layer_madds))
     room, shared = cap - fixed_madds, sum(layer_madds)

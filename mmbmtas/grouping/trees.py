@@ -1,11 +1,11 @@
-"""Which branched trees there are: how many, what they cost, and one at random.
+"""Count branched trees, compute their costs, and draw one at random.
 
-A tree is a chain of groupings, one a layer, each a refinement of the one before (paper, section
-3.1). What a tree costs depends on the numbers of groups alone: its *profile*, which never falls
-from layer to layer. Read from the leaves to the stem, a tree with the profile ``k_1 .. k_L`` puts
-``T`` tasks into ``k_L`` groups, these into ``k_(L-1)`` groups and so on, each step independently of
-the others in ``S(n, k)`` ways (Stirling numbers of the second kind). So trees are counted without
-listing them, and drawn uniformly step by step.
+A tree is a chain of groupings, one per layer, each a refinement of the one before (paper, section
+3.1). Its cost depends only on the numbers of groups. These numbers are its *profile*, which never
+falls from layer to layer. Read from the leaves to the stem, a tree with the profile ``k_1 .. k_L``
+puts ``T`` tasks into ``k_L`` groups, these into ``k_(L-1)`` groups, and so on. Each step has
+``S(n, k)`` ways (Stirling numbers of the second kind), independently of the others. Trees are
+therefore counted without listing them, and drawn uniformly step by step.
 """
 
 import math
@@ -62,7 +62,7 @@ def tree_madds(tree: Sequence[TaskGrouping], layer_madds: Sequence[int]) -> int:
     """Sum the multiply-adds of all copies of all layers.
 
     Raises:
-        ValueError: There is not one cost a layer.
+        ValueError: The number of costs is not the number of layers.
     """
     if len(tree) != len(layer_madds):
         raise InputError(f'{len(tree)} layers in the tree, {len(layer_madds)} costs')
@@ -70,7 +70,7 @@ def tree_madds(tree: Sequence[TaskGrouping], layer_madds: Sequence[int]) -> int:
 
 
 def profiles(num_tasks: int, layer_madds: Sequence[int]) -> tuple[NDArray, NDArray]:
-    """List all profiles, with what their trees cost.
+    """List all profiles and the costs of their trees.
 
     Returns:
         Group counts ``(N, L)`` (int8) and multiply-adds of the encoder's layers ``(N,)`` (int64).
@@ -117,10 +117,10 @@ def profile_sizes(num_tasks: int, counts: NDArray) -> NDArray:
 
 
 def random_partition(items: int, blocks: int, rng: np.random.Generator) -> list[int]:
-    """Draw a partition uniformly; returns the block of each item.
+    """Draw a partition uniformly; return the block of each item.
 
-    By the recursion of :func:`stirling`, from the last item down: it is a block of its own, or one
-    of the blocks that the items before it make.
+    The draw follows the recursion of :func:`stirling`, from the last item down. An item is a block
+    of its own, or joins one of the blocks of the items before it.
     """
     labels = [0] * items
     for item in reversed(range(items)):
@@ -132,7 +132,7 @@ def random_partition(items: int, blocks: int, rng: np.random.Generator) -> list[
 
 
 def random_with_profile(counts: Sequence[int], num_tasks: int, rng: np.random.Generator) -> Tree:
-    """Draw uniformly among the trees whose layers have these numbers of groups."""
+    """Draw uniformly among the trees with a profile."""
     labels = list(range(num_tasks))
     groups, tree = num_tasks, []
     for count in reversed([int(count) for count in counts]):
@@ -144,7 +144,7 @@ def random_with_profile(counts: Sequence[int], num_tasks: int, rng: np.random.Ge
 
 
 def random_below(bound: int, rng: np.random.Generator) -> int:
-    """Draw an integer of ``0 .. bound - 1`` uniformly, however large the bound."""
+    """Draw an integer from ``0 .. bound - 1`` uniformly, for a bound of any size."""
     size = (bound.bit_length() + 7) // 8
     limit = (1 << 8 * size) // bound * bound
     while (value := int.from_bytes(rng.bytes(size), 'little')) >= limit:

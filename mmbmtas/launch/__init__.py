@@ -1,6 +1,7 @@
 """From a config file and a command line to a runner: ``read_config``, ``build_runner``."""
 
 from .launch import (
+    TRAINING_DATA,
     add_common_arguments,
     build_runner,
     find_beside_config,
@@ -10,6 +11,8 @@ from .launch import (
     prepare_config,
     read_config,
     require_checkpoint,
+    require_data,
+    runner_of,
     use_amp,
     use_drawing,
     use_resume,
@@ -20,6 +23,7 @@ from .launch import (
 from .shared_keys import fill_in
 
 __all__ = [
+    'TRAINING_DATA',
     'add_common_arguments',
     'build_runner',
     'fill_in',
@@ -30,6 +34,8 @@ __all__ = [
     'prepare_config',
     'read_config',
     'require_checkpoint',
+    'require_data',
+    'runner_of',
     'use_amp',
     'use_drawing',
     'use_resume',

@@ -1,16 +1,17 @@
-"""Names that config files assign at their top, and those among them that nothing reads."""
+"""Names that config files assign at their top and that no file reads.
+
+They decide no value: :mod:`mmbmtas.launch.overrides` refuses those that are stated in vain.
+"""
 
 import ast
-import difflib
+import contextlib
 import importlib.util
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
-
-_ALIKE = 0.9
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def read_names(path: Path) -> Names:
         if isinstance(statement, ast.Assign):
             names = {target.id for target in statement.targets if isinstance(target, ast.Name)}
             if names == {'_base_'}:
-                bases += [path.parent / base for base in _strings(statement.value)]
+                bases += [_base_path(base, path) for base in _strings(statement.value)]
             assigned |= names
         elif isinstance(statement, ast.With):  # with read_base(): from .base import *
             for line in statement.body:
@@ -54,6 +55,13 @@ def read_names(path: Path) -> Names:
     }
     used |= set(re.findall(r'_base_\.(\w+)', text))
     return Names(frozenset(assigned - {'_base_'}), frozenset(used), tuple(bases))
+
+
+def _base_path(base: str, path: Path) -> Path:
+    """Find the file that ``_base_`` names, which may be that of a package, ``mmbmtas::...``."""
+    with contextlib.suppress(Exception):  # mmengine raises many kinds; reading the config tells
+        return Path(Config._get_cfg_path(base, str(path))[0])
+    return path.parent / base
 
 
 def _strings(expression: ast.expr) -> list[str]:
@@ -76,62 +84,33 @@ def _imported(statement: ast.ImportFrom, path: Path) -> list[Path]:
     return [folder / f'{alias.name}.py' for alias in statement.names]
 
 
-def file_that_states(path: str | None, name: str) -> Path | None:
+def file_that_states(path: Path, name: str) -> Path | None:
     """Return the file that assigns a name last: the config itself, else one of its bases."""
-    if path is None:
-        return None
-    names = read_names(Path(path))
+    names = read_names(path)
     if name in names.assigned:
-        return Path(path)
-    found = (file_that_states(str(base), name) for base in reversed(names.bases))
+        return path
+    found = (file_that_states(base, name) for base in reversed(names.bases))
     return next(filter(None, found), None)
 
 
-@dataclass(frozen=True)
-class Idle:
-    """A name that a config file assigns without effect.
+def unread_names(
+    path: Path, read: frozenset[str] = frozenset()
+) -> Iterator[tuple[Path, frozenset[str], tuple[Path, ...]]]:
+    """Yield a config and the files that it builds on, each with its names that no file reads.
 
-    Attributes:
-        path: The file.
-        name: The name.
-        base: The file that has already used the name; None for a misspelt name.
-        meant: The name that a misspelt one stands for.
-    """
-
-    path: Path
-    name: str
-    base: Path | None = None
-    meant: str | None = None
-
-
-def idle_names(
-    path: Path, known: Collection[str], used: frozenset[str] = frozenset()
-) -> Iterator[Idle]:
-    """Yield the names that a config, or a file that it builds on, assigns without effect.
-
-    These are names that a base has already used, and names that resemble one of ``known``. Names
-    that begin with an underscore are private and are skipped.
+    Names that begin with an underscore are private and are skipped.
 
     Args:
         path: The config.
-        known: Names that are read.
-        used: Names that files which build on this one read.
+        read: Names that files which build on this one read.
+
+    Yields:
+        A file, the names that it assigns and that neither it nor a file further on reads, and the
+        files that it builds on.
     """
     names = read_names(path)
-    used |= names.used
-    for name in sorted(names.assigned - used - {*known}):
-        if name[0] == '_':
-            continue
-        base = next(filter(None, (file_that_states(str(b), name) for b in names.bases)), None)
-        meant = difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
-        if base is not None:
-            yield Idle(path, name, base=base)
-        elif meant:
-            yield Idle(path, name, meant=meant[0])
+    read |= names.used
+    private = {name for name in names.assigned if name[0] == '_'}
+    yield path, names.assigned - read - private, names.bases
     for base in names.bases:
-        yield from idle_names(base, known, used)
-
-
-def value_in(path: Path, name: str) -> object:
-    """Return the value that a config file assigns to a name."""
-    return Config.fromfile(path).get(name)
+        yield from unread_names(base, read)

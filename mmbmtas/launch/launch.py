@@ -4,12 +4,13 @@ import json
 import math
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -21,14 +22,23 @@ from mmbmtas.engine.runner.page_runner import PageRunner
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.launch.config_file import read_config_file
 from mmbmtas.launch.loading import guard_loading
-from mmbmtas.launch.overrides import OverrideAction, apply_overrides, refuse_idle_names
+from mmbmtas.launch.overrides import add_cfg_options, apply_overrides, refuse_idle_names
 from mmbmtas.launch.ranks import adapt_to_ranks, start_ranks
-from mmbmtas.launch.shared_keys import fill_in, plain_datasets, release, share_batch
+from mmbmtas.launch.shared_keys import (
+    FILLED_IN,
+    fill_in,
+    placed_datasets,
+    plain_datasets,
+    share_batch,
+)
 from mmbmtas.launch.task_subset import narrow_to_architecture
 from mmbmtas.launch.trees import find_architecture
 from mmbmtas.models.encoders import build_encoder, check_fits
-from mmbmtas.registry import OPTIM_WRAPPERS, find_type
+from mmbmtas.registry import DATASETS, OPTIM_WRAPPERS, find_type, is_type
 from mmbmtas.writing import written_beside
+
+TRAINING_DATA = ('train_dataloader', 'val_dataloader')
+"""Loaders of the data that a training needs."""
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -37,13 +47,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir', help='folder of logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, for example model.init_cfg=None or a.b="[1,2]"',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -119,11 +123,10 @@ def override(cfg: Config, options: Mapping[str, Any] | None) -> None:
     Raises:
         ValueError: when an override would have no effect, or does not fit.
     """
-    release(cfg, options or {})
     apply_overrides(cfg, options or {})
     if any(str(name).partition('.')[0] == 'custom_imports' for name in options or {}):
         _import_custom_modules(cfg.custom_imports)  # mmengine has imported those of the file
-    fill_in(cfg, options)
+    fill_in(cfg)
 
 
 def _import_custom_modules(custom_imports: Mapping[str, Any]) -> None:
@@ -153,31 +156,40 @@ def prepare_config(cfg: Config, training: bool = True) -> Config:
         _agree_on_checkpoint(cfg)
     adapt_to_ranks(cfg)
     fill_in(cfg)
+    _find_architecture(cfg)
     if training:
         share_batch(cfg, world_size)
-    model: Any = cfg.get('model') or {}
-    backbone: Any = model.get('backbone') or {}
-    if backbone.get('architecture') is not None:
-        if isinstance(backbone.architecture, str):
-            backbone.architecture = find_beside_config(backbone.architecture, cfg.filename)
-        if 'architecture' in cfg:
-            cfg.architecture = backbone.architecture
-            narrow_to_architecture(cfg)
+    model: Any = cfg.model
     resource_loss: Any = model.get('resource_loss') or {}
     if isinstance(resource_loss.get('latency'), str):
         resource_loss.latency = find_beside_config(
             resource_loss.latency, cfg.filename, 'latency table'
         )
-    single = cfg.get('single_checkpoints') or {}
-    checkpoints = {
-        'pretrained': cfg.get('pretrained'),
-        **{f'single_checkpoints.{task}': path for task, path in single.items()},
-        'load_from': None if cfg.get('resume') else cfg.get('load_from'),
-    }
-    for key, checkpoint in checkpoints.items():
-        if checkpoint is not None:
-            require_checkpoint(checkpoint, key)
+    for key, checkpoint in _checkpoints(cfg):
+        require_checkpoint(checkpoint, key)
     return cfg
+
+
+def _checkpoints(cfg: Config) -> Iterator[tuple[str, Any]]:
+    """Yield the checkpoints that the config's keys name, with the keys."""
+    if 'model.backbone.init_cfg' in cfg[FILLED_IN]:
+        yield 'pretrained', cfg.pretrained
+    if 'model.init_cfg' in cfg[FILLED_IN]:
+        for task, path in cfg.single_checkpoints.items():
+            yield f'single_checkpoints.{task}', path
+    if cfg.get('load_from') is not None and not cfg.get('resume'):
+        yield 'load_from', cfg.load_from
+
+
+def _find_architecture(cfg: Config) -> None:
+    """Look for the file of the tree, and keep of the config what the tree's tasks need."""
+    backbone: Any = cfg.model.get('backbone') or {}
+    if isinstance(path := backbone.get('architecture'), str):
+        is_filled = 'model.backbone.architecture' in cfg[FILLED_IN]
+        holder: Any = cfg if is_filled else backbone
+        holder.architecture = find_beside_config(path, cfg.filename)
+        fill_in(cfg)
+    narrow_to_architecture(cfg)
 
 
 def leave_out_weights(cfg: Config) -> None:
@@ -287,14 +299,41 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
             config's.
     """
     given = {'architecture', 'model.backbone.architecture'} & {*(options or {})}
-    if cfg.get('architecture') is None or given or '://' in checkpoint:
+    backbone = cfg.model.get('backbone')
+    if backbone is None or given or '://' in checkpoint:
+        return
+    if backbone.get('architecture') is None and cfg.get('architecture') is None:
         return
     tree = find_architecture(checkpoint)
     if tree is None:
         return
-    if encoder := cfg.model.backbone.get('encoder'):
+    if encoder := backbone.get('encoder'):
         check_fits(tree, build_encoder(encoder), checkpoint)
-    cfg.architecture = cfg.model.backbone.architecture = tree.to_dict()
+    backbone.architecture = tree.to_dict()
+
+
+def require_data(cfg: Config, *loaders: str) -> None:
+    """Refuse data sets whose folder does not exist, before anything is built.
+
+    Args:
+        cfg: The config, filled in.
+        loaders: Names of the data loaders that are needed.
+
+    Raises:
+        MissingFileError: There is no such folder.
+    """
+    for place, dataset in placed_datasets(cfg, loaders):
+        root, kind = dataset.get('data_root'), dataset.get('type')
+        if (
+            isinstance(root, str | Path)
+            and '://' not in str(root)
+            and is_type(DATASETS, kind, BaseDataset, cfg.get('default_scope'))
+            and not Path(root).exists()
+        ):
+            raise MissingFileError(
+                f'data_root = {str(root)!r} ({place}): there is no such folder; it must be the '
+                'folder of the unpacked dataset (docs/data.md)'
+            )
 
 
 def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
@@ -354,7 +393,36 @@ def use_tta(cfg: Config) -> None:
     cfg.model = cfg.tta_model
 
 
-def build_runner(cfg: Config, strict: bool) -> Runner:
+def build_runner(cfg: Config, strict: bool = False) -> Runner:
+    """Build the runner of a config, as ``tools/train.py`` does; for notebooks and scripts.
+
+    Args:
+        cfg: The config, as :func:`read_config` or ``Config.fromfile`` gives it; it is filled in
+            place. Without ``launcher`` there is one rank, without ``work_dir`` it is
+            ``work_dirs/NAME_OF_CONFIG``.
+        strict: Whether weights that ``load_from`` names must fit exactly.
+
+    Returns:
+        The runner: ``runner.train()`` trains.
+
+    Raises:
+        InputError: As :func:`prepare_config`.
+        MissingFileError: As :func:`prepare_config`, or a folder of data does not exist.
+
+    Example:
+        >>> from mmbmtas import launch  # doctest: +SKIP
+        >>> cfg = launch.read_config('configs/search_scenes.py', {'weight_iters': 20})
+        >>> launch.build_runner(cfg).train()
+    """
+    cfg.setdefault('launcher', 'none')
+    if cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'config').stem)
+    prepare_config(cfg)
+    require_data(cfg, *TRAINING_DATA)
+    return runner_of(cfg, strict)
+
+
+def runner_of(cfg: Config, strict: bool) -> Runner:
     """Build the runner of a prepared config; see :func:`guard_loading` for what it loads."""
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PageRunner.from_cfg(cfg)
     guard_loading(runner, strict)

@@ -5,10 +5,9 @@ Those that would reach nothing are refused.
 
 import difflib
 import inspect
-import itertools
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,17 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmbmtas.errors import InputError
-from mmbmtas.launch.config_names import idle_names, value_in
+from mmbmtas.launch.config_file import read_config_file
+from mmbmtas.launch.config_names import file_that_states, unread_names
 from mmbmtas.launch.override_types import check_override_types
-from mmbmtas.launch.shared_keys import SHARED_KEYS
+from mmbmtas.launch.shared_keys import (
+    SHARED_KEYS,
+    has_effect,
+    has_entries,
+    idle_key,
+    name_of,
+    release,
+)
 
 _READ = {
     *({*inspect.signature(Runner.__init__).parameters} - {'self', 'cfg'}),
@@ -28,8 +35,26 @@ _READ = {
 }
 """Names that mmengine and our tools read when they build a runner."""
 
-_MAX_PLACES = 4
-_HOW_TO_SEE = 'see tools/misc/print_config.py'
+_ALIKE = 0.9
+_HOW = 'Set the entries that hold it: tools/misc/print_config.py shows all'
+
+
+def add_cfg_options(
+    parser: ArgumentParser, example: str = 'model.init_cfg=None or a.b="[1,2]"'
+) -> None:
+    """Add the option ``--cfg-options``, which every tool that reads a config has.
+
+    Args:
+        parser: The command line.
+        example: What its help gives as an example.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OverrideAction,
+        metavar='KEY=VALUE',
+        help=f'override entries of the config, for example {example}',
+    )
 
 
 class OverrideAction(DictAction):
@@ -67,88 +92,84 @@ def _fault_of_word(key: str, value: str) -> str | None:
 
 
 def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Change entries of a config, in place.
+    """Change entries of a config, in place. What was filled in is left out again.
 
     Args:
         cfg: The config.
         options: Values by dotted name.
 
     Raises:
-        ValueError: An entry does not exist or is not read by anything, so that its override would
+        InputError: An entry does not exist or is not read by anything, so that its override would
             have no effect; or a value does not fit.
     """
-    for name in options:
-        _refuse_without_effect(cfg, str(name))
+    release(cfg)
+    for option in options:
+        _require_reader(cfg, str(option))
     check_override_types(cfg, options)
     if cfg.get('single_checkpoints', {}) is None:
         cfg.single_checkpoints = {}  # mmengine merges no single_checkpoints.TASK into None
     try:
         cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError) as error:
-        raise InputError(f'an override does not fit {_name(cfg)}: {error.args[0]}') from error
+        raise InputError(f'an override does not fit {name_of(cfg)}: {error.args[0]}') from error
+    for name in {str(option).partition('.')[0] for option in options} & {*SHARED_KEYS}:
+        if not has_effect(cfg, name):
+            raise idle_key(cfg, name)
 
 
 def refuse_idle_names(cfg: Config) -> None:
-    """Refuse what a config's files assign in vain; nothing is refused of one without a file.
+    """Refuse what a config's files state in vain; nothing is refused of one without a file.
+
+    Args:
+        cfg: The config as its file states it.
 
     Raises:
-        ValueError: A file assigns a name that its base has used already, or misspells a key.
+        InputError: A file assigns a name that its base has used already, misspells a key, or states
+            a key whose entries it states as something else.
     """
     if cfg.filename is None:
         return
-    for idle in idle_names(Path(cfg.filename), _READ | {*SHARED_KEYS}):
-        if idle.base is None:
-            raise InputError(
-                f'{idle.path}: nothing reads {idle.name!r}: did you mean {idle.meant!r}?'
-            )
-        places = ', '.join(_few_places(cfg, [value_in(idle.base, idle.name)]))
-        raise InputError(
-            f'{idle.path}: {idle.name} = ... has no effect: {idle.base} has used this name '
-            f'already. Set these entries: {places or _HOW_TO_SEE}'
-        )
+    release(cfg)
+    idle = {name for name in SHARED_KEYS if not has_effect(cfg, name, one_rank=False)}
+    for path, names, bases in unread_names(Path(cfg.filename)):
+        for name in sorted(names - _READ - {*SHARED_KEYS}):
+            _refuse_idle(path, name, bases)
+        for name in sorted(names & idle):
+            _refuse_idle_key(cfg, path, name)
 
 
-def _refuse_without_effect(cfg: Config, option: str) -> None:
+def _refuse_idle_key(cfg: Config, path: Path, name: str) -> None:
+    """Refuse a key that a file states in vain, unless a file that builds on it is the reason."""
+    if path == Path(cfg.filename):
+        if has_entries(cfg, name) or cfg.get('model'):
+            raise idle_key(cfg, name)
+        return
+    own = read_config_file(path)
+    release(own)
+    if has_entries(own, name) and not has_effect(own, name, one_rank=False):
+        raise idle_key(own, name)
+
+
+def _refuse_idle(path: Path, name: str, bases: Collection[Path]) -> None:
+    """Refuse a name that a base has used already, or that resembles one that is read."""
+    base = next(filter(None, (file_that_states(base, name) for base in bases)), None)
+    if base is not None:
+        raise InputError(f'{path}: {name} = ... has no effect: {base} has used this name. {_HOW}')
+    if meant := difflib.get_close_matches(name, _READ | {*SHARED_KEYS}, n=1, cutoff=_ALIKE):
+        raise InputError(f'{path}: nothing reads {name!r}: did you mean {meant[0]!r}?')
+
+
+def _require_reader(cfg: Config, option: str) -> None:
     """Refuse an override of what nothing reads."""
-    name, _, rest = option.partition('.')
-    if name in _READ or (name in cfg and name in SHARED_KEYS):
+    name = option.partition('.')[0]
+    if name in _READ or name in SHARED_KEYS:
         return
-    if name not in cfg:
-        known = [key for key in cfg if key in _READ or key in SHARED_KEYS]
-        near = difflib.get_close_matches(name, [*known, *_READ], n=1, cutoff=0.5)
-        hint = f'did you mean {near[0]!r}?' if near else f'expected one of {known}'
-        raise InputError(f'{_name(cfg)} has no entry {name!r} to override: {hint}')
-    places = _few_places(cfg, [cfg[name]])
-    where = ', '.join(f'{place}.{rest}' if rest else place for place in places)
-    raise InputError(
-        f'an override of {option} has no effect: {_name(cfg)} has computed other entries from it '
-        f'already. Override these entries: {where or _HOW_TO_SEE}'
-    )
-
-
-def _name(cfg: Config) -> str:
-    return cfg.filename or 'the config'
-
-
-def _few_places(cfg: Config, values: Collection[Any]) -> list[str]:
-    """List some dotted names of entries that are read and equal one of several values."""
-    found = (
-        place
-        for value in values
-        for name in cfg
-        if name in _READ and value is not None and not isinstance(value, bool)
-        for place in _equal_entries(cfg[name], value, name)
-    )
-    return [*itertools.islice(dict.fromkeys(found), _MAX_PLACES)]
-
-
-def _equal_entries(entry: Any, value: Any, name: str) -> Iterator[str]:
-    if type(entry) is type(value) and entry == value:
-        yield name
-        return
-    if isinstance(entry, Mapping):
-        inner: Any = entry.items()
-    else:
-        inner = enumerate(entry) if isinstance(entry, list | tuple) else ()
-    for key, item in inner:
-        yield from _equal_entries(item, value, f'{name}.{key}')
+    if name in cfg:
+        raise InputError(
+            f'an override of {option} has no effect: {name_of(cfg)} has used it already, '
+            f'when it was read. {_HOW}'
+        )
+    known = [key for key in cfg if key in _READ or key in SHARED_KEYS]
+    near = difflib.get_close_matches(name, [*known, *_READ], n=1, cutoff=0.5)
+    hint = f'did you mean {near[0]!r}?' if near else f'expected one of {known}'
+    raise InputError(f'{name_of(cfg)} has no entry {name!r} to override: {hint}')

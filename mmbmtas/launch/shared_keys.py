@@ -1,22 +1,24 @@
 """Keys at the top of a config, filled in at launch wherever an entry is absent.
 
 A key such as ``data_root`` stands for entries of several parts of a config. An entry that the
-config states itself stays as it is; one that it leaves out takes the key's value.
+config states stays as it is; one that it leaves out takes the key's value. Nothing else decides.
+What was filled in is noted in the config (``filled_in``), so that a key may still change.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from mmbmtas.errors import InputError
-from mmbmtas.launch.config_names import file_that_states, read_names
 from mmbmtas.launch.config_values import check_values
 from mmbmtas.launch.task_subset import narrow_to_tasks
-from mmbmtas.registry import DATASETS, MODELS, takes
+from mmbmtas.registry import DATASETS, LOOPS, MODELS, find_type, takes
+
+FILLED_IN = 'filled_in'
+"""The entry of a config that notes what was filled in: values by dotted name."""
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -39,6 +41,11 @@ class Entry:
         return self.place.rpartition('.')[2]
 
     @property
+    def is_stated(self) -> bool:
+        """Whether the config states it."""
+        return self.field in self.holder
+
+    @property
     def value(self) -> Any:
         """Its value, None where the config does not state one."""
         return self.holder.get(self.field)
@@ -47,6 +54,14 @@ class Entry:
 def plain_datasets(dataset: Any) -> Iterator[Any]:
     """Yield the config of a data set, or of each that wrappers (``ConcatDataset``) hold."""
     return (found for _, found in _placed_datasets(dataset, ''))
+
+
+def placed_datasets(cfg: Config, loaders: Iterable[str] = _LOADERS) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the config of each data set of some loaders, without wrappers."""
+    for name in loaders:
+        loader: Any = cfg.get(name) or {}
+        if 'dataset' in loader:
+            yield from _placed_datasets(loader['dataset'], f'{name}.dataset')
 
 
 def _placed_datasets(dataset: Any, place: str) -> Iterator[tuple[str, Any]]:
@@ -59,15 +74,8 @@ def _placed_datasets(dataset: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, dataset
 
 
-def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
-    """Yield the data loaders, also those in the config of the training loop."""
-    for name in _LOADERS:
-        if cfg.get(name):
-            yield name, cfg[name]
-    yield from _loop_loaders(cfg)
-
-
 def _loop_loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
+    """Yield the data loaders in the config of the training loop."""
     for name, value in (cfg.get('train_cfg') or {}).items():
         if name.endswith('dataloader') and value:
             yield f'train_cfg.{name}', value
@@ -75,38 +83,46 @@ def _loop_loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
 
 def _of_datasets(name: str) -> Callable[[Config], Iterator[Entry]]:
     def entries(cfg: Config) -> Iterator[Entry]:
-        for loader, content in _loaders(cfg):
-            for place, dataset in _placed_datasets(
-                content.get('dataset') or {}, f'{loader}.dataset'
-            ):
-                if name in dataset or takes(DATASETS, dataset, name, cfg.get('default_scope')):
-                    yield Entry(f'{place}.{name}', dataset)
+        found = [*placed_datasets(cfg)]
+        for loader, content in _loop_loaders(cfg):
+            if 'dataset' in content:
+                found += _placed_datasets(content['dataset'], f'{loader}.dataset')
+        for place, dataset in found:
+            if name in dataset or takes(DATASETS, dataset, name, cfg.get('default_scope')):
+                yield Entry(f'{place}.{name}', dataset)
 
     return entries
 
 
 def _of_tasks(cfg: Config) -> Iterator[Entry]:
     yield from _of_datasets('tasks')(cfg)
-    backbone = _part(cfg, 'model.backbone')
-    if backbone is not None and takes(MODELS, backbone, 'tasks', cfg.get('default_scope')):
-        yield Entry('model.backbone.tasks', backbone)
+    yield from _of('model.backbone', 'tasks', MODELS)(cfg)
 
 
-def _at(place: str) -> Callable[[Config], Iterator[Entry]]:
+def _of(part: str, field: str, registry: Any) -> Callable[[Config], Iterator[Entry]]:
+    """Look for an entry of a part of the config, where what the part builds takes it."""
+
     def entries(cfg: Config) -> Iterator[Entry]:
-        holder = _part(cfg, place.rpartition('.')[0])
-        if holder is not None:
-            yield Entry(place, holder)
+        holder = find_part(cfg, part)
+        if isinstance(holder, Mapping) and (
+            field in holder or takes(registry, holder, field, cfg.get('default_scope'))
+        ):
+            yield Entry(f'{part}.{field}', holder)
 
     return entries
 
 
-def _part(cfg: Config, place: str) -> Any:
-    """Return a part of a config that is a dictionary, None where there is none."""
-    node: Any = cfg
+def find_part(cfg: Any, place: str) -> Any:
+    """Return what has a dotted name in a config, None where there is nothing."""
+    node = cfg
     for name in place.split('.'):
-        node = node.get(name) if isinstance(node, Mapping | Config) else None
-    return node if isinstance(node, Mapping) else None
+        if isinstance(node, Mapping | Config):
+            node = node.get(name)
+        elif isinstance(node, list | tuple) and name.isdigit() and int(name) < len(node):
+            node = node[int(name)]
+        else:
+            return None
+    return node
 
 
 def _batch_sizes(cfg: Config) -> Iterator[Entry]:
@@ -124,229 +140,196 @@ class Key:
         name: Its name.
         entries: Lists the entries that it stands for.
         wrap: Makes the value of an entry from that of the key.
-        check: Refuses values of another form.
+        may_give: Tells whether the key may give an entry a value, on some number of ranks.
     """
 
     name: str
     entries: Callable[[Config], Iterator[Entry]]
     wrap: Callable[[Any], Any] = lambda value: value
-    check: Callable[[str, Any], None] = lambda name, value: None
+    may_give: Callable[[Any, Any], bool] = lambda given, stated: _equal(given, stated)
 
 
-def _check_single_checkpoints(name: str, value: Any) -> None:
-    if not isinstance(value, Mapping):
+def _single_checkpoints(paths: Any) -> dict[str, Any]:
+    if not isinstance(paths, Mapping):
         raise InputError(
-            f'{name} = {value!r}: expected a checkpoint for each task, {name}.TASK=PATH'
+            f'single_checkpoints = {paths!r}: expected a checkpoint for each task, '
+            'single_checkpoints.TASK=PATH'
         )
+    return {'type': 'SingleCheckpoints', 'checkpoints': dict(paths)}
 
 
-_BATCH = Key('total_batch_size', _batch_sizes)
-_KEYS = (
-    Key('data_root', _of_datasets('data_root')),
-    Key('tasks', _of_tasks),
-    Key('max_iters', _at('train_cfg.max_iters')),
-    Key('weight_iters', _at('train_cfg.weight_iters')),
-    Key('architecture', _at('model.backbone.architecture')),
-    Key(
-        'pretrained',
-        _at('model.backbone.init_cfg'),
-        wrap=lambda path: {'type': 'Pretrained', 'checkpoint': path},
-    ),
-    Key(
-        'single_checkpoints',
-        _at('model.init_cfg'),
-        wrap=lambda paths: {'type': 'SingleCheckpoints', 'checkpoints': dict(paths)},
-        check=_check_single_checkpoints,
-    ),
-    Key('cost_shape', _at('model.cost_shape')),
+_TASKS = Key('tasks', _of_tasks)
+_BATCH = Key(
+    'total_batch_size',
+    _batch_sizes,
+    may_give=lambda total, own: bool(own) and total % own == 0,
 )
-SHARED_KEYS = (*(key.name for key in _KEYS), _BATCH.name)
+_KEYS = {
+    key.name: key
+    for key in (
+        _TASKS,
+        Key('data_root', _of_datasets('data_root')),
+        Key('max_iters', _of('train_cfg', 'max_iters', LOOPS)),
+        Key('weight_iters', _of('train_cfg', 'weight_iters', LOOPS)),
+        Key('architecture', _of('model.backbone', 'architecture', MODELS)),
+        Key(
+            'pretrained',
+            _of('model.backbone', 'init_cfg', MODELS),
+            wrap=lambda path: {'type': 'Pretrained', 'checkpoint': path},
+        ),
+        Key('single_checkpoints', _of('model', 'init_cfg', MODELS), wrap=_single_checkpoints),
+        Key('cost_shape', _of('model', 'cost_shape', MODELS)),
+        _BATCH,
+    )
+}
+SHARED_KEYS = (*_KEYS,)
 """Keys at the top of our configs that stand for entries of several parts."""
 
 
-def fill_in(cfg: Config, options: Mapping[str, Any] | None = None) -> None:
-    """Give the entries that a config leaves out the values of its shared keys, in place.
+def fill_in(cfg: Config) -> Config:
+    """Give the entries that a config leaves out the values of its keys, in place.
 
     ``data_root`` and ``tasks`` go to the data sets, ``tasks`` to a backbone that takes them too;
     ``max_iters`` (``weight_iters`` in a search) to ``train_cfg`` and as ``end`` to the schedulers
     that count iterations; ``architecture``, ``pretrained`` (as ``init_cfg``) to
     ``model.backbone``; ``single_checkpoints`` (as ``init_cfg``) and ``cost_shape`` to ``model``.
-    ``total_batch_size`` depends on the ranks, see :func:`share_batch`. Where ``tasks`` names fewer
-    than the decoders, the other tasks' decoders, labels and metrics are left out.
+    ``total_batch_size`` depends on the ranks, see :func:`share_batch`. ``tasks`` are by default
+    those of ``model.decode_heads``; where it names fewer, the other tasks' decoders, labels and
+    metrics are left out.
 
-    Stated entries keep their values. If all entries of a key state something else, the later
-    statement counts: the command line's, else that of the file that builds on the other's. Entries
-    that come later replace the key.
+    Stated entries keep their values; a key whose entries are all stated as something else is taken
+    out of the config. The config notes in ``filled_in`` what it was given: called again, this
+    function gives those entries the keys' present values.
 
     Args:
-        cfg: The config, its overrides merged.
-        options: The overrides by dotted name.
+        cfg: The config.
+
+    Returns:
+        The config.
 
     Raises:
-        ValueError: A key has no effect because its entries have other values, or its own value has
-            no meaning.
+        InputError: A value has no meaning.
     """
-    options = options or {}
+    release(cfg)
     if isinstance(cfg.get('tasks'), str):
         cfg.tasks = [cfg.tasks]
     check_values(cfg)
-    for key in _KEYS:
-        value = cfg.get(key.name)
-        if value is None or value == {}:
+    filled: dict[str, Any] = {}
+    _fill_tasks(cfg, filled)
+    for key in _KEYS.values():
+        if key is _TASKS or _is_off(cfg.get(key.name)):
             continue
-        key.check(key.name, value)
-        entries = [*key.entries(cfg)]
-        _settle(cfg, key, entries, options)
-        if cfg.get(key.name) is not None:
-            for entry in entries:
-                if entry.value is None:
-                    entry.holder[entry.field] = key.wrap(cfg[key.name])
-    if cfg.get(_BATCH.name) is not None:
-        _settle_batch(cfg, options)
+        given, entries = key.wrap(cfg[key.name]), [*key.entries(cfg)]
+        if entries and all(e.is_stated and not _equal(given, e.value) for e in entries):
+            cfg.pop(key.name)
+        elif key is not _BATCH:
+            _fill(entries, given, filled)
     check_values(cfg)
-    _end_schedulers(cfg)
-    _narrow(cfg, options)
+    _end_schedulers(cfg, filled)
+    cfg[FILLED_IN] = filled
+    return cfg
 
 
-def release(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Remove the entries that equal an overridden key, so that they are filled in again.
+def release(cfg: Config) -> None:
+    """Remove what was filled in and not changed since, in place."""
+    for place, value in (cfg.get(FILLED_IN) or {}).items():
+        holder, _, field = place.rpartition('.')
+        node: Any = find_part(cfg, holder) if holder else cfg
+        if place == 'tasks' and {*value} == {*(find_part(cfg, 'model.decode_heads') or ())}:
+            continue  # their order counts, and mmengine sorts decoders when it writes a config
+        if isinstance(node, dict | Config) and field in node and node[field] == value:
+            node.pop(field)
+    cfg.pop(FILLED_IN, None)
 
-    A config that mmengine has written, in a training or by ``tools/misc/print_config.py``, states
-    all of them.
+
+def _is_off(value: Any) -> bool:
+    """Tell whether the value of a key stands for nothing."""
+    return value is None or value == {}
+
+
+def _fill(entries: Iterable[Entry], value: Any, filled: dict[str, Any]) -> None:
+    """Give absent entries a value, and note it."""
+    absent = [entry for entry in entries if not entry.is_stated]  # two may be the same dictionary
+    for entry in absent:
+        entry.holder[entry.field] = value
+        filled[entry.place] = value
+
+
+def _fill_tasks(cfg: Config, filled: dict[str, Any]) -> None:
+    """Tell data sets and backbone the tasks, and leave out what ``tasks`` does not name."""
+    heads, given = find_part(cfg, 'model.decode_heads'), cfg.get('tasks')
+    tasks = [*heads] if isinstance(heads, Mapping) else given
+    if tasks is None:
+        return
+    if given is None:
+        cfg.pop('tasks', None)
+        _fill([Entry('tasks', cfg)], tasks, filled)
+    elif sorted(given) == sorted(tasks):
+        tasks = given
+    for entry in _of_datasets('tasks')(cfg):
+        kind = find_type(DATASETS, entry.holder.get('type'), cfg.get('default_scope'))
+        if known := [task for task in tasks if task in getattr(kind, 'TASKS', tasks)]:
+            _fill([entry], known, filled)
+    if sorted(cfg.tasks) != sorted(tasks):
+        narrow_to_tasks(cfg, cfg.tasks)
+        filled.clear()  # what data sets were told has changed
+    _fill(_of('model.backbone', 'tasks', MODELS)(cfg), [*cfg.tasks], filled)
+
+
+def has_entries(cfg: Config, name: str) -> bool:
+    """Tell whether anything in a config takes a key, or states what it stands for."""
+    return any(True for _ in _KEYS[name].entries(cfg))
+
+
+def has_effect(cfg: Config, name: str, one_rank: bool = True) -> bool:
+    """Tell whether a key that a config states fills something in, or equals what is stated.
 
     Args:
-        cfg: The config, its overrides not yet merged.
-        options: The overrides by dotted name.
+        cfg: The config, not filled in.
+        name: Name of the key.
+        one_rank: Whether entries are those of a single rank; if not, of an unknown number.
     """
-    for key in (*_KEYS, _BATCH):
-        value = cfg.get(key.name)
-        if value is None or not _is_option(options, key.name):
-            continue
-        entries = [*key.entries(cfg)]
-        if key.name in ('max_iters', 'weight_iters'):
-            entries += [Entry('end', scheduler) for scheduler in _schedulers(cfg)]
-        for entry in entries:
-            if entry.value is not None and _equal(entry.value, key.wrap(value)):
-                del entry.holder[entry.field]
-
-
-def _settle(cfg: Config, key: Key, entries: Sequence[Entry], options: Mapping[str, Any]) -> None:
-    """Decide between a key and entries that have other values."""
-    value = key.wrap(cfg[key.name])
-    others = [e for e in entries if e.value is not None and not _equal(e.value, value)]
-    given = _is_option(options, key.name)
-    if not entries and (given or _is_idle(cfg, key)):
-        raise InputError(
-            f'{key.name} = {cfg[key.name]!r} has no effect: nothing in '
-            f'{cfg.filename or "the config"} takes it'
-        )
-    if key.name == 'tasks' or not others:
-        return  # ``tasks`` narrows what is stated
-    if len(others) == len(entries):
-        free = [entry for entry in others if not _stated_by(options, entry.place)]
-        if given or (free and _is_contradicted(cfg, key)):
-            raise _conflict(cfg, key, others)
-        _follow(cfg, key, others)
-
-
-def _is_option(options: Mapping[str, Any], name: str) -> bool:
-    return any(option == name or option.startswith(f'{name}.') for option in options)
-
-
-def _stated_by(options: Mapping[str, Any], place: str) -> bool:
-    """Tell whether overrides state an entry, a part of it, or something that contains it."""
-    for option, value in options.items():
-        if option == place or option.startswith(f'{place}.'):
-            return True
-        if place.startswith(f'{option}.'):
-            for name in place[len(option) + 1 :].split('.'):
-                value = value.get(name) if isinstance(value, Mapping) else None
-            if value is not None:
-                return True
-    return False
-
-
-def _is_idle(cfg: Config, key: Key) -> bool:
-    """Tell whether a config's own file states a key and makes no use of it."""
-    path = file_that_states(cfg.filename, key.name)
-    if path is None or path != Path(cfg.filename) or not cfg.get('model'):
-        return False
-    return key.name not in read_names(path).used
-
-
-def _is_contradicted(cfg: Config, key: Key) -> bool:
-    """Tell whether a file states a key without effect, because its base has stated the entries.
-
-    This is not so if files that build on it state the entries, or if the file computes them from
-    the key itself, as in ``train_cfg = dict(max_iters=2 * max_iters)``.
-    """
-    path = file_that_states(cfg.filename, key.name)
-    if path is None:
+    key, value = _KEYS[name], cfg.get(name)
+    if _is_off(value) or (key is _TASKS and find_part(cfg, 'model.decode_heads')):
         return True
-    before = Config.fromfile(path)
-    entries = [*key.entries(before)]
-    value = key.wrap(before[key.name])
-    if not entries or any(e.value is None or _equal(e.value, value) for e in entries):
-        return False
-    names = read_names(path)
-    own = {entry.place.partition('.')[0] for entry in entries} <= names.assigned
-    return not (own and key.name in names.used)
+    given, agrees = key.wrap(value), _equal if one_rank else key.may_give
+    return any(not e.is_stated or agrees(given, e.value) for e in key.entries(cfg))
 
 
-def _follow(cfg: Config, key: Key, entries: Sequence[Entry]) -> None:
-    """Set a key to the value of its entries if they agree; otherwise set it to None."""
-    values = [entry.value for entry in entries]
-    wraps = key.name in ('pretrained', 'single_checkpoints')
-    if wraps or any(not _equal(value, values[0]) for value in values):
-        cfg[key.name] = None
-    else:
-        cfg[key.name] = values[0]
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Compare values of entries; a list equals a tuple, a path its name."""
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return [*one] == [*other]
-    if isinstance(one, str | Path) and isinstance(other, str | Path):
-        return str(one) == str(other)
-    return one == other
-
-
-def _conflict(cfg: Config, key: Key, entries: Sequence[Entry]) -> InputError:
-    stated = ', '.join(f'{entry.place} = {entry.value!r}' for entry in entries[:4])
+def idle_key(cfg: Config, name: str) -> InputError:
+    """Return an error that says why a key has no effect."""
+    text = f'{name} = {cfg[name]!r} has no effect: '
+    stated = [f'{entry.place} = {entry.value!r}' for entry in _KEYS[name].entries(cfg)]
+    if not stated:
+        known = [key for key in _KEYS if has_entries(cfg, key)]
+        return InputError(f'{text}nothing in {name_of(cfg)} takes it. Its keys are {known}')
     return InputError(
-        f'{key.name} = {cfg[key.name]!r} has no effect: {cfg.filename or "the config"} states '
-        f'{stated}. State one of the two: {key.name} is filled in if these entries are '
-        'left out'
+        f'{text}{name_of(cfg)} states {", ".join(stated[:4])}. State one of the two: {name} is '
+        'filled in where these entries are left out'
     )
 
 
-def _settle_batch(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Drop the total if a later statement sets the batch size of a rank."""
-    stated = [entry for entry in _batch_sizes(cfg) if entry.value is not None]
-    if not stated or _is_option(options, _BATCH.name):
-        return
-    by_option = any(_stated_by(options, entry.place) for entry in stated)
-    if by_option or not _states_batch(cfg):
-        cfg[_BATCH.name] = None
+def name_of(cfg: Config) -> str:
+    """Return what messages call a config."""
+    return cfg.filename or 'the config'
 
 
-def _states_batch(cfg: Config) -> bool:
-    """Tell whether the total is stated with or after the batch size of a rank."""
-    path = file_that_states(cfg.filename, _BATCH.name)
-    if path is None or path == Path(cfg.filename):
-        return True
-    return any(entry.value is not None for entry in _batch_sizes(Config.fromfile(path)))
+def _equal(one: Any, other: Any) -> bool:
+    """Compare values of entries; a list equals a tuple."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return [*one] == [*other]
+    return bool(one == other)
 
 
 def share_batch(cfg: Config, ranks: int) -> None:
     """Divide ``total_batch_size`` among ranks, for the data loaders that state no batch size.
 
     Raises:
-        ValueError: The ranks do not divide it, or a loader states another batch size.
+        InputError: The ranks do not divide it.
     """
     total = cfg.get(_BATCH.name)
-    if total is None:
+    entries = [entry for entry in _batch_sizes(cfg) if not entry.is_stated]
+    if total is None or not entries:
         return
     batch_size, rest = divmod(total, ranks)
     if rest:
@@ -354,42 +337,32 @@ def share_batch(cfg: Config, ranks: int) -> None:
             f'total_batch_size = {total} cannot be shared equally by {ranks} ranks: choose a '
             f'multiple of {ranks}'
         )
-    for entry in _batch_sizes(cfg):
-        if entry.value is None:
-            entry.holder[entry.field] = batch_size
-        elif entry.value != batch_size:
-            raise InputError(
-                f'{_BATCH.name} = {total} has no effect: {entry.place} = {entry.value} on each of '
-                f'{ranks} ranks. State one of the two'
-            )
+    _fill(entries, batch_size, cfg.setdefault(FILLED_IN, {}))
 
 
-def _end_schedulers(cfg: Config) -> None:
+def _end_schedulers(cfg: Config, filled: dict[str, Any]) -> None:
     """Let schedulers that count iterations end with the training, unless they state an end."""
     train_cfg = cfg.get('train_cfg') or {}
     length = train_cfg.get('max_iters') or train_cfg.get('weight_iters')
-    for scheduler in _schedulers(cfg) if length else ():
-        if scheduler.get('end') is None:
-            scheduler['end'] = length
+    if length:
+        ends = [Entry(f'{place}.end', scheduler) for place, scheduler in _schedulers(cfg)]
+        _fill(ends, length, filled)
 
 
-def _schedulers(cfg: Config) -> Iterator[Any]:
-    """Yield the schedulers that count iterations."""
+def _schedulers(cfg: Config) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted names and configs of the schedulers that count iterations."""
     schedulers: Any = cfg.get('param_scheduler') or []
     if isinstance(schedulers, Mapping):
-        named = 'type' not in schedulers
-        schedulers = itertools.chain(*schedulers.values()) if named else [schedulers]
-    return (scheduler for scheduler in schedulers if scheduler.get('by_epoch') is False)
+        if 'type' in schedulers:
+            found: Any = [('param_scheduler', schedulers)]
+        else:
+            found = itertools.chain(
+                *(_numbered(f'param_scheduler.{name}', one) for name, one in schedulers.items())
+            )
+    else:
+        found = _numbered('param_scheduler', schedulers)
+    return ((place, one) for place, one in found if one.get('by_epoch') is False)
 
 
-def _narrow(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Remove tasks that ``tasks`` does not name, unless the decoders were stated after it."""
-    heads = (cfg.get('model') or {}).get('decode_heads')
-    if cfg.get('tasks') is None or not isinstance(heads, Mapping) or {*cfg.tasks} == {*heads}:
-        return
-    path = file_that_states(cfg.filename, 'tasks')
-    if not _is_option(options, 'tasks') and path is not None and path != Path(cfg.filename):
-        before = (Config.fromfile(path).get('model') or {}).get('decode_heads') or {}
-        if {*before} in (set(), {*cfg.tasks}):
-            return
-    narrow_to_tasks(cfg, cfg.tasks)
+def _numbered(place: str, items: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    return ((f'{place}.{index}', item) for index, item in enumerate(items))

@@ -13,7 +13,7 @@ from mmbmtas.structures import as_architecture
 
 
 def narrow_to_architecture(cfg: Config) -> None:
-    """Keep of a config what the tasks of ``cfg.architecture`` need, where it has more tasks.
+    """Keep of a config what the tasks of its tree need, where it has more tasks.
 
     Decoders, ``tasks`` of the data sets (those inside wrappers too) and the metrics of the other
     tasks go, which are logged; a concatenated data set that is left without a task goes as well.
@@ -21,48 +21,46 @@ def narrow_to_architecture(cfg: Config) -> None:
     ``model.decode_heads``, or one more: that is an error of the model's, which names them.
 
     Args:
-        cfg: A config whose ``architecture`` is the path of a file, or its content.
+        cfg: A config whose ``model.backbone.architecture`` is the path of a file, or its content.
 
     Raises:
-        ValueError: The file is not an architecture, or a data set has none of its tasks.
+        InputError: The file is not an architecture, or a data set has none of its tasks.
     """
     heads = cfg.model.get('decode_heads')
-    if not isinstance(heads, Mapping):
+    tree = (cfg.model.get('backbone') or {}).get('architecture')
+    if not isinstance(heads, Mapping) or tree is None:
         return
-    tasks = set(as_architecture(cfg.architecture).tasks)
-    if not tasks < set(heads):
-        return
-    dropped = [task for task in heads if task not in tasks]
-    name = cfg.architecture if isinstance(cfg.architecture, str) else 'The tree'
-    print_log(f'{name} leaves out the tasks {dropped} of the config.', logger='current')
-    _narrow(cfg, tasks, f'the tasks {sorted(tasks)} of {name}')
-    if cfg.get('tasks') is not None:
-        cfg.tasks = [task for task in cfg.tasks if task in tasks]
+    tasks = as_architecture(tree).tasks
+    if set(tasks) < set(heads):
+        _narrow(cfg, tasks, tree if isinstance(tree, str) else 'the tree')
+        if cfg.get('tasks') is not None:
+            cfg.tasks = [task for task in cfg.tasks if task in tasks]
 
 
 def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     """Keep of a config what some of its tasks need, as if their tree had been given.
 
     Raises:
-        ValueError: The config has no such tasks, or a data set has none of them.
+        InputError: The config has no such tasks, or a data set has none of them.
     """
-    heads = (cfg.get('model') or {}).get('decode_heads') or {}
-    unknown = [task for task in tasks if task not in heads]
-    if unknown or not tasks or len(set(tasks)) != len(tasks):
+    heads = cfg.model.decode_heads
+    if not tasks or not set(tasks) <= set(heads) or len(set(tasks)) != len(tasks):
         raise InputError(f'tasks={[*tasks]}: expected different ones out of {[*heads]}')
     if 'tasks' in cfg.model.backbone:
         cfg.model.backbone.tasks = [*tasks]
-    _narrow(cfg, set(tasks), f'the tasks {[*tasks]}')
+    _narrow(cfg, tasks, f'tasks={[*tasks]}')
 
 
 def _narrow(cfg: Config, tasks: Collection[str], what: str) -> None:
     order = [task for task in cfg.model.decode_heads if task in tasks]
-    for task in {*cfg.model.decode_heads} - {*order}:
+    dropped = [task for task in cfg.model.decode_heads if task not in tasks]
+    print_log(f'{what} leaves out the tasks {dropped} of the config.', logger='current')
+    for task in dropped:
         del cfg.model.decode_heads[task]
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader is not None and not _narrow_dataset(loader.dataset, order):
-            raise InputError(f'{name} has labels of none of {what}')
+            raise InputError(f'{name} has labels of none of the tasks {order} of {what}')
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg.get(name) is not None:
             cfg[name] = _narrow_evaluator(cfg[name], tasks)

@@ -38,41 +38,40 @@ _OF_LATENCY: _Expectations = {
 
 @MODELS.register_module()
 class ResourceLoss(nn.Module):
-    """Weight times the expected cost of the tree (Eq. 4 to 6).
+    """The expected cost of the tree, weighted (Eq. 4 to 6).
 
-    Without a target the loss is ``weight * E``, ``E`` the expected multiply-adds of the encoder
-    layers in 10^9. With ``target_madds`` it is ``weight * |E / target - 1|`` with ``E`` and the
-    target those of the whole network: stem, tree and decoders. That form is ours: it lets a user
-    ask for a budget instead of trying values of lambda.
+    Without a target the loss is ``weight * E``, where ``E`` is the expected multiply-adds of the
+    encoder layers in 10^9. With ``target_madds`` it is ``weight * |E / target - 1|``, where ``E``
+    and the target are those of the whole network: stem, tree and decoders. The second form is ours.
+    It lets a user set a budget instead of trying values of lambda.
 
     While tasks are undecided, the tree of their most probable candidates costs less than the
-    expectation. A long search ends decided; a short one held at ``E = target`` ends below its
-    budget. There ``budgeted='argmax'`` helps (our choice): the penalty's value is that of the tree
-    that would be exported now, its gradient that of the expectation, so that the tree itself is
-    held at the target (a straight-through estimate).
+    expectation. A long search ends decided. A short search held at ``E = target`` ends below its
+    budget. There ``budgeted='argmax'`` helps (our choice). The value of the penalty is then that of
+    the tree that would be exported now, and its gradient is that of the expectation. This holds the
+    tree itself at the target (a straight-through estimate).
 
-    With ``latency`` the cost is time instead, in milliseconds, as a table has it that was measured
-    on some device (ours): ``E`` then depends on how many copies of each layer run in any way, not
-    in proportion.
+    With ``latency`` the cost is time in milliseconds, from a table measured on some device (ours).
+    ``E`` then need not be proportional to the numbers of copies of the layers.
 
     Args:
         weight: ``lambda``, per 10^9 multiply-adds, per millisecond, or, with a target, per unit of
             relative deviation.
         expectation: ``exact``, for up to 16 tasks (10 with ``latency``); ``recursive`` for the
-            paper's Eq. 6, which overestimates the cost, for up to 7 (multiply-adds only); or
-            ``sampled`` for any number, an unbiased estimate drawn anew in each iteration. With a
-            target, use it with ``budgeted='argmax'``: the deviation of an estimate has a sign that
-            is sometimes wrong, that of the tree has not.
-        target_madds: Multiply-adds the whole network should have.
-        budgeted: What a target holds: the cost ``expected``, or that of the ``argmax``.
-        latency: Measured times to take in place of multiply-adds: the file that
+            paper's Eq. 6, which overestimates the cost, for up to 7 tasks (multiply-adds only); or
+            ``sampled``, an unbiased estimate drawn in each iteration, for any number of tasks. With
+            a target, combine ``sampled`` with ``budgeted='argmax'``: an estimate is sometimes on
+            the wrong side of the target, the tree never is.
+        target_madds: Multiply-adds that the whole network should have.
+        budgeted: Cost that a target applies to: the ``expected`` cost, or that of the ``argmax``.
+        latency: Measured times to use instead of multiply-adds: the file that
             ``tools/analysis_tools/measure_latency.py`` writes, or its content.
-        target_latency_ms: Milliseconds the whole network should take, by that table.
+        target_latency_ms: Milliseconds that the whole network should take, by that table.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: ``expectation`` or ``budgeted`` is neither, a number is not positive, the table
-            is none, or a target is of another kind of cost.
+        ValueError: ``expectation`` or ``budgeted`` is unknown, a number is not positive, the table
+            is not valid, or a target is for the other kind of cost.
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class ResourceLoss(nn.Module):
             )
         if latency is not None and target_madds is not None:
             raise InputError(
-                f'target_madds {target_madds} beside a latency table: expected target_latency_ms'
+                f'target_madds {target_madds} with a latency table: set target_latency_ms instead'
             )
         self.weight = weight
         self.expectation = expectation
@@ -138,9 +137,9 @@ class ResourceLoss(nn.Module):
 
         Args:
             routing_probs: ``p_A``, ``(L, T, C)``.
-            layer_madds: Multiply-adds of one copy of each layer, ``L`` of them; not needed where
-                there is a latency table.
-            fixed_madds: Multiply-adds of what no tree changes: stem and decoders.
+            layer_madds: Multiply-adds of one copy of each layer, ``L`` of them; not needed with a
+                latency table.
+            fixed_madds: Multiply-adds of the parts that no tree changes: stem and decoders.
 
         Returns:
             A scalar.
@@ -171,7 +170,7 @@ def _check_number(name: str, value: Any, expected: str, fits: bool = False) -> N
 
 
 def _as_table(latency: str | os.PathLike | Mapping[str, Any]) -> LatencyTable:
-    """Return the table behind a path or its content."""
+    """Return the table from a path or from its content."""
     if isinstance(latency, str | os.PathLike):
         return LatencyTable.load(latency)
     return LatencyTable.from_dict(dict(latency) if isinstance(latency, Mapping) else latency)

@@ -1,7 +1,7 @@
 """Losses of the dense-prediction tasks (method section 5).
 
-Each is called as mmseg calls its own, ``loss(pred, target, weight=None, ignore_index=255)``, and is
-finite, with a zero gradient, for a batch without a valid pixel.
+They take the arguments of mmseg's losses, ``loss(pred, target, weight=None, ignore_index=255)``.
+For a batch without a valid pixel they are finite, with a zero gradient.
 """
 
 import torch
@@ -13,7 +13,7 @@ from mmbmtas.structures.values import require_number, require_share
 
 
 class TaskLoss(nn.Module):
-    """What our losses share: a weight in the sum over tasks, and a name in the log.
+    """Base of the losses: a weight in the sum over tasks, and a name in the log.
 
     Args:
         loss_weight: Weight ``w_t`` of the task (Eq. 3).
@@ -41,8 +41,8 @@ def _mean_over(values: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
 def _keep(values: Tensor, valid: Tensor) -> Tensor:
     """Replace values that are not ``valid`` by 0, and their gradient too.
 
-    An invalid pixel may hold NaN or infinity, so a product won't do; and the loss must be computed
-    from such a replacement, else the gradient is 0 times NaN.
+    An invalid pixel may hold NaN or infinity, so a product with 0 would not work. Compute the loss
+    from the replaced values: otherwise the gradient is 0 times NaN.
     """
     return torch.where(valid, values, values.new_zeros(()))
 
@@ -54,8 +54,8 @@ class BalancedBCELoss(TaskLoss):
     ``mean over valid pixels of [w y BCE + (1 - w) (1 - y) BCE]``.
 
     Args:
-        positive_weight: ``w`` in [0, 1]. ``None`` takes the share of negatives among the batch's
-            valid pixels, as for saliency; edges have 0.95 on PASCAL-Context, 0.8 on NYUD-v2.
+        positive_weight: ``w`` in [0, 1]. ``None`` uses the share of negatives among the batch's
+            valid pixels, as for saliency. Edges have 0.95 on PASCAL-Context and 0.8 on NYUD-v2.
         loss_weight: Weight of the task; the paper's are 5 (saliency) and 50 (edges).
         loss_name: Key in the loss dictionary.
 
@@ -93,7 +93,7 @@ class BalancedBCELoss(TaskLoss):
 
 @MODELS.register_module()
 class NormalsL1Loss(TaskLoss):
-    """L1 distance of surface normals, the prediction normalised first.
+    """L1 distance of surface normals, after normalising the prediction.
 
     ``sum over channels and valid pixels of |p - g| / number of valid pixels``: three times the mean
     over all entries.
@@ -118,13 +118,13 @@ class NormalsL1Loss(TaskLoss):
 
 @MODELS.register_module()
 class DepthL1Loss(TaskLoss):
-    """Mean absolute error over the valid pixels of a map of values, depth or any other.
+    """Mean absolute error over the valid pixels of a map of values, such as depth.
 
     Args:
         loss_weight: Weight of the task; the paper's is 1.
         loss_name: Key in the loss dictionary.
-        ignore: The label that stands for an unknown value: 0 as in the public depth maps. A task
-            whose values may be 0 takes another, or None for none. NaN is always ignored.
+        ignore: Label of an unknown value. The default is 0, as in the public depth maps. A task
+            whose values may be 0 needs another label, or None. NaN is always ignored.
 
     Raises:
         InputError: ``ignore`` is neither a number nor None.

@@ -22,12 +22,12 @@ def plot_affinities(
     path: str | os.PathLike,
     layers: Sequence[str] | None = None,
 ) -> None:
-    """Write a picture with a matrix a layer, all in the same colours.
+    """Write a picture with one matrix per layer, all in the same colours.
 
     Args:
         affinities: ``(L, T, T)``, at most 1.
         tasks: Task names.
-        path: Where to; its extension gives the format.
+        path: File to write; its extension gives the format.
         layers: Layer names; by default numbers from 0.
 
     Raises:
@@ -68,15 +68,15 @@ def plot_affinities_and_tree(
 ) -> None:
     """Write a picture of a tree, and below it the affinities of its tasks in some of its layers.
 
-    Tasks stand in the order of the tree's leaves, so that those which share a layer are neighbours;
-    a frame marks each group.
+    Tasks are in the order of the tree's leaves, so tasks that share a layer are neighbours. A frame
+    marks each group.
 
     Args:
         affinities: ``(L, T, T)``, in the order of ``architecture.tasks``, at most 1.
         architecture: The tree.
-        path: Where to; its extension gives the format.
-        max_layers: How many layers to show, evenly spaced, the first and the last among them.
-        label: What the colours show.
+        path: File to write; its extension gives the format.
+        max_layers: Number of layers to show, evenly spaced, with the first and the last.
+        label: Meaning of the colours.
 
     Raises:
         ValueError: The affinities are not of these tasks and layers.
@@ -115,7 +115,7 @@ def plot_affinities_and_tree(
 
 
 def _leaf_order(architecture: BranchedArchitecture) -> list[int]:
-    """Positions of the tasks in an order in which every group stands together."""
+    """Order the tasks so that each group is together; return their positions."""
     labels = [*zip(*(grouping.labels for grouping in architecture.groupings), strict=True)]
     return sorted(range(len(labels)), key=labels.__getitem__)
 

@@ -1,4 +1,4 @@
-"""Pictures of several models side by side: their cost and performance, and their trees."""
+"""Draw several models in one picture: their cost and performance, or their trees."""
 
 import math
 import os
@@ -21,7 +21,7 @@ class Point:
 
     Attributes:
         name: The model.
-        cost: Mean of what it costs, such as its multiply-adds in 10^9.
+        cost: Mean cost, such as its multiply-adds in 10^9.
         gain: Mean of its Delta_m in percent.
         cost_deviation: Deviation of the cost, if known.
         gain_deviation: Deviation of the gain, if known.
@@ -35,9 +35,9 @@ class Point:
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
-    """Return the points that no other one beats in cost and gain at once, cheapest first.
+    """Return the points that no other point beats in both cost and gain, cheapest first.
 
-    Of points with equal cost and gain all are kept.
+    Points with equal cost and gain are all kept.
     """
     front = [
         point
@@ -54,12 +54,12 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
 def plot_pareto(
     points: Sequence[Point], path: str | os.PathLike, cost: str = 'multiply-adds (10⁹)'
 ) -> None:
-    """Draw the models by cost and gain, with the front of those that none beats in both.
+    """Draw the models by cost and gain, with the front of models that none beats in both.
 
     Args:
         points: The models.
-        path: Where to; its extension gives the format.
-        cost: What the cost is, and its unit.
+        path: File to write; its extension gives the format.
+        cost: Name and unit of the cost.
 
     Raises:
         ValueError: There are no points.
@@ -111,8 +111,8 @@ def plot_trees(
 
     Args:
         trees: The trees by name.
-        path: Where to; its extension gives the format.
-        columns: How many stand side by side.
+        path: File to write; its extension gives the format.
+        columns: Number of trees side by side.
 
     Raises:
         ValueError: There are no trees.

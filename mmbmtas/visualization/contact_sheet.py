@@ -1,4 +1,4 @@
-"""Puts an image and the pictures of its tasks side by side in one sheet."""
+"""Put an image and the pictures of its tasks side by side in one sheet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ class Column:
 
     Attributes:
         name: Task name, printed above.
-        truth: RGB uint8, ``(H, W, 3)``, or None where the sample has no label.
-        prediction: RGB uint8, ``(H, W, 3)``, or None where there is no prediction.
-        legend: What the colours mean, printed below.
+        truth: RGB uint8, ``(H, W, 3)``, or None if the sample has no label.
+        prediction: RGB uint8, ``(H, W, 3)``, or None if there is no prediction.
+        legend: Meaning of the colours, printed below.
     """
 
     name: str
@@ -45,15 +45,15 @@ def draw_contact_sheet(
 ) -> np.ndarray:
     """Draw image, truth and prediction of every task in one sheet.
 
-    The image stands left, each task in a column of its own: its name, the truth, the prediction
-    (rows that are left out where no task has one), the legend.
+    The image is on the left. Each task has a column with its name, the truth, the prediction and
+    the legend. Rows without any picture are left out.
 
     Args:
         image: RGB uint8, ``(H, W, 3)``.
         columns: The tasks' pictures.
         title: Printed on top.
-        cell_height: Height of each picture in pixels; less where the sheet would be wider than
-            2000 pixels. Columns are at least 150 pixels wide, for their legends.
+        cell_height: Height of each picture in pixels. It is reduced if the sheet would be wider
+            than 2000 pixels. Columns are at least 150 pixels wide, for their legends.
 
     Returns:
         The sheet, RGB uint8.
@@ -95,14 +95,14 @@ def draw_contact_sheet(
 
 
 def _cell_size(shape: tuple[int, int], height: int, most_wide: int) -> tuple[int, int]:
-    """Width and height of the cells for an image's height and width."""
+    """Compute width and height of the cells from an image's height and width."""
     scale = min(height / shape[0], max(most_wide, _MIN_CELL[0]) / shape[1])
     return max(_MIN_CELL[0], round(shape[1] * scale)), max(_MIN_CELL[1], round(shape[0] * scale))
 
 
 @cache
 def _font(bold: bool = False) -> ImageFont.FreeTypeFont:
-    """The font that matplotlib brings along."""
+    """Return the font that comes with matplotlib."""
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name)), 13)
 
@@ -112,7 +112,7 @@ def _text_width(text: str) -> int:
 
 
 def _fit(picture: np.ndarray, cell: tuple[int, int], smooth: bool = False) -> Image.Image:
-    """The picture fit into a cell: thin lines survive shrinking, pixels stay sharp in growing."""
+    """Fit a picture into a cell: shrinking keeps thin lines, growing keeps pixels sharp."""
     height, width = picture.shape[:2]
     scale = min(cell[0] / width, cell[1] / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -128,7 +128,7 @@ def _entries_per_row(width: int) -> int:
 
 
 def _legend_rows(legend: Legend, width: int) -> int:
-    """Lines of text that a legend takes."""
+    """Count the lines of text of a legend."""
     rows = -(-len(legend.entries) // _entries_per_row(width))
     return min(rows, _MAX_LEGEND_ROWS) + 2 * (legend.scale is not None)
 
@@ -165,7 +165,7 @@ def _draw_legend(
 
 
 def _shorten(text: str, width: int) -> str:
-    """The text, cut with an ellipsis where it is wider than that many pixels."""
+    """Cut a text with an ellipsis if it is wider than a number of pixels."""
     if _text_width(text) <= width:
         return text
     while text and _text_width(text + '…') > width:

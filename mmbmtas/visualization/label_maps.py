@@ -1,4 +1,4 @@
-"""Turns the label map or prediction of a task into a picture and a legend."""
+"""Turn the label map or prediction of a task into a picture and a legend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ _DIRECTIONS = {
 
 @dataclass(frozen=True)
 class Legend:
-    """What the colours of a picture mean.
+    """The meaning of the colours of a picture.
 
     Attributes:
         entries: Colour and name of each thing shown.
-        scale: Lower and upper value and the unit, where :data:`VIRIDIS` runs between them.
+        scale: Lower value, upper value and unit, if :data:`VIRIDIS` runs between them.
     """
 
     entries: tuple[tuple[Colour, str], ...] = ()
@@ -50,16 +50,15 @@ def draw_label(
 ) -> np.ndarray:
     """Draw a label map or a prediction.
 
-    Classes take the palette's colours; binary maps and probabilities run from black (0) to white
-    (1); normals x, y, z from -1 to 1 become red, green, blue; depth and other values run through
-    viridis. What is ignored is :data:`IGNORED_COLOUR`.
+    Classes have the palette's colours. Binary maps and probabilities run from black (0) to white
+    (1). Normals x, y, z from -1 to 1 become red, green, blue. Depth and other values run through
+    viridis. Ignored pixels are :data:`IGNORED_COLOUR`.
 
     Args:
         task: The task that the map belongs to.
         label: ``(H, W)``, or ``(H, W, 3)`` for normals, as in ``MultiTaskDataSample``.
         palette: RGB colour of each class; default :func:`default_palette`.
-        value_range: Values that viridis begins and ends at; default
-            :func:`valid_range`.
+        value_range: First and last value of viridis; default :func:`valid_range`.
 
     Returns:
         RGB uint8, ``(H, W, 3)``.
@@ -86,18 +85,20 @@ def describe_colours(
     names: Sequence[str] | None = None,
     palette: Sequence[Colour] | None = None,
     value_range: tuple[float, float] | None = None,
+    unit: str | None = None,
 ) -> Legend:
     """Write the legend of the pictures of a task.
 
     Args:
         task: The task.
-        maps: Truth and prediction, those that there are, as for :func:`draw_label`.
+        maps: Truth and prediction, if present, as for :func:`draw_label`.
         names: Name of each class; default its number.
         palette: As for :func:`draw_label`.
         value_range: As for :func:`draw_label`.
+        unit: Unit of values; default metres for depth, none for others.
 
     Returns:
-        The legend; of classes, those that occur, by area.
+        The legend. It lists the classes that occur, in their order.
     """
     ignored = any(not valid_pixels(task, label).all() for label in maps)
     end = ((IGNORED_COLOUR, 'ignored'),) if ignored else ()
@@ -105,7 +106,7 @@ def describe_colours(
         values = np.concatenate([label.ravel() for label in maps]).astype(np.int64) & 255
         counts = np.bincount(values, minlength=256)
         table = class_table(palette or default_palette(task))
-        present = [c for c in np.argsort(-counts, kind='stable') if counts[c] and c != IGNORE_INDEX]
+        present = [int(c) for c in np.flatnonzero(counts) if c != IGNORE_INDEX]
         return Legend(
             tuple(
                 (tuple(table[c].tolist()), names[c] if names and c < len(names) else f'class {c}')
@@ -118,34 +119,36 @@ def describe_colours(
     if task.kind == 'normals':
         return Legend((*((colour, name) for name, colour in _DIRECTIONS.items()), *end))
     low, high = value_range or valid_range(task, *maps)
-    return Legend(end, (low, high, 'm' if task.kind == 'depth' else ''))
+    if unit is None:
+        unit = 'm' if task.kind == 'depth' else ''
+    return Legend(end, (low, high, unit))
 
 
 def default_palette(task: Task) -> Sequence[Colour]:
-    """Colours of a task whose dataset names none."""
+    """Return the colours of a task for a dataset without a palette."""
     return PARTS_PALETTE if task.name == 'human_parts' else class_palette(IGNORE_INDEX)
 
 
 def class_table(palette: Sequence[Colour]) -> np.ndarray:
-    """A palette as a table for all 256 values; those beyond it are ignored, ``(256, 3)``."""
+    """Extend a palette to all 256 values, ``(256, 3)``; values beyond it count as ignored."""
     table = np.full((256, 3), IGNORED_COLOUR, np.uint8)
     table[: len(palette)] = palette
     return table
 
 
 def valid_pixels(task: Task, label: np.ndarray) -> np.ndarray:
-    """Where a map holds a label: not 255, not the zero vector, not 0, by kind, ``(H, W)``."""
+    """Where a map holds a label, by kind: not 255, the zero vector, 0 or NaN, ``(H, W)``."""
     if task.kind in ('classes', 'binary'):
         return label != IGNORE_INDEX
     if task.kind == 'normals':
         return np.asarray(label.any(axis=-1))
-    return np.isfinite(label) & (label != 0)
+    return np.isfinite(label) & (task.zero_counts | (label != 0))
 
 
 def valid_range(task: Task, *maps: np.ndarray) -> tuple[float, float]:
-    """Between which values almost all valid values lie (percentiles 1 and 99).
+    """Return the range of almost all valid values (percentiles 1 and 99).
 
-    A few far outliers, as depth sensors give them, would otherwise leave one colour to all else.
+    Without this, a few far outliers, as from depth sensors, would leave one colour for the rest.
 
     Args:
         task: The task.

@@ -1,4 +1,4 @@
-"""Where sheets and the config of a run go without another backend."""
+"""The default backend for the sheets and the config of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from mmbmtas.writing import written_beside
 
 @VISBACKENDS.register_module()
 class LocalVisBackend(_LocalVisBackend):
-    """mmengine's backend, whose pictures and config appear whole or not at all.
+    """mmengine's local backend, but pictures and config appear whole or not at all.
 
     Example:
         >>> vis_backends = [dict(type='LocalVisBackend')]

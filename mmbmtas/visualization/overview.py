@@ -1,4 +1,4 @@
-"""Pictures of a run below one another in one picture, such as a tree and its predictions."""
+"""Stack pictures of a run, such as a tree and its predictions."""
 
 import os
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Draw a branched architecture as a tree: from the stem through the layers to the tasks.
 
-Every box is one copy of an encoder layer, and every line that runs through it is a task which it
-serves. Tasks keep their colours, so a box shows its set of tasks by its stripes.
+Every box is one copy of an encoder layer, and every line through it is one of its tasks. Tasks keep
+their colours, so the stripes of a box show its set of tasks.
 """
 
 import os
@@ -38,16 +38,16 @@ def plot_tree(
     path: str | os.PathLike,
     layer_madds: Sequence[float] | None = None,
 ) -> None:
-    """Write a picture of an architecture, with the cost of each layer below if it is known.
+    """Write a picture of an architecture, with the cost of each layer below it if known.
 
     Args:
-        architecture: What to draw.
-        path: Where to; its extension gives the format, ``.png``, ``.svg`` or ``.pdf``.
-        layer_madds: Multiply-adds of one copy of each layer; by default those that the
-            architecture itself knows, ``architecture.madds['layers']``.
+        architecture: The architecture.
+        path: File to write; its extension gives the format, ``.png``, ``.svg`` or ``.pdf``.
+        layer_madds: Multiply-adds of one copy of each layer; by default those in the
+            architecture itself, ``architecture.madds['layers']``.
 
     Raises:
-        ValueError: If the extension is not one of a picture, or there is not one cost a layer.
+        ValueError: The extension is not one of these, or there is not one cost per layer.
     """
     path = Path(path)
     if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
@@ -74,9 +74,9 @@ def plot_tree(
 
 
 def draw_tree(ax: Axes, architecture: BranchedArchitecture) -> None:
-    """Draw the tree on axes of any size: layers from left to right, a lane for each task.
+    """Draw the tree on axes of any size: layers from left to right, one lane per task.
 
-    Layer ``l`` counted from 0 stands at x = ``l`` + 1, the stem at 0, the decoders at ``L`` + 1.
+    The stem is at x = 0, layer ``l`` (counted from 0) at ``l`` + 1, the decoders at ``L`` + 1.
     """
     num_tasks, last = len(architecture.tasks), architecture.num_layers + 1
     middle, half = (num_tasks - 1) / 2, max(3, num_tasks) / 2 + 0.1
@@ -104,11 +104,11 @@ def draw_layer_madds(
     """Draw the cost of each layer as a bar below its column: one copy dark, further ones light.
 
     Raises:
-        ValueError: If there is not one cost a layer.
+        ValueError: There is not one cost per layer.
     """
     if len(layer_madds) != architecture.num_layers:
         raise InputError(
-            f'{len(layer_madds)} costs of layers, expected {architecture.num_layers}, one a layer'
+            f'{len(layer_madds)} costs of layers, expected {architecture.num_layers}, one per layer'
         )
     positions = range(1, architecture.num_layers + 1)
     unit, sign = (1e9, '10⁹') if sum(layer_madds) >= 1e9 else (1e6, '10⁶')
@@ -127,7 +127,7 @@ def draw_layer_madds(
 
 
 def describe_madds(madds: float) -> str:
-    """Write multiply-adds in words, in the unit that suits them.
+    """Write multiply-adds in words, in a suitable unit.
 
     Example:
         >>> describe_madds(9.1e9), describe_madds(102_600_000)
@@ -139,14 +139,14 @@ def describe_madds(madds: float) -> str:
 
 
 def _lanes(architecture: BranchedArchitecture) -> list[int]:
-    """For each task its lane at the right end, so that no two branches cross."""
+    """Return the lane of each task at the right end, so that no branches cross."""
     labels = [*zip(*(grouping.labels for grouping in architecture.groupings), strict=True)]
     order = sorted(range(len(labels)), key=labels.__getitem__)
     return [order.index(task) for task in range(len(order))]
 
 
 def _heights(grouping: TaskGrouping, lanes: Sequence[int]) -> list[float]:
-    """For each task the height of its line: within its group, amid the lanes of that group."""
+    """Return the height of each task's line: within its group, amid the group's lanes."""
     heights = [0.0] * len(lanes)
     for group in grouping.groups:
         middle = sum(lanes[task] for task in group) / len(group)
@@ -156,7 +156,7 @@ def _heights(grouping: TaskGrouping, lanes: Sequence[int]) -> list[float]:
 
 
 def _draw_box(ax: Axes, x: float, heights: Sequence[float], fill: str) -> None:
-    """Frame the lines at some heights."""
+    """Draw a frame around the lines at some heights."""
     top, bottom = min(heights) - STRIPE, max(heights) + STRIPE
     corner, size = (x - BOX_WIDTH / 2, top), (BOX_WIDTH, bottom - top)
     box = FancyBboxPatch(corner, *size, boxstyle='round,pad=0,rounding_size=0.12', zorder=1)
@@ -165,7 +165,7 @@ def _draw_box(ax: Axes, x: float, heights: Sequence[float], fill: str) -> None:
 
 
 def _draw_line(ax: Axes, heights: Sequence[float], colour: str) -> None:
-    """Draw a task's way: straight through the boxes, smoothly from one to the next."""
+    """Draw a task's line: straight through boxes, smooth between them."""
     half = BOX_WIDTH / 2
     points, codes = [(-half, heights[0])], [MplPath.MOVETO]
     for x, (here, there) in enumerate(pairwise(heights)):
@@ -180,7 +180,7 @@ def _draw_line(ax: Axes, heights: Sequence[float], colour: str) -> None:
 
 
 def _draw_layer_axis(ax: Axes, architecture: BranchedArchitecture) -> None:
-    """Name the columns below the axes, upright where the names are long."""
+    """Name the columns below the axes, upright if the names are long."""
     names = _column_names(architecture)
     rotation = 90 if max(map(len, names)) > len('decoder') else 0
     ax.set_xlim(-0.6, len(names) - 0.4)
@@ -195,7 +195,7 @@ def _column_names(architecture: BranchedArchitecture) -> list[str]:
 
 
 def _title(architecture: BranchedArchitecture) -> str:
-    """Say what the picture shows, and what it costs if that is known."""
+    """Make the title: the picture's subject, and its cost if known."""
     num_tasks = len(architecture.tasks)
     title = f'{architecture.encoder["type"]}, {num_tasks} task{"s" if num_tasks > 1 else ""}'
     madds = architecture.madds or {}

@@ -1,4 +1,4 @@
-"""Draws data samples as contact sheets, through mmengine's visualizer and its backends."""
+"""Draw data samples as contact sheets, with mmengine's visualizer and its backends."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ from .label_maps import describe_colours, draw_label, valid_range
 
 @VISUALIZERS.register_module()
 class MultiTaskVisualizer(Visualizer):
-    """Draws the image, the labels and the predictions of a sample as one contact sheet.
+    """Draw the image, the labels and the predictions of a sample as one contact sheet.
 
     Names and colours of classes come from ``dataset_meta``, which the runner sets from the dataset.
 
@@ -57,7 +57,7 @@ class MultiTaskVisualizer(Visualizer):
         out_file: str | None = None,
         step: int = 0,
     ) -> None:
-        """Draw a sample, and show it, write it to a file, or else hand it to the backends.
+        """Draw a sample. Show it, write it to a file, or pass it to the backends.
 
         Args:
             name: Name of the sheet in the backends, and its title.
@@ -68,7 +68,7 @@ class MultiTaskVisualizer(Visualizer):
             show: Whether to open a window.
             wait_time: Seconds that the window stays open; 0 until a key is pressed.
             out_file: Image file to write; the backends then get nothing, as in mmseg.
-            step: Step that the backends file the sheet under.
+            step: Step for the backends.
         """
         columns = [] if data_sample is None else sample_columns(data_sample, self.dataset_meta)
         columns = [
@@ -91,18 +91,18 @@ class MultiTaskVisualizer(Visualizer):
 def sample_columns(
     sample: MultiTaskDataSample, dataset_meta: Mapping[str, Any] | None = None
 ) -> list[Column]:
-    """Draw every task that a sample has a label or a prediction of.
+    """Draw every task for which a sample has a label or a prediction.
 
-    Truth and prediction of depth and other values share one scale, the truth's where it is there.
-    Values of several channels, which only a task of the user's has, are drawn as their mean.
+    Truth and prediction of depth and other values share one scale, that of the truth if there is
+    one. Values of several channels, which only users' own tasks have, are drawn as their mean.
 
     Args:
         sample: The sample.
         dataset_meta: The dataset's metainfo, of which ``classes`` and ``palette`` map a task's name
-            to its classes' names and colours.
+            to its classes' names and colours, and ``units`` to the unit of its values.
 
     Returns:
-        A column a task, in the order of the task table, tasks of the user's after them.
+        One column per task, in the order of the task table, then users' own tasks.
     """
     meta = dataset_meta or {}
     keys = sample.keys()
@@ -117,7 +117,8 @@ def sample_columns(
             for key in ('gt', 'pred')
             if f'{key}_{name}' in sample
         }
-        task = label_task(name, next(iter(maps.values())).dtype.kind == 'f')
+        holds_floats = next(iter(maps.values())).dtype.kind == 'f'
+        task = label_task(name, holds_floats, sample.metainfo.get('task_kinds'))
         if task.kind == 'value':
             maps = {
                 key: label if label.ndim == 2 else label.mean(-1) for key, label in maps.items()
@@ -128,13 +129,14 @@ def sample_columns(
             limits = valid_range(task, next(iter(maps.values())))
         pictures = {key: draw_label(task, label, palette, limits) for key, label in maps.items()}
         classes = _of_task(meta.get('classes'), name)
-        legend = describe_colours(task, list(maps.values()), classes, palette, limits)
+        unit = _of_task(meta.get('units'), name)
+        legend = describe_colours(task, list(maps.values()), classes, palette, limits, unit)
         columns.append(Column(name, pictures.get('gt'), pictures.get('pred'), legend))
     return columns
 
 
 def sample_image(inputs: torch.Tensor, sample: MultiTaskDataSample) -> np.ndarray:
-    """Undo the packing of an image: without the padding of evaluation, in RGB.
+    """Undo the packing of an image: remove the padding of evaluation, convert to RGB.
 
     Args:
         inputs: BGR uint8, ``(3, H, W)``, as packed by ``PackMultiTaskInputs``.
@@ -150,17 +152,17 @@ def sample_image(inputs: torch.Tensor, sample: MultiTaskDataSample) -> np.ndarra
 
 
 def sheet_name(sample: MultiTaskDataSample, prefix: str) -> str:
-    """A name for a sample's sheet: the prefix and the image's file name without its ending."""
+    """Name a sample's sheet: the prefix and the image's file name without its ending."""
     return f'{prefix}_{Path(sample.metainfo.get("img_path", "image")).stem}'
 
 
 def _of_task(by_task: Any, name: str) -> Any:
-    """The entry of a task, where the metainfo has entries by task."""
+    """Return the entry of a task, if the metainfo has entries by task."""
     return by_task.get(name) if isinstance(by_task, Mapping) else None
 
 
 def _field_map(sample: MultiTaskDataSample, key: str) -> np.ndarray:
-    """A field's data as ``(H, W)``, or ``(H, W, C)`` where it has several channels."""
+    """Return a field's data as ``(H, W)``, or ``(H, W, C)`` if it has several channels."""
     data = sample.get(key).data.detach().cpu()
     data = data.float() if data.is_floating_point() else data
     return data.permute(1, 2, 0).squeeze(-1).numpy()

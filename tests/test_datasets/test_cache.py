@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 
-from mmbmtas.datasets import NYUDv2MT, PascalContextMT, cache_writer
+from mmbmtas.datasets import CachedSteps, NYUDv2MT, PascalContextMT, cache_writer
 from mmbmtas.datasets.cache import LoadCachedSample, default_cache, opening, steps
 from mmbmtas.datasets.cache.arrays import decode, encode
 from mmbmtas.datasets.cache.sample_file import read_header, read_sample, write_sample
-from mmbmtas.datasets.cache.steps import step_names
+from mmbmtas.datasets.cache.steps import step_name
 from mmbmtas.datasets.cache_writer import write_cache
 from mmbmtas.datasets.transforms import LoadSampleImage, ResizeSample
+from mmbmtas.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / 'configs/_base_/datasets'
@@ -278,12 +281,38 @@ def test_sample_file_gives_what_is_asked_for(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_step_names_end_at_chance_and_at_subclasses():
+def test_step_names_tell_types_and_settings():
     class Other(ResizeSample):
         pass
 
-    assert step_names([LoadSampleImage(), ResizeSample(2 / 3), print]) == [
-        'LoadSampleImage',
-        f'ResizeSample(scale_factor={2 / 3!r})',
-    ]
-    assert step_names([LoadSampleImage(), Other(0.5)]) == ['LoadSampleImage']
+    class Plain(BaseTransform):
+        def __init__(self, level):
+            self.level = level
+
+        def transform(self, results):
+            return results
+
+    assert step_name(LoadSampleImage()) == 'LoadSampleImage'
+    assert step_name(ResizeSample(2 / 3)) == f'ResizeSample(scale_factor={2 / 3!r})'
+    names = {step_name(t) for t in (ResizeSample(0.5), Other(0.5), Plain(1), Plain(2), print)}
+    assert len(names) == 5
+
+
+class ByFunction(BaseTransform):
+    def __init__(self, function):
+        self.function = function
+
+    def transform(self, results):
+        return self.function(results)
+
+
+def test_a_step_without_a_text_is_refused(pascal, tmp_path):
+    class Mine(PascalContextMT):
+        RELEASE = replace(
+            PascalContextMT.RELEASE,
+            cached={'full': CachedSteps(steps=({'type': ByFunction, 'function': lambda x: x},))},
+        )
+
+    with pytest.raises(InputError, match=r'Mine cannot be cached: .*ByFunction.* __repr__'):
+        write_cache(Mine, pascal, tmp_path / 'cache')
+    assert not (tmp_path / 'cache').exists()

@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,18 @@ import scipy.io
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
-from mmbmtas.datasets import MultiTaskDataset, PascalContextMT
+from mmbmtas.datasets import CachedSteps, MultiTaskDataset, PascalContextMT, Release
+from mmbmtas.datasets.cache import LoadCachedSample
 from mmbmtas.datasets.cache_writer import write_cache
 from mmbmtas.datasets.checking import (
     check,
     check_dataset,
-    find_dataset_class,
-    find_dataset_type,
     write_report,
 )
+from mmbmtas.datasets.finding import find_dataset_class, find_dataset_type
 from mmbmtas.datasets.preparing import prepare_dataset
 from mmbmtas.errors import InputError
-from mmbmtas.reading import SizeError
+from mmbmtas.reading import RangeError, SizeError
 from mmbmtas.registry import DATASETS, TRANSFORMS
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/check_dataset.py'
@@ -191,7 +192,7 @@ def test_nyud_classes_and_edges_of_images(layouts, tmp_path):
     found = {Path(p.path).stem: (p.kind, p.message) for p in check_dataset(root).problems}
     assert found['0001'] == ('range', 'expected classes 0 to 40 or 255, found 41')
     message = 'expected a mask of 0 and 1, or of 0 and 255, found the values 7'
-    assert found['0002'] == ('range', f'{message}: what is the foreground cannot be told')
+    assert found['0002'] == ('range', f'{message}, so the foreground is unclear')
     assert found['9001'][0] == 'size'
 
 
@@ -273,7 +274,8 @@ def test_masks_of_two_forms(layouts, tmp_path):
 
 
 def test_folder_of_neither_dataset(tmp_path, pascal_root):
-    with pytest.raises(ValueError, match='is no PASCAL_MT folder'):
+    expected = r'is no NYUD_MT folder \(with gt_sets\) and no PASCAL_MT folder'
+    with pytest.raises(ValueError, match=expected):
         find_dataset_type(tmp_path)
     (tmp_path / 'NYUD_MT').mkdir()
     with pytest.raises(ValueError, match=r'did you mean .*NYUD_MT\?'):
@@ -347,7 +349,13 @@ class OwnLoader(BaseTransform):
         depth = np.load(results['label_paths']['depth'])
         if depth.shape != results['ori_shape']:
             raise SizeError(f'{depth.shape}, expected {results["ori_shape"]}')
-        return {**results, 'gt_depth': depth}
+        return {**results, 'gt_depth': depth, 'label_keys': ['gt_depth']}
+
+
+def refuse_tall(path):
+    highest = np.load(path).max()
+    if highest > 8849:
+        raise RangeError(f'{path}: expected at most 8849 m, found {highest:g}')
 
 
 @pytest.fixture
@@ -357,7 +365,7 @@ def own(tmp_path, monkeypatch):
         (tmp_path / f'{split}.txt').write_text(f'{split}_0')
         Image.new('RGB', (4, 3)).save(tmp_path / f'{split}_0.png')
         np.save(tmp_path / f'{split}_0.npy', np.ones((3, 4), np.float32))
-    monkeypatch.setattr(Own, 'LABEL_LOADER', 'OwnLoader')
+    monkeypatch.setattr(Own, 'RELEASE', Release('OwnLoader'))
     monkeypatch.setitem(TRANSFORMS.module_dict, 'OwnLoader', OwnLoader)
     monkeypatch.setitem(DATASETS.module_dict, 'Own', Own)
     return tmp_path
@@ -373,8 +381,8 @@ class TestDatasetsOfUsers:
         assert (problem.kind, Path(problem.path).name) == ('size', 'val_0.npy')
 
     def test_one_that_does_not_is_told_what_is_missing(self, own, monkeypatch):
-        monkeypatch.setattr(Own, 'LABEL_LOADER', None)
-        with pytest.raises(InputError, match=r'Own cannot be checked: .* in LABEL_LOADER'):
+        monkeypatch.setattr(Own, 'RELEASE', None)
+        with pytest.raises(InputError, match=r'Own cannot be checked: .* in RELEASE'):
             check_dataset(own, dataset_type=Own)
 
     def test_one_that_derives_from_a_release(self, pascal_root):
@@ -384,12 +392,53 @@ class TestDatasetsOfUsers:
         report = check_dataset(pascal_root, dataset_type=Mine)
         assert (report.passed, report.dataset, report.opened) == (True, 'Mine', 3 * 6 + 1)
 
+    def test_one_that_names_its_checks_and_its_cache(self, own, monkeypatch):
+        """All that the releases of the field can, with code outside the package."""
+        release = Release(
+            {'type': 'OwnLoader'},
+            marks=('mine',),
+            sizes={'train': 2},
+            checks={'depth': refuse_tall},
+            cached={'full': CachedSteps()},
+        )
+        monkeypatch.setattr(Own, 'RELEASE', release)
+        (own / 'mine').mkdir()
+        assert find_dataset_type(own) is Own
+        report = check_dataset(own)
+        assert report.notes == ['train lists 1 ids, the public release 2']
+        np.save(own / 'val_0.npy', np.full((3, 4), 9000, np.float32))
+        (problem,) = check_dataset(own).problems
+        assert (problem.kind, problem.message) == ('range', 'expected at most 8849 m, found 9000')
+        np.save(own / 'val_0.npy', np.full((3, 4), 8849, np.float32))
+        assert prepare_dataset(own, own / 'out').counts == {'written': 2}
+        pipeline = [{'type': 'LoadSampleImage'}, {'type': 'OwnLoader'}]
+        cached = Own(
+            str(own), 'val', pipeline=pipeline, cache=str(own / 'out' / f'{own.name}.cache')
+        )
+        assert cached[0]['gt_depth'].max() == 8849
+        (step,) = cached.pipeline.transforms
+        assert isinstance(step, LoadCachedSample)
+
+    def test_an_archive_of_one(self, own, tmp_path, monkeypatch):
+        (own / 'mine').mkdir()
+        archive = tmp_path / 'mine.tgz'
+        with tarfile.open(archive, 'w:gz') as tar:
+            for path in own.iterdir():
+                if path != archive:
+                    tar.add(path, f'whatever/{path.name}')
+        with pytest.raises(InputError, match=r'RELEASE names no folders \(marks\)'):
+            prepare_dataset(archive, tmp_path / 'out', dataset_type=Own)
+        release = Release('OwnLoader', 'OWN', marks=('mine',), cached={'full': CachedSteps()})
+        monkeypatch.setattr(Own, 'RELEASE', release)
+        prepared = prepare_dataset(archive, tmp_path / 'out', dataset_type=Own)
+        assert (prepared.root, prepared.counts) == (tmp_path / 'out' / 'OWN', {'written': 2})
+
     def test_one_that_cannot_be_cached(self, own, tmp_path):
         for work in (
             lambda: write_cache(Own, own, tmp_path / 'cache'),
             lambda: prepare_dataset(own, tmp_path / 'out', dataset_type=Own),
         ):
-            with pytest.raises(InputError, match=r'Own cannot be cached: .* PascalContextMT'):
+            with pytest.raises(InputError, match=r'Own cannot be cached: .* in RELEASE'):
                 work()
         assert not (tmp_path / 'cache').exists()
 

@@ -194,7 +194,7 @@ def test_problems_keep_the_cache_from_being_written(layouts, tmp_path):
 
 def test_what_is_no_dataset(tmp_path):
     path = archive(tmp_path / 'x.tgz', ('holiday.jpg', b'1', {}))
-    with pytest.raises(ValueError, match='holds neither PASCAL_MT'):
+    with pytest.raises(ValueError, match='holds no NYUD_MT folder'):
         prepare_dataset(path, tmp_path / 'out')
     assert not list((tmp_path / 'out').iterdir())
     with pytest.raises(FileNotFoundError, match='no archive or folder'):

@@ -18,6 +18,7 @@ from mmbmtas.engine.hooks import TemperatureHook
 from mmbmtas.engine.hooks.architecture_hooks import routing_entropy
 from mmbmtas.engine.randomness import Stream
 from mmbmtas.engine.runner import split_dataset
+from mmbmtas.errors import InputError
 from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.structures import BranchedArchitecture
 
@@ -243,7 +244,7 @@ def test_every_checkpoint_has_its_tree(search):
         assert written.source['iteration'] == iteration
     last = BranchedArchitecture.load(folder / 'architecture.json')
     assert last.to_dict() == written.to_dict()
-    assert last == runner.train_loop.model.backbone.current_architecture()
+    assert last == runner.train_loop.model.backbone.export_architecture()
     assert last.madds['network'] > sum(last.madds['layers'])
     assert not [*folder.rglob('*.tmp')]
 
@@ -397,7 +398,7 @@ def test_a_search_that_is_nothing_but_warm_up(search_runner, tmp_path):
 def test_a_batch_size_that_nobody_has_filled_in(search_runner, tmp_path):
     runner = search_runner(tmp_path)
     del runner._train_dataloader['batch_size']
-    with pytest.raises(ValueError, match='states no batch_size: prepare_config'):
+    with pytest.raises(ValueError, match=r'train_dataloader\.batch_size is missing'):
         runner.train()
 
 
@@ -433,3 +434,20 @@ def test_checkpointed_layers_change_nothing(search, search_runner, toys, tmp_pat
             for part, entry in entries.items()
             if entry is not None
         )
+
+
+@pytest.mark.parametrize(
+    'hook', ['TemperatureHook', 'SearchBatchNormHook', 'ArchitectureLoggerHook']
+)
+def test_hooks_of_a_search_say_that_a_training_is_none(hook, make_runner, toys, tmp_path):
+    runner = make_runner(
+        tmp_path,
+        toys.branched_config(('semseg', 'edge')),
+        {'type': 'IterBasedTrainLoop', 'max_iters': 1},
+        {'type': 'OptimWrapper', 'optimizer': {'type': 'SGD', 'lr': 0.1}},
+        custom_hooks=[{'type': hook} | ({'interval': 1} if 'Logger' in hook else {})],
+    )
+    with pytest.raises(
+        InputError, match=f'{hook} goes with a search loop, found IterBasedTrainLoop'
+    ):
+        runner.train()

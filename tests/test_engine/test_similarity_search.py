@@ -68,7 +68,7 @@ def test_a_search_writes_its_tree_and_what_it_compared(run, tmp_path):
     assert np.allclose(values, values.transpose(0, 2, 1))
     tree = BranchedArchitecture.load(tmp_path / 'architecture.json')
     expected = runner.train_loop.choose(values)
-    assert tree.groupings == expected == backbone.current_architecture().groupings
+    assert tree.groupings == expected == backbone.export_architecture().groupings
     assert (tmp_path / 'similarity.png').stat().st_size > 1000
 
 

@@ -102,8 +102,10 @@ def test_evaluators_and_metrics_of_other_forms(tree):
     metrics = [{'type': 'EdgePixelMetric'}, edge, other]
     cfg = Config(
         {
-            'architecture': tree,
-            'model': {'decode_heads': {'edge': {}, 'rim': {}}},
+            'model': {
+                'backbone': {'architecture': tree},
+                'decode_heads': {'edge': {}, 'rim': {}},
+            },
             'test_evaluator': {'type': 'MultiTaskEvaluator', 'metrics': metrics, 'baseline': 'a'},
             'val_evaluator': {'type': 'OdsF', 'dataset': 'nyud', 'task': 'edge'},
         }
@@ -118,8 +120,10 @@ def test_wrapped_data_sets_and_data_without_the_task(tree):
     repeated = {'type': 'RepeatDataset', 'dataset': {'tasks': ['edge', 'rim']}}
     cfg = Config(
         {
-            'architecture': tree,
-            'model': {'decode_heads': {'edge': {}, 'rim': {}}},
+            'model': {
+                'backbone': {'architecture': tree},
+                'decode_heads': {'edge': {}, 'rim': {}},
+            },
             'train_dataloader': {'dataset': repeated},
             'val_dataloader': {'dataset': {'type': 'reads what there is'}},
         }
@@ -129,4 +133,23 @@ def test_wrapped_data_sets_and_data_without_the_task(tree):
     cfg.model.decode_heads.rim = {}
     cfg.test_dataloader = {'dataset': {'tasks': ['rim']}}
     with pytest.raises(ValueError, match=r"test_dataloader has labels of none of .*\['edge'\]"):
+        narrow_to_architecture(cfg)
+
+
+def test_a_concatenation_without_the_tasks_is_like_any_data_without_them(tree):
+    """Alone it is an error; inside another it goes, as a plain data set does."""
+    others = {'type': 'ConcatDataset', 'datasets': [{'tasks': ['rim']}, {'tasks': ['rim']}]}
+    nested = {'type': 'ConcatDataset', 'datasets': [others, {'tasks': ['rim', 'edge']}]}
+    heads = {'edge': {}, 'rim': {}}
+    cfg = Config(
+        {
+            'model': {'backbone': {'architecture': tree}, 'decode_heads': heads},
+            'train_dataloader': {'dataset': nested},
+        }
+    )
+    narrow_to_architecture(cfg)
+    assert cfg.train_dataloader.dataset.datasets == [{'tasks': ['edge']}]
+    cfg.model.decode_heads.rim = {}
+    cfg.val_dataloader = {'dataset': others}
+    with pytest.raises(ValueError, match=r"val_dataloader has labels of none of .*\['edge'\]"):
         narrow_to_architecture(cfg)

@@ -359,7 +359,7 @@ class TestResourceLossOfLatency:
         ('arguments', 'message'),
         [
             ({'expectation': 'recursive'}, r"expected one of \['exact', 'sampled'\] for latency"),
-            ({'target_madds': 1e9}, 'expected target_latency_ms'),
+            ({'target_madds': 1e9}, 'set target_latency_ms instead'),
             ({'target_latency_ms': 0}, 'target_latency_ms 0 .*: expected milliseconds above 0'),
             ({'latency': ['table']}, 'document: found .*, expected a JSON object'),
         ],

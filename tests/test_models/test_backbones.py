@@ -53,7 +53,7 @@ class TestSameAsBranchedNetwork:
         supernet.set_routing_mode(mode)
         supernet.eval()
         tree = (
-            supernet.current_architecture()
+            supernet.export_architecture()
             if mode != 'warmup'
             else BranchedArchitecture.from_routing(
                 tasks, supernet.encoder.to_config(), {t: supernet.routing(t) for t in tasks}
@@ -400,4 +400,4 @@ def test_a_supernet_of_20_tasks(toys, images):
     supernet.set_routing_mode('warmup')
     chosen = random.Random(0).sample(tasks, 2)
     assert [*supernet(images, chosen)] == chosen
-    assert supernet.current_architecture().tasks == tuple(tasks)
+    assert supernet.export_architecture().tasks == tuple(tasks)

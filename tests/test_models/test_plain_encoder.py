@@ -46,5 +46,5 @@ class TestSupernet:
     def test_a_tree_becomes_the_most_probable(self, supernet):
         tree = (TaskGrouping(((0, 2), (1,))), *[TaskGrouping(((0,), (1,), (2,)))] * 2)
         supernet.route(tree)
-        assert supernet.current_architecture().groupings == tree
+        assert supernet.export_architecture().groupings == tree
         assert supernet.routing_probs().max(dim=-1).values.min() > 0.999

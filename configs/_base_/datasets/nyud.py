@@ -1,9 +1,7 @@
 # NYUD-v2, four tasks, as a branched network is trained and evaluated on it.
-# The folder is an unpacked NYUD_MT archive, of any of its three packagings. Batch sizes are for one
-# process: with n processes give each 16 / n images (8 / n for ResNet-50).
-dataset_type = 'NYUDv2MT'
+# The folder is an unpacked NYUD_MT archive, of any of its three packagings.
 data_root = 'data/NYUD_MT'
-tasks = ['semseg', 'depth', 'normals', 'edge']
+cost_shape = (425, 560)  # costs are stated at this size
 crop_size = (425, 560)
 
 train_pipeline = [
@@ -44,23 +42,14 @@ train_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='mmbmtas.collate_in_block'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        split='train',
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(type='NYUDv2MT', split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        split='val',
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(type='NYUDv2MT', split='val', pipeline=test_pipeline, test_mode=True),
 )
 test_dataloader = val_dataloader
 

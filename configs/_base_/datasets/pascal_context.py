@@ -1,9 +1,7 @@
 # PASCAL-Context, five tasks, as a branched network is trained and evaluated on it.
-# The folder is the unpacked PASCAL_MT.tgz. Batch sizes are for one process: with n processes give
-# each 16 / n images (8 / n for ResNet-50), as the paper's totals are 16 and 8.
-dataset_type = 'PascalContextMT'
+# The folder is the unpacked PASCAL_MT.tgz.
 data_root = 'data/PASCAL_MT'
-tasks = ['semseg', 'human_parts', 'saliency', 'normals', 'edge']
+cost_shape = (512, 512)  # costs are stated at this size
 crop_size = (512, 512)
 
 train_pipeline = [
@@ -49,23 +47,14 @@ train_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='mmbmtas.collate_in_block'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        split='train',
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(type='PascalContextMT', split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        split='val',
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(type='PascalContextMT', split='val', pipeline=test_pipeline, test_mode=True),
 )
 test_dataloader = val_dataloader
 

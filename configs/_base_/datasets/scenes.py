@@ -1,9 +1,10 @@
 # Synthetic scenes in the layout of PASCAL-Context, 128 x 160 pixels, for trying everything out.
 # tools/dataset_converters/synthetic_scenes.py writes the folder. Scales vary less than the paper's
 # 0.5 to 2, since training is too short for all sizes.
-dataset_type = 'PascalContextMT'
+_base_ = './pascal_context.py'
+
 data_root = 'data/scenes'
-tasks = ['semseg', 'human_parts', 'saliency', 'normals', 'edge']
+cost_shape = (128, 160)
 crop_size = (128, 128)
 
 train_pipeline = [
@@ -26,7 +27,6 @@ test_pipeline = [
     dict(type='IgnoreEmptyParts'),
     dict(type='PackMultiTaskInputs'),
 ]
-# tools/test.py --tta averages over these views of an image: three scales, each mirrored and not.
 tta_pipeline = [
     *test_pipeline[:3],
     dict(
@@ -44,36 +44,8 @@ tta_pipeline = [
     ),
 ]
 
-train_dataloader = dict(
-    num_workers=2,
-    persistent_workers=True,
-    collate_fn=dict(type='mmbmtas.collate_in_block'),
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        split='train',
-        pipeline=train_pipeline,
-    ),
-)
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        split='val',
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
-)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = [
-    dict(type='mmbmtas.SemSegMetric', num_classes=21),
-    dict(type='mmbmtas.HumanPartsMetric'),
-    dict(type='mmbmtas.SaliencyMetric'),
-    dict(type='mmbmtas.NormalsMetric'),
-    dict(type='mmbmtas.EdgePixelMetric'),
-]
-test_evaluator = val_evaluator
+test_evaluator = _base_.val_evaluator  # a training on scenes is too short for boundary scores

@@ -1,6 +1,5 @@
 # How the paper searches: SGD for the weights, Adam for the architecture parameters, a temperature
-# that falls from 5.0 to 0.1. A config that uses this states weight_iters, warmup_iters and the
-# scheduler.
+# that falls from 5.0 to 0.1. A config that uses this states weight_iters and warmup_iters.
 _base_ = '../default_runtime.py'
 
 optim_wrapper = dict(
@@ -13,6 +12,10 @@ optim_wrapper = dict(
         type='OptimWrapper',
         optimizer=dict(type='Adam', lr=0.01, weight_decay=5e-5),
     ),
+)
+param_scheduler = dict(
+    weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False)],
+    arch_params=[],
 )
 train_cfg = dict(type='BranchedSearchLoop', arch_fraction=0.2, split_seed=0)
 default_hooks = dict(param_scheduler=dict(type='SearchParamSchedulerHook'))

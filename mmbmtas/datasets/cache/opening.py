@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmbmtas.errors import InputError
 
 from .sample_file import SUFFIX
-from .steps import VERSION, LoadCachedSample, step_names
+from .steps import VERSION, LoadCachedSample, step_name
 
 INDEX = 'index.json'
 """File of a complete cache: its version, dataset type, and the steps of each of its folders."""
@@ -53,12 +53,15 @@ def read_index(cache: Path) -> dict[str, Any]:
     return {**index, 'variants': variants}
 
 
-def find_variant(cache: Path, transforms: Sequence[Any]) -> LoadCachedSample | None:
+def find_variant(
+    cache: Path, transforms: Sequence[Any], derived: Mapping[str, str]
+) -> LoadCachedSample | None:
     """Look up the longest run of a pipeline's first steps that a cache stands for.
 
     Args:
         cache: The cache's folder.
         transforms: The pipeline's transforms.
+        derived: Labels that steps add to those of files, and the task each comes with.
 
     Returns:
         What takes their place, or None if the cache has none of them.
@@ -67,11 +70,10 @@ def find_variant(cache: Path, transforms: Sequence[Any]) -> LoadCachedSample | N
         ValueError: If the cache is incomplete or of another version.
     """
     variants = read_index(cache)['variants']
-    steps = step_names(transforms)
-    for length in range(len(steps), 0, -1):
-        for name, cached_steps in variants.items():
-            if cached_steps == steps[:length]:
-                return LoadCachedSample(cache / name, steps[:length])
+    steps = [step_name(transform) for transform in transforms]
+    for name, cached in sorted(variants.items(), key=lambda variant: -len(variant[1])):
+        if cached and cached == steps[: len(cached)]:
+            return LoadCachedSample(cache / name, cached, derived)
     return None
 
 

@@ -1,19 +1,13 @@
 """Which first steps of a pipeline a cache stands for, and the transform that takes their place."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmcv.transforms import BaseTransform
 
-from mmbmtas.datasets.transforms import (
-    DeriveEdges,
-    LoadNYUDv2Labels,
-    LoadPascalContextLabels,
-    LoadSampleImage,
-    ResizeSample,
-)
 from mmbmtas.datasets.transforms.labels import add_label
 from mmbmtas.errors import InputError
 from mmbmtas.reading import read_image
@@ -23,33 +17,26 @@ from .sample_file import SUFFIX, read_sample
 VERSION = 2
 """Counted up whenever the steps give other samples from the same files, or files change form."""
 
-_LOADERS = (LoadSampleImage, LoadPascalContextLabels, LoadNYUDv2Labels)
-_CHANGES = (ResizeSample, DeriveEdges)
 
+def step_name(transform: Any) -> str:
+    """Name a transform by its type and settings, so that equal names mean equal steps.
 
-def step_names(transforms: Sequence[Any]) -> list[str]:
-    """Name the first steps of a pipeline, those without chance, that a cache may stand for.
+    Settings are what its ``__repr__`` says, where it has one, else its attributes. Of a type from
+    outside this package the name has the module.
 
     Args:
-        transforms: The pipeline's transforms.
-
-    Returns:
-        For each step, until the first that is of another type, its type and settings.
+        transform: A step of a pipeline.
 
     Example:
-        >>> step_names([LoadSampleImage(), ResizeSample(0.5), print])
-        ['LoadSampleImage', 'ResizeSample(scale_factor=0.5)']
+        >>> step_name(LoadSampleImage()), step_name(ResizeSample(0.5))
+        ('LoadSampleImage', 'ResizeSample(scale_factor=0.5)')
     """
-    names = []
-    for transform in transforms:
-        # A subclass may do anything else.
-        if type(transform) in _LOADERS:
-            names.append(type(transform).__name__)
-        elif type(transform) in _CHANGES:
-            names.append(repr(transform))
-        else:
-            break
-    return names
+    kind = type(transform)
+    prefix = '' if kind.__module__.startswith('mmbmtas.') else f'{kind.__module__}.'
+    if kind.__repr__ is not object.__repr__:
+        return f'{prefix}{transform!r}'
+    settings = ', '.join(f'{name}={value!r}' for name, value in vars(transform).items())
+    return f'{prefix}{kind.__qualname__}' + (f'({settings})' if settings else '')
 
 
 def sample_path(folder: Path, img_id: str) -> Path:
@@ -97,21 +84,25 @@ class LoadCachedSample(BaseTransform):
 
     Args:
         folder: The cache's folder for these steps.
-        steps: Their names, as of :func:`step_names`.
+        steps: Their names, as of :func:`step_name`.
+        derived: Labels that the steps add to those of files, and the task each comes with.
 
     Raises:
         FileNotFoundError: If the sample is not in the cache.
         ValueError: If its file is damaged, or older than the files it was made from.
     """
 
-    def __init__(self, folder: Path, steps: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, steps: Sequence[str], derived: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.folder = folder
         self.steps = list(steps)
+        self.derived = derived
 
     def transform(self, results: dict) -> dict:
         """Fill in the image and the labels."""
         path = sample_path(self.folder, results['img_id'])
-        labels = _label_names(results)
+        labels = self._label_names(results)
         header, arrays = read_sample(path, ['img', *labels])
         self._check_is_fresh(path, header, source_marks(results))
         results['img'] = arrays['img'] if 'img' in arrays else read_image(results['img_path'])
@@ -122,6 +113,12 @@ class LoadCachedSample(BaseTransform):
             if name in arrays:
                 add_label(results, name, arrays[name])
         return results
+
+    def _label_names(self, results: dict) -> list[str]:
+        """The labels that the steps would add, in their order: those of files, then others."""
+        tasks = results['tasks']
+        own = [name for name in results['label_paths'] if name in tasks]
+        return [*own, *(name for name, task in self.derived.items() if task in tasks)]
 
     def _check_is_fresh(self, path: Path, header: dict, marks: dict[str, list[Any]]) -> None:
         """Whether the file stands for these steps and for the files as they are."""
@@ -152,11 +149,3 @@ def is_fresh(header: dict[str, Any], steps: list[str], marks: dict[str, list[Any
         and header.get('steps') == steps
         and all(sources.get(name) == mark for name, mark in marks.items())
     )
-
-
-def _label_names(results: dict) -> list[str]:
-    """The labels that the steps would add, in their order."""
-    names = [name for name in results['label_paths'] if name != 'label_map']
-    # Edges that are derived come after the labels of files.
-    derived = 'edge' in results['tasks'] and 'label_map' in results['label_paths']
-    return [*names, 'edge', 'label_map'] if derived else names

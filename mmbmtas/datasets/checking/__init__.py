@@ -1,13 +1,4 @@
-from .check import check_dataset, find_dataset_class, find_dataset_type, release_name
-from .report import Problem, Report, report_places, write_report
+from .check import check_dataset
+from .report import Report, report_places, write_report
 
-__all__ = [
-    'Problem',
-    'Report',
-    'check_dataset',
-    'find_dataset_class',
-    'find_dataset_type',
-    'release_name',
-    'report_places',
-    'write_report',
-]
+__all__ = ['Report', 'check_dataset', 'report_places', 'write_report']

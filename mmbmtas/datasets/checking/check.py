@@ -2,86 +2,26 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
-
-from mmcv.transforms import BaseTransform
+from typing import Any
 
 from mmbmtas.datasets.base import MultiTaskDataset
-from mmbmtas.datasets.nyudv2 import NYUDv2MT
+from mmbmtas.datasets.finding import find_dataset_type, require_release
 from mmbmtas.datasets.parallel import run_parallel
-from mmbmtas.datasets.pascal_context import PascalContextMT
-from mmbmtas.errors import InputError
-from mmbmtas.registry import DATASETS, TRANSFORMS
+from mmbmtas.datasets.problems import ExtraCheck, Problem, Remark
+from mmbmtas.datasets.release import SPLITS
 
-from .report import FolderCount, Problem, Remark, Report
+from .report import FolderCount, Report
 from .sample import SampleFiles, check_sample
-
-SPLITS: tuple[Literal['train', 'val'], ...] = ('train', 'val')
-
-# Folders of which either tells a dataset, and the number of images in the public release.
-_MARKS = {PascalContextMT: ('ImageSets/Context', 'JPEGImages'), NYUDv2MT: ('gt_sets',)}
-_RELEASE_SIZES: dict[type[MultiTaskDataset], dict[str, int]] = {
-    PascalContextMT: {'train': 4998, 'val': 5105},
-    NYUDv2MT: {'train': 795, 'val': 654},
-}
-_NAMES: dict[type[MultiTaskDataset], str] = {PascalContextMT: 'PASCAL_MT', NYUDv2MT: 'NYUD_MT'}
-
-
-def find_dataset_type(root: str | Path) -> type[MultiTaskDataset]:
-    """Tell by its folders which dataset lies somewhere.
-
-    Args:
-        root: Folder of an unpacked dataset.
-
-    Raises:
-        ValueError: If it is neither ``PASCAL_MT`` nor ``NYUD_MT``.
-    """
-    for dataset_type, marks in _MARKS.items():
-        if any(Path(root, mark).is_dir() for mark in marks):
-            return dataset_type
-    inside = [name for name in _NAMES.values() if Path(root, name).is_dir()]
-    hint = f'; did you mean {Path(root, inside[0])}?' if inside else ''
-    raise InputError(
-        f'{root} is no PASCAL_MT folder (with ImageSets/Context) and no NYUD_MT folder '
-        f'(with gt_sets){hint}'
-    )
-
-
-def release_name(dataset_type: type[MultiTaskDataset]) -> str:
-    """Name of a dataset's folder in its release, or of its class where there is none."""
-    return _NAMES.get(dataset_type, dataset_type.__name__)
-
-
-def find_dataset_class(name: str) -> type[MultiTaskDataset]:
-    """Find a data set's class by its registered name, or as ``package.module.Class``.
-
-    Raises:
-        InputError: There is no such class, or it is no :class:`MultiTaskDataset`.
-    """
-    found = DATASETS.get(name)
-    if not (isinstance(found, type) and issubclass(found, MultiTaskDataset)):
-        raise InputError(
-            f'{name} is no data set that can be checked: expected the registered name, or '
-            'package.module.Class, of a class derived from mmbmtas.datasets.MultiTaskDataset'
-        )
-    return found
-
-
-def _label_loader(dataset_type: type[MultiTaskDataset]) -> BaseTransform:
-    """Build the transform that reads a data set's labels."""
-    if dataset_type.LABEL_LOADER is None:
-        raise InputError(
-            f'{dataset_type.__name__} cannot be checked: it must name the transform that reads its '
-            "labels in LABEL_LOADER, for example LABEL_LOADER = 'LoadPascalContextLabels'"
-        )
-    return TRANSFORMS.build({'type': dataset_type.LABEL_LOADER})
 
 
 def check_dataset(
-    root: str | Path, jobs: int = 1, dataset_type: type[MultiTaskDataset] | None = None
+    root: str | Path,
+    jobs: int = 1,
+    dataset_type: type[MultiTaskDataset] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Report:
     """Open every file of a dataset that its splits list.
 
@@ -90,23 +30,27 @@ def check_dataset(
     Args:
         root: Folder of the dataset.
         jobs: Number of processes.
-        dataset_type: Class that reads it; by default ``PascalContextMT`` or ``NYUDv2MT``, as the
-            folders tell.
+        dataset_type: Class that reads it; by default the one that the folders tell.
+        options: Further arguments of the class.
 
     Returns:
         What was found.
 
     Raises:
-        ValueError: If the folder is of neither dataset, or the class does not say how its labels
+        ValueError: If the folder is of no known dataset, or the class does not say how its labels
             are read.
     """
     root = str(root)
     dataset_type = dataset_type or find_dataset_type(root)
-    loader = _label_loader(dataset_type)
-    report = Report(root, dataset_type.__name__, release_name(dataset_type))
-    samples = _list_samples(dataset_type, report)
+    datasets = [
+        dataset_type(root, split=split, lazy_init=True, cache=None, **(options or {}))
+        for split in SPLITS
+    ]
+    release = require_release(datasets[0])
+    report = Report(root, dataset_type.__name__, release.name or dataset_type.__name__)
+    samples = _list_samples(datasets, report)
     remarks: dict[Remark, list[str]] = {}
-    work = partial(check_sample, loader)
+    work = partial(check_sample, release)
     try:
         for checked in run_parallel(work, samples, jobs, 'checking images'):
             report.opened += checked.opened
@@ -135,17 +79,17 @@ def _notes(remarks: Mapping[Remark, list[str]]) -> Iterator[str]:
         )
 
 
-def _list_samples(dataset_type: type[MultiTaskDataset], report: Report) -> list[SampleFiles]:
+def _list_samples(datasets: Sequence[MultiTaskDataset], report: Report) -> list[SampleFiles]:
     """The files of each id, with what is wrong with the lists written into the report."""
     files: dict[str, dict[str, list[str]]] = {}
-    objects: dict[str, tuple[list[int], str]] = {}
-    for split in SPLITS:
-        dataset = dataset_type(report.root, split, lazy_init=True, cache=None)
+    checks: dict[str, Mapping[str, ExtraCheck]] = {}
+    for dataset in datasets:
+        split = dataset.split
         ids = list(_split_ids(dataset, report))
         report.splits[split] = len(ids)
-        in_release = _RELEASE_SIZES.get(dataset_type, {}).get(split)
-        if in_release is not None and len(ids) != in_release:
-            report.notes.append(f'{split} lists {len(ids)} ids, the public release {in_release}')
+        published = require_release(dataset).sizes.get(split)
+        if published is not None and len(ids) != published:
+            report.notes.append(f'{split} lists {len(ids)} ids, the public release {published}')
         both = files.keys() & set(ids)
         if both == files.keys() == set(ids) and both:
             report.notes.append(f'{len(both)} ids are in both splits, {min(both)} for one')
@@ -155,15 +99,11 @@ def _list_samples(dataset_type: type[MultiTaskDataset], report: Report) -> list[
                 'trained on must not score'
             )
             report.problems.append(Problem('split', str(dataset.id_file()), message))
-        if isinstance(dataset, PascalContextMT):
-            listed = dataset.listed_objects() or {}
-            objects |= {i: (listed[i], str(dataset.objects_file())) for i in ids if i in listed}
         if ids:
-            if isinstance(dataset, NYUDv2MT):
-                packaging, names = dataset.packaging(ids[0])
-                report.packaging = f'NYUD_MT packaging {packaging} ({names})'
+            report.packaging = dataset.describe_packaging(ids)
+            checks.update(dataset.extra_checks(ids))
             files.update(zip(ids, dataset.sample_files(ids), strict=True))
-    return _find_files(report, files, objects)
+    return _find_files(report, files, checks, datasets[0].allow_missing_labels)
 
 
 def _split_ids(dataset: MultiTaskDataset, report: Report) -> Iterator[str]:
@@ -189,9 +129,11 @@ def _split_ids(dataset: MultiTaskDataset, report: Report) -> Iterator[str]:
 def _find_files(
     report: Report,
     files: dict[str, dict[str, list[str]]],
-    objects: dict[str, tuple[list[int], str]],
+    checks: Mapping[str, Mapping[str, ExtraCheck]],
+    allow_missing_labels: bool,
 ) -> list[SampleFiles]:
-    """The files that there are, counted by folder; the others become problems."""
+    """The files that there are, counted by folder; the others become problems, or are noted."""
+    lacking: Counter[str] = Counter()
     listings: dict[str, set[str]] = {}
     found_in: Counter[str] = Counter()
     samples = []
@@ -206,12 +148,15 @@ def _find_files(
                 if file in listings[folder]:
                     found_in[folder] += 1
                     paths.setdefault(name, []).append(os.path.join(report.root, place))
-            if name not in paths:
+            if name not in paths and name != 'img' and allow_missing_labels:
+                lacking[name] += 1
+            elif name not in paths:
                 what = 'image' if name == 'img' else name
                 message = f'expected the {what} of {img_id!r}, which a split lists'
                 place = ' or '.join(os.path.join(report.root, place) for place in places)
                 report.problems.append(Problem('missing', place, message))
-        samples.append(SampleFiles(img_id, paths, *objects.get(img_id, ())))
+        samples.append(SampleFiles(img_id, paths, checks.get(img_id, {})))
+    report.notes += [f'{count} images have no label of {name}' for name, count in lacking.items()]
     for folder, listing in listings.items():
         listed = found_in[folder]
         report.folders[folder] = FolderCount(len(listing), listed, len(files) - listed)

@@ -4,14 +4,9 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from mmbmtas.datasets.problems import Kind, Problem
 from mmbmtas.writing import file_place, written_beside
-
-Kind = Literal['split', 'missing', 'unreadable', 'size', 'range']
-
-Remark = Literal['turned', 'mask of 0 and 1', 'mask of 0 to 255']
-"""What is worth knowing of a file though it is not wrong."""
 
 _HEADINGS: dict[Kind, str] = {
     'split': 'Lists of ids',
@@ -20,22 +15,6 @@ _HEADINGS: dict[Kind, str] = {
     'size': 'Labels of another size than their image',
     'range': 'Values out of range',
 }
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
-
-    Attributes:
-        kind: ``split`` (a list of ids), ``missing``, ``unreadable`` (damaged, or another structure
-            or format), ``size`` or ``range`` (of values).
-        path: The file.
-        message: What was expected and what was found.
-    """
-
-    kind: Kind
-    path: str
-    message: str
 
 
 @dataclass

@@ -22,6 +22,8 @@ from mmbmtas.registry import HOOKS
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import remove_leftovers
 
+from .searched import search_loop_of
+
 
 def routing_entropy(probs: Tensor) -> Tensor:
     """Return the mean entropy of routing probabilities ``(L, T, C)``, as a share of the largest.
@@ -79,11 +81,11 @@ class ArchitectureLoggerHook(Hook):
         """Log if the interval has come round."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        model = runner.train_loop.model
+        model = search_loop_of(runner, self).model
         probs = model.backbone.routing_probs()
         layer_madds = torch.tensor(model.network_cost.layer_madds, dtype=torch.float64)
         expected = _expected_madds(probs, layer_madds) + model.fixed_cost.madds
-        architecture = model.backbone.current_architecture()
+        architecture = model.backbone.export_architecture()
         values = {
             'entropy': float(routing_entropy(probs)),
             'expected_gmadds': expected / 1e9,
@@ -133,7 +135,7 @@ class ArchitectureExportHook(Hook):
         """Write the tree the search has ended in, and log it."""
         tree = self._write(runner, runner.iter)
         cost = tree.madds or {}
-        table = runner.train_loop.model.resource_loss.latency
+        table = search_loop_of(runner, self).model.resource_loss.latency
         latency = '' if table is None else f', {table.tree(tree):.2f} ms by the latency table'
         runner.logger.info(
             f'Searched architecture: {tree.describe()}; {cost["network"] / 1e9:.3f} billion '
@@ -141,15 +143,14 @@ class ArchitectureExportHook(Hook):
             f'Written to {Path(runner.work_dir) / "architecture.json"}'
         )
 
-    @staticmethod
-    def _write(runner: Runner, iteration: int) -> BranchedArchitecture:
+    def _write(self, runner: Runner, iteration: int) -> BranchedArchitecture:
         """Write both files; return the tree."""
         source = {
             'config': Path(runner.cfg.filename).name if runner.cfg.filename else None,
             'iteration': iteration,
             'seed': runner.seed,
         }
-        tree = runner.train_loop.model.export_architecture(source)
+        tree = search_loop_of(runner, self).model.export_architecture(source)
         directory = Path(runner.work_dir)
         (directory / 'architectures').mkdir(parents=True, exist_ok=True)
         tree.save(directory / 'architectures' / f'iter_{iteration}.json')

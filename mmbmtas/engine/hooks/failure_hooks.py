@@ -14,6 +14,8 @@ from mmbmtas.engine.failures import NonFiniteGradientError, listed
 from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 
+from .searched import search_loop_of
+
 _SHARED, _APART = 'all tasks share all layers', 'no two tasks share a layer'
 
 
@@ -109,10 +111,12 @@ class CollapseHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Look at the tree if the interval has come round."""
-        plan, now = runner.train_loop.plan, runner.iter + 1
+        loop = search_loop_of(runner, self)
+        plan, now = loop.plan, runner.iter + 1
         if now <= plan.warmup_iters or not self.every_n_train_iters(runner, self.interval):
             return
-        kind = _trivial_kind(runner.train_loop.model.backbone.arch_params)
+        model = loop.model
+        kind = _trivial_kind(model.backbone.routing_probs())
         seen = runner.message_hub.runtime_info.get('trivial_tree') or {}
         if seen.get('kind') != kind:
             seen = {'kind': kind, 'since': now, 'warned': seen.get('warned', False)}
@@ -122,17 +126,16 @@ class CollapseHook(Hook):
             share = (now - seen['since']) / iters
             print_log(
                 f'The most probable tree has let {kind} since iteration {seen["since"]}, for '
-                f'{share:.0%} of the search after warm-up. '
-                + _advice(kind, runner.train_loop.model.resource_loss),
+                f'{share:.0%} of the search after warm-up. ' + _advice(kind, model.resource_loss),
                 logger='current',
                 level=logging.WARNING,
             )
         runner.message_hub.update_info('trivial_tree', seen)
 
 
-def _trivial_kind(arch_params: Tensor) -> str | None:
-    """Say which trivial tree parameters ``(L, T, C)`` stand for, None for any other."""
-    routing = arch_params.detach().argmax(dim=-1)
+def _trivial_kind(probs: Tensor) -> str | None:
+    """Say which trivial tree probabilities ``(L, T, C)`` stand for, None for any other."""
+    routing = probs.detach().argmax(dim=-1)
     tasks = routing.shape[1]
     if tasks == 1:
         return None

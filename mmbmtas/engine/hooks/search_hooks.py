@@ -10,6 +10,8 @@ from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 from mmbmtas.structures.documents import is_positive_number
 
+from .searched import search_loop_of
+
 
 @HOOKS.register_module()
 class TemperatureHook(Hook):
@@ -36,9 +38,10 @@ class TemperatureHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the temperature of this iteration."""
-        progress = runner.train_loop.plan.progress(runner.iter, self.by_cycle)
+        loop = search_loop_of(runner, self)
+        progress = loop.plan.progress(runner.iter, self.by_cycle)
         tau = self.start + (self.end - self.start) * progress
-        runner.train_loop.model.backbone.tau = tau
+        loop.model.backbone.tau = tau
         runner.message_hub.update_scalar('train/tau', tau)
 
 
@@ -55,7 +58,7 @@ class OptimizerStateResetHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Reset if this is the first iteration of a phase."""
-        position = runner.train_loop.position
+        position = search_loop_of(runner, self).position
         if position.index == 0:
             name = 'arch_params' if position.phase == 'arch' else 'weights'
             runner.optim_wrapper[name].optimizer.state.clear()
@@ -75,9 +78,10 @@ class SearchBatchNormHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Switch where a phase begins, and where a resumed search finds itself in one."""
-        position = runner.train_loop.position
+        loop = search_loop_of(runner, self)
+        position = loop.position
         tracks = position.phase != 'arch'
-        for module in runner.train_loop.model.backbone.layers.modules():
+        for module in loop.model.backbone.searched_modules():
             if isinstance(module, _BatchNorm):
                 module.track_running_stats = tracks
                 if position.phase == 'weights' and position.index == 0:
@@ -98,5 +102,5 @@ class SearchParamSchedulerHook(ParamSchedulerHook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Step the schedulers unless the architecture was trained."""
-        if runner.train_loop.position.phase != 'arch':
+        if search_loop_of(runner, self).position.phase != 'arch':
             super().after_train_iter(runner, batch_idx, data_batch, outputs)

@@ -7,6 +7,7 @@ from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from mmbmtas.errors import InputError
+from mmbmtas.models.backbones import Supernet
 from mmbmtas.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 from .jacobian import JacobianOptimWrapper
@@ -47,12 +48,13 @@ class SearchOptimWrapperConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
         """Build both wrappers for ``model``, a :class:`SearchEncoderDecoder`, wrapped or not."""
-        model = getattr(model, 'module', model)
-        backbone: Any = model.backbone
-        arch_params: nn.Parameter = backbone.arch_params
+        network: Any = getattr(model, 'module', model)
+        backbone: Supernet = network.backbone
+        arch_params = [*backbone.architecture_parameters()]
+        searched = {id(parameter) for parameter in arch_params}
         params = {
-            'weights': [p for p in model.parameters() if p is not arch_params],
-            'arch_params': [arch_params],
+            'weights': [p for p in network.parameters() if id(p) not in searched],
+            'arch_params': arch_params,
         }
         wrappers = {name: self._build(name, params[name]) for name in ('weights', 'arch_params')}
         _check_aggregation(**wrappers)

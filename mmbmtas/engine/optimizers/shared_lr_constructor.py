@@ -6,6 +6,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 from mmbmtas.errors import InputError
+from mmbmtas.models.backbones import Backbone
 from mmbmtas.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -19,7 +20,7 @@ class SharedLrOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     is the same everywhere. The authors' public code has no such division; leaving this constructor
     out of the config gives that.
 
-    The backbone says what is shared through ``shared_by()``, as :class:`BranchedNetwork` does.
+    The backbone says what is shared through ``shared_by()``; see :class:`Backbone`.
     ``paramwise_cfg`` works as in mmengine, its rates divided likewise.
 
     Raises:
@@ -35,7 +36,8 @@ class SharedLrOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Build the wrapper for ``model``, a :class:`MultiTaskEncoderDecoder`, wrapped or not."""
         if self.base_lr is None:
             raise InputError(f'optimizer.lr is missing in {self.optimizer_cfg}')
-        backbone: Any = getattr(model, 'module', model).backbone
+        network: Any = getattr(model, 'module', model)
+        backbone: Backbone = network.backbone
         self._sharing = {
             parameter: tasks
             for module, tasks in backbone.shared_by()
@@ -52,10 +54,11 @@ class SharedLrOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().add_params(params, module, prefix=prefix, **kwargs)
         if prefix:
             return
+        base_lr: Any = self.base_lr  # not None, as __call__ has seen
         groups: dict[tuple, dict[str, Any]] = {}
         for group in params:
             (parameter,) = group.pop('params')
-            group['lr'] = group.get('lr', self.base_lr) / self._sharing.get(parameter, 1)
+            group['lr'] = group.get('lr', base_lr) / self._sharing.get(parameter, 1)
             key = tuple(sorted(group.items()))
             groups.setdefault(key, {**group, 'params': []})['params'].append(parameter)
         params[:] = groups.values()

@@ -19,6 +19,7 @@ from mmbmtas.engine.unlabelled import require_labels
 from mmbmtas.errors import InputError
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import LOOPS
+from mmbmtas.structures.values import filled_in_from
 
 from .search_plan import Phase, Position, SearchPlan
 from .train_loader import (
@@ -73,6 +74,7 @@ class BranchedSearchLoop(BaseLoop):
     searches_by_gradient = True
     """Whether the architecture parameters are trained."""
 
+    @filled_in_from('weight_iters', 'train_cfg.weight_iters')
     def __init__(
         self,
         runner: Runner,
@@ -208,7 +210,8 @@ class BranchedSearchLoop(BaseLoop):
         backbone.set_routing_mode('warmup' if phase == 'warmup' else 'relaxed')
         for parameter in self.model.parameters():
             parameter.requires_grad_(phase != 'arch')
-        backbone.arch_params.requires_grad_(phase == 'arch')
+        for parameter in backbone.architecture_parameters():
+            parameter.requires_grad_(phase == 'arch')
         if self.model.loss_balancing is not None:
             self.model.loss_balancing.train(phase != 'arch')
 

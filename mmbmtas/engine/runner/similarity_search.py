@@ -17,8 +17,9 @@ from torch import Tensor
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import FeatureMoments, Tree, most_similar_tree
 from mmbmtas.grouping.least_cost import MAX_TASKS
+from mmbmtas.models.backbones import BranchedSupernet
 from mmbmtas.registry import LOOPS
-from mmbmtas.structures.values import require_count
+from mmbmtas.structures.values import filled_in_from, require_count
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.writing import written_beside
 
@@ -70,6 +71,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
 
     searches_by_gradient = False
 
+    @filled_in_from('weight_iters', 'train_cfg.weight_iters')
     def __init__(
         self,
         runner: Runner,
@@ -95,21 +97,36 @@ class SimilaritySearchLoop(BranchedSearchLoop):
                 'SimilaritySearchLoop counts multiply-adds: remove resource_loss.latency, or '
                 'search with BranchedSearchLoop'
             )
+        self._supernet()  # before any work
         return super().run()
+
+    def _supernet(self) -> BranchedSupernet:
+        """The network whose candidates are compared.
+
+        Raises:
+            InputError: It is of another kind.
+        """
+        backbone = self.model.backbone
+        if not isinstance(backbone, BranchedSupernet):
+            raise InputError(
+                'SimilaritySearchLoop compares the candidates of a BranchedSupernet, found '
+                f'{type(backbone).__name__}: search with BranchedSearchLoop'
+            )
+        return backbone
 
     def _step_weights(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
         """Step the weights after each task; after the last iteration, choose the tree."""
         logs = super()._step_weights(data, tasks)
         if self._iter + 1 == self.max_iters:
             similarities = self.measure_similarities()
-            self.model.backbone.route(self.choose(similarities))
+            self._supernet().route(self.choose(similarities))
             self._write(similarities)
         return logs
 
     @torch.no_grad()
     def measure_similarities(self) -> NDArray[np.float64]:
         """Measure how similar the tasks' features are in each layer, ``(L, T, T)``."""
-        backbone = self.model.backbone
+        backbone = self._supernet()
         tasks = range(len(backbone.tasks))
         number = min(self.batches, len(self.arch_dataloader))
         generator = torch.Generator().manual_seed(self.runner.seed)

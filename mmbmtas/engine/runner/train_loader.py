@@ -138,8 +138,9 @@ def batch_size_of(cfg: Mapping[str, Any]) -> int:
     """
     if 'batch_size' not in cfg:
         raise InputError(
-            'train_dataloader states no batch_size: prepare_config of mmbmtas.launch fills '
-            'it in from total_batch_size'
+            'train_dataloader.batch_size is missing. State it, or state total_batch_size at the '
+            'top of the config and build the runner by mmbmtas.launch.build_runner(cfg), which '
+            'fills it in'
         )
     return cfg['batch_size']
 

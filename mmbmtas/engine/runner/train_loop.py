@@ -14,6 +14,7 @@ from mmbmtas.engine.randomness import Stream, seed_all
 from mmbmtas.engine.unlabelled import require_labels
 from mmbmtas.errors import InputError
 from mmbmtas.registry import LOOPS
+from mmbmtas.structures.values import filled_in_from
 
 from .train_loader import batches, build_train_loader, is_endless
 
@@ -37,6 +38,7 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
         WorkerError: A worker of the loader has died.
     """
 
+    @filled_in_from('max_iters', 'train_cfg.max_iters')
     def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:
         loader = build_train_loader(runner, dataloader)
         count = len(loader.dataset)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How many predicted boundary pixels have a true one of their own within the tolerance."""
+"""Match predicted boundary pixels with true ones within a tolerance, one to one."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,7 +14,7 @@ OUTLIER_COST = 100
 
 
 def pairs_within(candidates: NDArray, truth: NDArray, tolerance: float) -> csr_matrix:
-    """Lists the pairs of a candidate and a true pixel that may be matched.
+    """List the pairs of a candidate and a true pixel that may be matched.
 
     Args:
         candidates: ``(H, W)``, non-zero where a prediction may mark a pixel.
@@ -22,8 +22,8 @@ def pairs_within(candidates: NDArray, truth: NDArray, tolerance: float) -> csr_m
         tolerance: Greatest distance in pixels, inclusive.
 
     Returns:
-        ``(candidates, true pixels)`` in row-major order of each; an entry for each pair, its value
-        the squared distance plus 1 (so that none is 0).
+        ``(candidates, true pixels)``, both in row-major order. Each pair has an entry, its squared
+        distance plus 1 (so that no entry is 0).
     """
     reach = int(tolerance)
     height, width = np.shape(truth)
@@ -46,12 +46,12 @@ def pairs_within(candidates: NDArray, truth: NDArray, tolerance: float) -> csr_m
 class GrowingMatching:
     """A maximum bipartite matching that follows the prediction from one threshold to the next.
 
-    Neighbouring thresholds' maps share most pixels, so each map starts from the matching of the
-    one before. First every pixel that came is given one search for an augmenting path, then every
-    true pixel whose partner went. That keeps the matching maximum (an augmenting path, if there is
-    one after a vertex came or lost its partner, starts there), and so its size is that of a
-    matching built anew (:func:`matching_size`). Faster where thresholds change little, which
-    suppressed maps do.
+    The maps of neighbouring thresholds share most pixels, so each map starts from the matching of
+    the map before it. One search for an augmenting path runs from every new pixel, and then from
+    every true pixel that lost its partner. This keeps the matching maximum: after a vertex is added
+    or loses its partner, any augmenting path starts there. The size is therefore that of a new
+    matching (:func:`matching_size`). This is faster if the map changes little between thresholds,
+    as suppressed maps do.
 
     Args:
         pairs: ``(candidates, true pixels)``, see :func:`pairs_within`.
@@ -67,10 +67,10 @@ class GrowingMatching:
         self.size = 0
 
     def update(self, present: NDArray[np.bool_]) -> int:
-        """Moves on to another set of candidates.
+        """Move on to another set of candidates.
 
         Args:
-            present: ``(candidates,)``, which of them the prediction marks.
+            present: ``(candidates,)``, true for those that the prediction marks.
 
         Returns:
             Number of pairs in a maximum matching.
@@ -92,7 +92,7 @@ class GrowingMatching:
         return self.size
 
     def _find_partner(self, candidate: int, exhausted: set[int]) -> bool:
-        """Matches a candidate, moving others if need be; ``exhausted`` true pixels lead nowhere."""
+        """Match a candidate, moving others if necessary; ``exhausted`` true pixels lead nowhere."""
         for pixel in self._partners[candidate]:
             if self._suitor[pixel] < 0:
                 self._suitor[pixel], self._partner[candidate] = candidate, pixel
@@ -120,7 +120,7 @@ class GrowingMatching:
                 return
 
     def _find_suitor(self, widow: int, is_present: list[bool], barren: set[int]) -> bool:
-        """Matches a true pixel, moving others if need be; ``barren`` candidates lead nowhere."""
+        """Match a true pixel, moving others if necessary; ``barren`` candidates lead nowhere."""
         for candidate in self._suitors[widow]:
             if self._partner[candidate] < 0 and is_present[candidate]:
                 self._suitor[widow], self._partner[candidate] = candidate, widow
@@ -149,10 +149,10 @@ class GrowingMatching:
 
 
 def matching_size(pairs: csr_matrix) -> int:
-    """Number of pairs in a maximum bipartite matching.
+    """Count the pairs in a maximum bipartite matching.
 
-    By maximum flow: ``scipy.sparse.csgraph.maximum_bipartite_matching`` gives the same number, but
-    scipy 1.17 needed more than a minute for one map with more pixels than partners.
+    This uses maximum flow. ``scipy.sparse.csgraph.maximum_bipartite_matching`` gives the same
+    number, but scipy 1.17 needed more than a minute for one map with more pixels than partners.
 
     Args:
         pairs: ``(candidates, true pixels)``, see :func:`pairs_within`.
@@ -176,23 +176,23 @@ def matching_size(pairs: csr_matrix) -> int:
 
 
 def _lists(matrix: csr_matrix) -> list[list[int]]:
-    """The columns of each row."""
+    """List the columns of each row."""
     ends, columns = matrix.indptr.tolist(), matrix.indices.tolist()
     return [columns[start:end] for start, end in pairwise(ends)]
 
 
 def assign(pairs: csr_matrix, tolerance: float) -> NDArray[np.bool_]:
-    """Matches by least total distance, as BSDS500's ``correspondPixels`` does.
+    """Match by least total distance, as BSDS500's ``correspondPixels`` does.
 
-    Every connected component of the pairs is a rectangular assignment problem in which a pair
-    beyond the tolerance costs 100 tolerances and is discarded afterwards.
+    Every connected component of the pairs is a rectangular assignment problem. A pair beyond the
+    tolerance costs 100 tolerances and is discarded afterwards.
 
     Args:
         pairs: ``(candidates, true pixels)``, see :func:`pairs_within`.
         tolerance: Pixels.
 
     Returns:
-        ``(candidates,)``, which of them are matched.
+        ``(candidates,)``, true for those that are matched.
     """
     matched = np.zeros(pairs.shape[0], dtype=bool)
     for rows, columns in _components(pairs):
@@ -205,7 +205,7 @@ def assign(pairs: csr_matrix, tolerance: float) -> NDArray[np.bool_]:
 
 
 def _components(pairs: csr_matrix) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Rows and columns of each connected component that has a pair."""
+    """List the rows and columns of each connected component that has a pair."""
     rows, columns = pairs.shape
     entries = pairs.tocoo()
     graph = csr_matrix(

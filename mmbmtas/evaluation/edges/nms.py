@@ -1,4 +1,4 @@
-"""Non-maximum suppression of edge maps, as Dollar's ``edgesNms`` does it."""
+"""Suppress non-maxima of edge maps, as Dollar's ``edgesNms`` does."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,12 @@ BORDER = 5
 
 
 def suppress_non_maxima(edge_map: NDArray) -> NDArray[np.float64]:
-    """Keeps an edge map where it is maximal across the edge, and 0 elsewhere.
+    """Keep an edge map where it is maximal across the edge, and set it to 0 elsewhere.
 
-    The orientation comes from second derivatives of the smoothed map; the unsmoothed map is
-    compared with its bilinear neighbours one pixel away on both sides, and faded towards the
-    image border. A perfectly horizontal, symmetric ridge has orientation 0 in this formula and is
-    left for the thinning; so it is in the original.
+    The orientation comes from second derivatives of the smoothed map. The unsmoothed map is
+    compared with its bilinear neighbours, one pixel away on both sides, and faded towards the image
+    border. In this formula a perfectly horizontal, symmetric ridge has orientation 0 and is left
+    for the thinning, as in the original.
 
     Args:
         edge_map: ``(H, W)``, 0..1.
@@ -41,7 +41,7 @@ def suppress_non_maxima(edge_map: NDArray) -> NDArray[np.float64]:
 
 
 def _orientation(edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Direction across the edge in radians, 0..pi; x to the right, y down."""
+    """Return the direction across the edge in radians, 0..pi; x to the right, y down."""
     smooth = _triangle_filter(edges, SMOOTHING_RADIUS)
     d_y, d_x = np.gradient(smooth)
     d_xx = np.gradient(d_x, axis=1)
@@ -50,13 +50,13 @@ def _orientation(edges: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _triangle_filter(image: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
-    """Smooths with a triangle of 2 radius + 1 pixels; borders reflect, edge pixel repeated."""
+    """Smooth with a triangle of 2 radius + 1 pixels; borders reflect and repeat the edge pixel."""
     rise = np.arange(1, radius + 1)
     kernel = np.concatenate([rise, [radius + 1], rise[::-1]]) / (radius + 1) ** 2
     return correlate1d(correlate1d(image, kernel, axis=0), kernel, axis=1)
 
 
 def _border_fade(length: int) -> NDArray[np.float64]:
-    """0, 1/5, ..., 4/5, 1, ..., 1, 4/5, ..., 0 along one side."""
+    """Return 0, 1/5, ..., 4/5, 1, ..., 1, 4/5, ..., 0 along one side."""
     distance = np.minimum(np.arange(length), np.arange(length)[::-1])
     return np.minimum(distance / BORDER, 1)

@@ -1,8 +1,8 @@
-"""Boundary F-measure: one image's counts at every threshold, then ODS, OIS and AP of a split.
+"""Boundary F-measure: counts of each image at every threshold, then ODS, OIS and AP of a split.
 
-The protocols are those of two public benchmarks, which differ in what counts as predicted and in
-how nothing is scored (:data:`Rule`). Where their descriptions are silent, the functions say what is
-done here.
+The protocols are those of two public benchmarks. They differ in which pixels count as predicted and
+in the scores of empty maps (:data:`Rule`). Where their descriptions are silent, the docstrings say
+what is done here.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
-from mmbmtas.evaluation.edges.boundaries import label_boundaries, thin
 from mmbmtas.evaluation.edges.matching import (
     GrowingMatching,
     assign,
@@ -22,32 +21,33 @@ from mmbmtas.evaluation.edges.matching import (
 )
 from mmbmtas.evaluation.edges.nms import suppress_non_maxima
 from mmbmtas.evaluation.functional import nan_with_warning
+from mmbmtas.structures.boundaries import label_boundaries, thin
 from mmbmtas.structures.values import require_positive
 
 THRESHOLDS = tuple(step / 100 for step in range(1, 100))
 
 Rule = Literal['seism', 'bsds']
-"""Whose rules count, where two benchmarks differ:
+"""Rules in which the two benchmarks differ:
 
 =====================  =================================  ==============================
                        ``seism`` (PASCAL, NYUD)           ``bsds`` (BSDS500)
 =====================  =================================  ==============================
-predicted is a pixel   above the threshold                at the threshold or above
+a pixel is predicted   above the threshold                at the threshold or above
 nothing predicted      precision 1, recall 0              precision 0
-no true pixel          recall 1, precision 0, and so F 0  recall 0
+no true pixel          recall 1, precision 0, so F is 0   recall 0
 =====================  =================================  ==============================
 """
 
 
 @dataclass(frozen=True)
 class EdgeProtocol:
-    """How boundaries are scored.
+    """A protocol for scoring boundaries.
 
     Attributes:
         max_dist: Tolerance as a share of the image's diagonal.
         nms: Whether predictions go through non-maximum suppression.
         thresholds: Increasing, in 0..1.
-        rule: Whether a pixel at a threshold is predicted, and how nothing is scored.
+        rule: Rules for pixels at a threshold and for empty maps.
     """
 
     max_dist: float
@@ -66,16 +66,16 @@ def protocol_of(
     max_dist: float | None = None,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> EdgeProtocol:
-    """Return the protocol that a data set is scored by.
+    """Return the protocol for scoring a data set.
 
     Args:
         dataset: ``pascal``, ``nyud`` or ``bsds``.
         nms: See :class:`EdgeProtocol`.
-        max_dist: Another tolerance than the data set's, above 0.
+        max_dist: Tolerance, above 0; the default is the data set's.
         thresholds: See :class:`EdgeProtocol`.
 
     Raises:
-        InputError: There is no such data set, or a number means nothing.
+        InputError: The data set is unknown, or a number is out of range.
     """
     if dataset not in MAX_DIST:
         raise InputError(f'dataset {dataset!r} of the edge protocol: expected one of {[*MAX_DIST]}')
@@ -91,11 +91,11 @@ def protocol_of(
 
 
 def evaluation_truth(label_map: NDArray) -> NDArray[np.bool_]:
-    """The thin boundaries predictions are scored against.
+    """Make the thin boundaries that predictions are scored against.
 
     Args:
-        label_map: ``(H, W)``: PASCAL-Context's ``LabelMap``, or NYUD-v2's 0/1 edge image, which
-            goes through the same two steps.
+        label_map: ``(H, W)``: PASCAL-Context's ``LabelMap``, or NYUD-v2's 0/1 edge image. Both go
+            through the same two steps.
     """
     return thin(label_boundaries(label_map))
 
@@ -103,11 +103,11 @@ def evaluation_truth(label_map: NDArray) -> NDArray[np.bool_]:
 def count_matches(
     prediction: NDArray[np.uint8], truths: Sequence[NDArray], protocol: EdgeProtocol
 ) -> NDArray[np.int64]:
-    """Counts matched boundary pixels of one image at every threshold.
+    """Count matched boundary pixels of one image at every threshold.
 
-    With one truth, matched pixels are those of a maximum bipartite matching. With several
-    (BSDS500), each truth is assigned on its own; a predicted pixel counts once however many truths
-    it matches, true pixels are summed.
+    With one truth, matched pixels are those of a maximum bipartite matching. With several truths
+    (BSDS500), each is assigned on its own. A predicted pixel counts once for any number of truths
+    that it matches; true pixels are summed.
 
     Args:
         prediction: 8-bit edge map ``(H, W)``; 255 is 1.
@@ -150,10 +150,10 @@ def count_matches(
 def precision_recall(
     counts: NDArray[np.int64], rule: Rule = 'seism'
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Precision, recall and F of counts ``(..., 4)``; where both are 0, F is 0.
+    """Return precision, recall and F of counts ``(..., 4)``; if the first two are 0, F is 0.
 
-    Where nothing is predicted or true, ``rule`` says what they are. Where both is so, the rule for
-    no true pixel counts.
+    ``rule`` gives the scores if no pixel is predicted or none is true. If both are the case, the
+    rule for no true pixel applies.
     """
     true_matched, true_pixels, matched, predicted = np.moveaxis(counts, -1, 0)
     recall = true_matched / np.maximum(true_pixels, 1)
@@ -171,20 +171,20 @@ def edge_scores(
     thresholds: Sequence[float] = THRESHOLDS,
     rule: Rule = 'seism',
 ) -> dict[str, float]:
-    """Pools the images of a split.
+    """Pool the images of a split.
 
     Args:
         counts: :func:`count_matches` of each image, in any order.
-        thresholds: Those the counts were taken at.
+        thresholds: Thresholds of the counts.
         rule: See :func:`precision_recall`.
 
     Returns:
-        In percent: ``odsF``, best F of the pooled counts at one threshold for all images; ``OIS``,
-        F of the counts pooled at each image's own best threshold (the lowest on a tie); ``AP``,
-        as BSDS500's benchmark has it: 0.01 times the sum over recall 0, 0.01, ..., 1 of precision,
-        interpolated linearly between the recalls that occur (0 outside them, the lowest
-        threshold's where one recall occurs twice; 0 where a single recall occurs). And
-        ``ods_threshold``, 0..1.
+        ``odsF``, ``OIS`` and ``AP`` in percent, and ``ods_threshold`` in 0..1. ``odsF`` is the best
+        F of the pooled counts at one threshold for all images. ``OIS`` is the F of the counts
+        pooled at each image's own best threshold (the lowest on a tie). ``AP`` is that of BSDS500's
+        benchmark: 0.01 times the sum of the precision over recall 0, 0.01, ..., 1. The precision
+        is interpolated linearly between the recalls that occur. It is 0 outside them, that of the
+        lowest threshold if one recall occurs twice, and 0 if only one recall occurs.
     """
     if not counts:
         return dict.fromkeys(('odsF', 'OIS', 'AP', 'ods_threshold'), nan_with_warning('odsF'))

@@ -1,4 +1,4 @@
-"""Boundary truth of the public data sets, read from their own files."""
+"""Read the boundary truth of the public data sets from their own files."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ from mmbmtas.reading import plane, read_id_list, read_mask, read_mat
 
 
 def list_truths(root: str | Path, dataset: str, split: str = 'val') -> dict[str, Path]:
-    """Finds the file that holds each image's boundary truth.
+    """Find the file of each image's boundary truth.
 
     Args:
         root: ``PASCAL_MT`` or ``NYUD_MT`` folder; for ``bsds`` a folder of ``<id>.mat`` files such
@@ -24,7 +24,8 @@ def list_truths(root: str | Path, dataset: str, split: str = 'val') -> dict[str,
         Paths by image id.
 
     Raises:
-        ValueError: The folder is not laid out like that data set, or lacks files (listed).
+        ValueError: The folder does not have the layout of this data set, or files are missing (the
+            message lists them).
     """
     root = Path(root)
     if dataset == 'bsds':
@@ -49,7 +50,7 @@ def list_truths(root: str | Path, dataset: str, split: str = 'val') -> dict[str,
 
 
 def refuse_missing(paths: Iterable[Path], what: str) -> None:
-    """Raises a ``ValueError`` that names the first ten files that are not there."""
+    """Raise a ``ValueError`` that names the first ten missing files."""
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         shown = '\n  '.join(missing[:10] + ['...'] * (len(missing) > 10))
@@ -57,7 +58,7 @@ def refuse_missing(paths: Iterable[Path], what: str) -> None:
 
 
 def read_truths(path: Path, dataset: str) -> list[NDArray[np.bool_]]:
-    """Reads one image's thin truth maps.
+    """Read one image's thin truth maps.
 
     BSDS500's boundaries are used as they are: its benchmark does not thin them.
 
@@ -66,10 +67,10 @@ def read_truths(path: Path, dataset: str) -> list[NDArray[np.bool_]]:
         dataset: ``pascal``, ``nyud`` or ``bsds``.
 
     Returns:
-        Maps ``(H, W)``; one, or on BSDS500 one an annotator.
+        Maps ``(H, W)``: one, or one per annotator on BSDS500.
 
     Raises:
-        ValueError: If the file cannot be decoded, or does not hold such maps.
+        ValueError: The file cannot be decoded, or does not hold such maps.
     """
     if dataset == 'bsds':
         annotators = read_mat(path, 'groundTruth').reshape(-1)
@@ -81,7 +82,7 @@ def read_truths(path: Path, dataset: str) -> list[NDArray[np.bool_]]:
                 'another structure'
             ) from error
         if not maps:
-            raise InputError(f'{path}: expected an annotator or more in groundTruth, found none')
+            raise InputError(f'{path}: expected at least one annotator in groundTruth, found none')
         return maps
     if dataset == 'pascal':
         return [evaluation_truth(plane(path, read_mat(path, 'LabelMap')))]

@@ -1,9 +1,9 @@
-"""What all task metrics share: reading one sample's label and prediction, and their direction."""
+"""Base of the task metrics: it reads each sample, and a class declares how to read its scores."""
 
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -16,12 +16,12 @@ from mmbmtas.errors import InputError
 
 @dataclass(frozen=True)
 class HeadlineMetric:
-    """The number that stands for a task in tables and in Delta_m.
+    """The number that represents a task in tables and in Delta_m.
 
     Attributes:
         key: Name in the results, ``<task>/<metric>``.
         lower_is_better: Direction.
-        unit: What is printed after a value, such as ``%`` or ``m``; empty for a plain number.
+        unit: Text printed after a value, such as ``%`` or ``m``; empty for a plain number.
         digits: Digits after the point in tables.
     """
 
@@ -41,16 +41,16 @@ class TaskMetric(BaseMetric):
 
     A subclass declares once what its headline number is (``headline_name``) and how to read it
     (``lower_is_better``, ``unit``, ``digits``; see :class:`HeadlineMetric`). It turns an image into
-    counts in :meth:`score_image` and pools them in :meth:`pool_images`. Images
-    without a label of the task are left out. Every image leaves
-    exactly one entry in ``results``, a list of its counts or an empty one: mmengine finds the
-    samples that a rank was padded with by position, after dropping entries that are None.
+    counts in :meth:`score_image` and pools them in :meth:`pool_images`. Images without a label of
+    the task are left out. Every image adds exactly one entry to ``results``: a list with its
+    counts, or an empty list. mmengine drops entries that are None, and then finds the samples that
+    a rank was padded with by their position.
 
     Args:
-        task: Task whose ``gt_<task>`` and ``pred_<task>`` are read; also the results' prefix.
-            Default: the class's own task.
+        task: Task whose ``gt_<task>`` and ``pred_<task>`` are read; also the prefix of the results.
+            The default is the class's own task.
         collect_device: ``cpu`` or ``gpu``, where ranks exchange results.
-        collect_dir: Directory shared by all ranks for that, with ``cpu``.
+        collect_dir: With ``cpu``, a directory for the exchange that all ranks share.
     """
 
     default_task: ClassVar[str]
@@ -66,47 +66,47 @@ class TaskMetric(BaseMetric):
         collect_dir: str | None = None,
     ) -> None:
         if not (task or hasattr(self, 'default_task')):
-            raise InputError(f'{type(self).__name__} is of no task by itself: give it one (task)')
+            raise InputError(f'{type(self).__name__} has no default task: name one with task=...')
         self.task = task or self.default_task
         super().__init__(collect_device, prefix=self.task, collect_dir=collect_dir)
 
     @property
     def headline(self) -> HeadlineMetric:
-        """The headline number of this metric for its task."""
-        return self.headline_of(self.task)
+        """The headline number of this metric for its task, in the unit of its labels."""
+        return replace(self.headline_of(self.task), unit=self.unit)
 
     @property
     def names(self) -> list[str]:
-        """Names of the scores, as they stand in the results of an evaluation."""
+        """Names of the scores in the results of an evaluation."""
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of means of nothing
             return [f'{self.task}/{name}' for name in self.pool_images([])]
 
     @classmethod
     def headline_of(cls, task: str | None = None) -> HeadlineMetric:
-        """The headline number of this kind of metric for a task (default: the class's own).
+        """Return this class's headline number for a task (default: the class's own task).
 
         Raises:
-            InputError: The class does not say which of its numbers it is.
+            InputError: The class does not declare ``headline_name``.
         """
         if not hasattr(cls, 'headline_name'):
             raise InputError(
                 f'the metric {cls.__name__} declares no headline_name, the name of the number that '
-                'stands for its task'
+                'represents its task'
             )
         key = f'{task or cls.default_task}/{cls.headline_name}'
         return HeadlineMetric(key, cls.lower_is_better, cls.unit, cls.digits)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Scores each sample of a batch on its own.
+        """Score each sample of a batch on its own.
 
         Args:
             data_batch: Not used.
             data_samples: Samples as dicts, see ``MultiTaskDataSample``.
 
         Raises:
-            ValueError: A labelled sample without a prediction, or whose prediction has another
-                size than the label or values that are not finite; names the image.
+            ValueError: A labelled sample has no prediction, or its prediction has another size than
+                the label or values that are not finite. The message names the image.
         """
         for sample in data_samples:
             has_label = f'gt_{self.task}' in sample
@@ -133,12 +133,12 @@ class TaskMetric(BaseMetric):
         return prediction
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Pools the images that had a label."""
+        """Pool the images that had a label."""
         return self.pool_images(list(chain.from_iterable(results)))
 
     @abstractmethod
     def score_image(self, prediction: NDArray, label: NDArray, sample: dict) -> Any:
-        """Turns one image into small counts or sums.
+        """Turn one image into small counts or sums.
 
         Args:
             prediction: ``(channels, H, W)``, finite.
@@ -148,11 +148,11 @@ class TaskMetric(BaseMetric):
 
     @abstractmethod
     def pool_images(self, results: list) -> dict[str, float]:
-        """Turns the images' counts, in any order, into scores by name; the same ones of none."""
+        """Turn counts of images, in any order, into scores; the names do not depend on them."""
 
 
 def to_numpy(data: Any) -> NDArray:
-    """An array of a tensor or an array, on the CPU; bfloat16 widened."""
+    """Turn a tensor or an array into an array on the CPU; bfloat16 is widened."""
     if hasattr(data, 'detach'):
         data = data.detach().cpu()
         data = (data.float() if data.is_floating_point() else data).numpy()

@@ -12,18 +12,18 @@ from mmbmtas.registry import METRICS
 class SaliencyMetric(TaskMetric):
     """Saliency at the best threshold: ``saliency/maxIoU``, and both published variants of maxF.
 
-    See :func:`mmbmtas.evaluation.functional.saliency_scores` for what they are.
+    :func:`mmbmtas.evaluation.functional.saliency_scores` defines them.
     """
 
     default_task = 'saliency'
     headline_name = 'maxIoU'
 
     def score_image(self, prediction: NDArray, label: NDArray, sample: dict) -> NDArray[np.int64]:
-        """Histogram over the thresholds of one image."""
+        """Make the histogram of one image over the thresholds."""
         return functional.saliency_histogram(prediction, label)
 
     def pool_images(self, results: list[NDArray[np.int64]]) -> dict[str, float]:
-        """``maxIoU``, ``maxF_image_mean``, ``maxF_pooled`` in percent."""
+        """Return ``maxIoU``, ``maxF_image_mean`` and ``maxF_pooled`` in percent."""
         return functional.saliency_scores(results)
 
 
@@ -31,18 +31,18 @@ class SaliencyMetric(TaskMetric):
 class EdgePixelMetric(TaskMetric):
     """Average precision over all valid pixels of the split: ``edge/pixel_AP``.
 
-    A quick number to follow a training by; the field's own, which tolerates small shifts, is
-    :class:`OdsF`. Predictions are cut to 8 bit, so that the pooled ranking is exact.
+    This is a quick number for following a training. The usual metric is :class:`OdsF`, which
+    tolerates small shifts. Predictions are cut to 8 bits, so the pooled ranking is exact.
     """
 
     default_task = 'edge'
     headline_name = 'pixel_AP'
 
     def score_image(self, prediction: NDArray, label: NDArray, sample: dict) -> NDArray[np.int64]:
-        """Histogram of one image's 8-bit predictions."""
+        """Make the histogram of one image's 8-bit predictions."""
         return functional.edge_histogram(prediction, label)
 
     def pool_images(self, results: list[NDArray[np.int64]]) -> dict[str, float]:
-        """``pixel_AP`` in percent."""
+        """Return ``pixel_AP`` in percent."""
         empty = np.zeros((2, functional.EDGE_BINS), dtype=np.int64)
         return {'pixel_AP': functional.average_precision(sum(results, start=empty))}

@@ -28,11 +28,11 @@ class SemSegMetric(TaskMetric):
         self.num_classes = num_classes
 
     def score_image(self, prediction: NDArray, label: NDArray, sample: dict) -> NDArray[np.int64]:
-        """Confusion matrix of one image."""
+        """Make the confusion matrix of one image."""
         return functional.confusion_matrix(prediction, label, self.num_classes)
 
     def pool_images(self, results: list[NDArray[np.int64]]) -> dict[str, float]:
-        """``mIoU`` in percent."""
+        """Return ``mIoU`` in percent."""
         empty = np.zeros((self.num_classes, self.num_classes), dtype=np.int64)
         return {'mIoU': functional.mean_iou(sum(results, start=empty))}
 

@@ -31,19 +31,20 @@ _WAITING_PER_JOB = 8
 class OdsF(TaskMetric):
     """Boundary F-measure at the split's best threshold: ``edge/odsF``, with ``OIS`` and ``AP``.
 
-    Computed without MATLAB; see :mod:`mmbmtas.evaluation.edges`. About a second an image and
-    core. The truth of ``pascal`` is derived from the sample's ``gt_label_map`` (PASCAL-Context's
-    ``LabelMap``, ``(1, H, W)`` integers at the original size), because it differs from the
-    training label ``gt_edge``; that of ``nyud`` from ``gt_edge`` itself, 255 counting as no edge.
-    Samples without ``gt_edge`` are left out.
+    It is computed without MATLAB; see :mod:`mmbmtas.evaluation.edges`. An image takes about a
+    second on one core. For ``pascal`` the truth is derived from the sample's ``gt_label_map``
+    (PASCAL-Context's ``LabelMap``, ``(1, H, W)`` integers at the original size), because it differs
+    from the training label ``gt_edge``. For ``nyud`` it is derived from ``gt_edge`` itself, where
+    255 counts as no edge. Samples without ``gt_edge`` are left out.
 
     Args:
-        dataset: ``pascal`` or ``nyud``: where the truth comes from, and the tolerance.
+        dataset: ``pascal`` or ``nyud``. It decides the source of the truth and the tolerance.
         nms: Whether predictions go through non-maximum suppression.
-        max_dist: Tolerance as a share of the image's diagonal. Default: the data set's.
+        max_dist: Tolerance as a share of the image's diagonal. The default is the data set's.
         thresholds: Increasing, in 0..1.
-        jobs: Processes that score images beside the network. Default: one a core, but none in
-            distributed evaluation, where each rank scores its own images. 1: none.
+        jobs: Processes that score images while the network runs; 1 means none. The default is one
+            per core. In distributed evaluation the default is none, because each rank scores its
+            own images.
         task: See :class:`TaskMetric`.
         **kwargs: ``collect_device``, ``collect_dir``.
 
@@ -76,7 +77,7 @@ class OdsF(TaskMetric):
     def score_image(
         self, prediction: NDArray, label: NDArray, sample: dict
     ) -> NDArray[np.int64] | Future:
-        """Counts of one image at every threshold, perhaps still being computed."""
+        """Return the counts of one image at every threshold, perhaps still being computed."""
         work = (quantise(prediction[0]), self._label_map(label, sample), self.protocol)
         jobs = self.jobs or (1 if is_distributed() else os.cpu_count() or 1)
         if jobs == 1:
@@ -105,7 +106,7 @@ class OdsF(TaskMetric):
         return label_map[0]
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Waits for images still being scored, shows how many, then pools."""
+        """Wait for images still being scored, show how many there are, and pool."""
         if self._pool is not None:
             self.results[:] = _finish(self.results)
             self._pool.shutdown()
@@ -113,19 +114,19 @@ class OdsF(TaskMetric):
         return super().evaluate(size)
 
     def pool_images(self, results: list[NDArray[np.int64]]) -> dict[str, float]:
-        """``odsF``, ``OIS``, ``AP`` in percent; ``ods_threshold``."""
+        """Return ``odsF``, ``OIS`` and ``AP`` in percent, and ``ods_threshold``."""
         return edge_scores(results, self.protocol.thresholds, self.protocol.rule)
 
 
 def score_label_map(
     prediction: NDArray[np.uint8], label_map: NDArray, protocol: EdgeProtocol
 ) -> NDArray[np.int64]:
-    """:func:`count_matches` against the boundaries of a label map ``(H, W)``."""
+    """Do :func:`count_matches` against the boundaries of a label map ``(H, W)``."""
     return count_matches(prediction, [evaluation_truth(label_map)], protocol)
 
 
 def _finish(results: list[list]) -> list[list]:
-    """The results, those still being computed waited for."""
+    """Return the results after waiting for those still being computed."""
     finished = []
     with Progress(len(results), 'scoring edges') as progress:
         for entry in results:

@@ -26,11 +26,11 @@ class NormalsMetric(TaskMetric):
     def score_image(
         self, prediction: NDArray, label: NDArray, sample: dict
     ) -> functional.ErrorSums:
-        """Sums and histogram of one image's angles."""
+        """Return sums and histogram of one image's angles."""
         return functional.normal_errors(prediction, label)
 
     def pool_images(self, results: list[functional.ErrorSums]) -> dict[str, float]:
-        """``mean``, ``median``, ``rmse`` in degrees, shares in percent."""
+        """Return ``mean``, ``median`` and ``rmse`` in degrees, shares in percent."""
         return functional.normal_scores(results)
 
 
@@ -42,8 +42,8 @@ class DepthMetric(TaskMetric):
 
     Args:
         task: See :class:`TaskMetric`.
-        ignore: The label that stands for an unknown value, as in ``DepthL1Loss``: 0, another
-            number, or None for none. NaN is always left out.
+        ignore: Label of an unknown value, as in ``DepthL1Loss``: 0, another number, or None. NaN
+            is always left out.
         **kwargs: ``collect_device``, ``collect_dir``.
     """
 
@@ -60,11 +60,11 @@ class DepthMetric(TaskMetric):
     def score_image(
         self, prediction: NDArray, label: NDArray, sample: dict
     ) -> functional.ErrorSums:
-        """Sums of one image's errors."""
+        """Return sums of one image's errors."""
         return functional.depth_errors(prediction, label, self.ignore)
 
     def pool_images(self, results: list[functional.ErrorSums]) -> dict[str, float]:
-        """``rmse`` in metres, ``abs_rel``, ``log_rmse``, ``delta1..3`` in percent."""
+        """Return ``rmse`` in metres, ``abs_rel``, ``log_rmse``, and ``delta1..3`` in percent."""
         return functional.depth_scores(results)
 
 
@@ -72,13 +72,14 @@ class DepthMetric(TaskMetric):
 class ValueMetric(TaskMetric):
     """Error of a map of values over all valid pixels: ``<task>/mae`` and ``<task>/rmse``.
 
-    For tasks of a user's own. Both are in the unit of the labels, ``rmse`` is the root of the mean
-    squared error.
+    It is for tasks of your own. Both numbers are in the unit of the labels. ``rmse`` is the root of
+    the mean squared error.
 
     Args:
         task: The task; there is no default.
         ignore: The label that stands for an unknown value: a number, or None (default) for none.
             NaN is always left out.
+        unit: Unit of the labels, for tables.
         **kwargs: ``collect_device``, ``collect_dir``.
     """
 
@@ -87,8 +88,11 @@ class ValueMetric(TaskMetric):
     unit = ''
     digits = 4
 
-    def __init__(self, task: str, ignore: float | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, task: str, ignore: float | None = None, unit: str = '', **kwargs: Any
+    ) -> None:
         super().__init__(task, **kwargs)
+        self.unit = unit  # type: ignore[misc]
         self.ignore = None if ignore is None else require_number('ignore of ValueMetric', ignore)
 
     def score_image(
@@ -102,7 +106,7 @@ class ValueMetric(TaskMetric):
         return int(valid.sum()), float(error.sum()), float((error**2).sum())
 
     def pool_images(self, results: list[tuple[int, float, float]]) -> dict[str, float]:
-        """``mae`` and ``rmse``; NaN without a valid pixel."""
+        """Return ``mae`` and ``rmse``; NaN without a valid pixel."""
         count, absolute, squared = np.sum(results, axis=0) if results else (0, 0.0, 0.0)
         if not count:
             return {'mae': float('nan'), 'rmse': float('nan')}

@@ -1,4 +1,4 @@
-"""What all ways of weighting the tasks' losses share."""
+"""The base of all ways to weight the tasks' losses."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,11 +16,12 @@ class LossBalancing(nn.Module):
 
     The segmentor minimises the sum of :meth:`objective` over the tasks of a batch and logs
     :meth:`weight` as ``<task>.weight``. A task's loss is the sum of its entries
-    ``<task>.loss_...``, in which the heads' own ``loss_weight`` stands already. Before it steps, it
-    shows the losses to :meth:`observe`. A task without a label in the batch keeps its weight.
+    ``<task>.loss_...``, which already contain the heads' own ``loss_weight``. Before a step, the
+    segmentor passes the losses to :meth:`observe`. A task without a label in the batch keeps its
+    weight.
 
-    In evaluation mode nothing is learnt, weights stay: so it is in the architecture phases of a
-    search.
+    In evaluation mode nothing is learnt and the weights do not change. The architecture phases of a
+    search run in this mode.
 
     Args:
         tasks: Names of all tasks.
@@ -32,20 +33,20 @@ class LossBalancing(nn.Module):
         self._waits = False
 
     def bind(self, model: Any) -> None:
-        """Take from the network what the weights depend on; called once, when it is built."""
+        """Look up what the weights depend on in the network; called once, when it is built."""
 
     def weight(self, task: str) -> Tensor:
         """Return the current weight of a task, a scalar."""
         raise NotImplementedError
 
     def objective(self, task: str, loss: Tensor) -> Tensor:
-        """Return what is minimised for a task with this loss, a scalar."""
+        """Return the scalar to minimise for a task with this loss."""
         return self.weight(task) * loss
 
     def observe(self, losses: Mapping[str, Tensor], labelled: Collection[str]) -> None:
         """Learn from the losses of an iteration.
 
-        All ranks must call it together, and end with the same weights.
+        All ranks must call this together, and end with the same weights.
 
         Args:
             losses: Each task's loss on this rank, a scalar with its graph.
@@ -58,7 +59,7 @@ class LossBalancing(nn.Module):
 
     @contextmanager
     def one_iteration(self) -> Iterator[None]:
-        """Learn once, at the end, from what is observed within: tasks that come one by one."""
+        """Learn once, at the end, from all losses observed within; tasks come one by one."""
         self._waits = True
         try:
             yield
@@ -68,13 +69,13 @@ class LossBalancing(nn.Module):
             self._learn()
 
     def _record(self, losses: Mapping[str, Tensor], labelled: Collection[str]) -> None:
-        """Keep what the end of the iteration needs."""
+        """Record the losses for the end of the iteration."""
 
     def _learn(self) -> None:
         """Change the weights at the end of an iteration."""
 
     def _positions(self, tasks: Collection[str], device: torch.device) -> Tensor:
-        """Return where some tasks stand among all, as indices."""
+        """Return the indices of some tasks among all tasks."""
         return torch.tensor([self.tasks.index(task) for task in tasks], device=device)
 
 
@@ -82,13 +83,13 @@ def build_loss_balancing(cfg: Mapping[str, Any], tasks: Sequence[str]) -> LossBa
     """Build a registered :class:`LossBalancing` for some tasks.
 
     Raises:
-        ValueError: There is none of this type, or it takes other arguments.
+        ValueError: This type is not registered, or it takes other arguments.
     """
     return build_kind(MODELS, cfg, LossBalancing, 'loss_balancing', tasks=tasks)
 
 
 def without_balancing(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out of a network's weights what only balances its losses while it trains."""
+    """Remove from a network's weights those that only balance its losses in training."""
     return {name: w for name, w in weights.items() if not name.startswith('loss_balancing.')}
 
 
@@ -97,7 +98,7 @@ def mean_over_ranks(losses: Mapping[str, Tensor], labelled: Collection[str]) -> 
 
     Args:
         losses: Each task's loss on this rank; at least one rank has a label of each.
-        labelled: Those that have one here.
+        labelled: Tasks that have a label on this rank.
     """
     if not losses:
         return {}

@@ -16,15 +16,15 @@ from .base import LossBalancing, mean_over_ranks
 class DynamicWeightAverage(LossBalancing):
     """Weigh a task by how slowly its loss falls (Liu et al., CVPR 2019, Eq. 7).
 
-    ``w = T softmax(r / temperature)``, ``r = L(t - 1) / L(t - 2)``: the ratio of a task's mean
-    losses in the two last windows of iterations. The paper's windows are epochs; here it is a
-    number of iterations, since training counts in these. The first two windows have weights of 1;
-    a task without a label in a window keeps its ratio (both our choice).
+    ``w = T softmax(r / temperature)``, where ``r = L(t - 1) / L(t - 2)`` is the ratio of a task's
+    mean losses in the last two windows of iterations. The paper's windows are epochs. Here a window
+    is a number of iterations, because training counts iterations. Weights are 1 in the first two
+    windows. A task without a label in a window keeps its ratio (both our choice).
 
     Args:
         tasks: Names of all tasks; the segmentor gives them.
         window: Iterations over which losses are averaged.
-        temperature: The larger, the more equal the weights; the paper has 2.
+        temperature: Larger values make the weights more equal. The paper has 2.
 
     Raises:
         ValueError: ``window`` is below 1 or ``temperature`` not above 0.
@@ -57,18 +57,18 @@ class DynamicWeightAverage(LossBalancing):
         self.register_buffer('means', torch.full((2, count), torch.nan))
 
     def weight(self, task: str) -> Tensor:
-        """Return the weight that the two last windows have given."""
+        """Return the weight from the last two windows."""
         return self.task_weights[self.tasks.index(task)].clone()
 
     def _record(self, losses: Mapping[str, Tensor], labelled: Collection[str]) -> None:
-        """Add the losses to the window's."""
+        """Add the losses to those of the window."""
         if losses:
             index = self._positions(losses, self.sums.device)
             self.sums[index] += torch.stack([*mean_over_ranks(losses, labelled).values()])
             self.counts[index] += 1
 
     def _learn(self) -> None:
-        """Count the iteration; at the end of a window compute the weights of the next."""
+        """Count the iteration; at the end of a window, compute the next window's weights."""
         self.iterations += 1
         if self.iterations < self.window:
             return

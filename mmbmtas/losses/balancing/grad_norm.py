@@ -19,26 +19,27 @@ _SCALE = 2.0**10
 
 @MODELS.register_module()
 class GradNorm(LossBalancing):
-    """Let tasks push the shared weights with like norms, slow learners harder (Chen, ICML 2018).
+    """Give all tasks gradients of similar norm, and slow learners larger ones (Chen, ICML 2018).
 
-    For a task with loss ``L``, ``L0`` at first, and weight ``w``, ``G`` is the norm of the gradient
-    of ``w L`` in one shared layer, ``r`` its share ``L / L0`` over the tasks' mean of these. The
-    weights descend ``sum over tasks of |G - mean(G) r ** alpha|``, where the second term counts
-    as constant, and are then scaled to sum to the number of tasks.
+    A task has the loss ``L``, at first ``L0``, and the weight ``w``. ``G`` is the norm of the
+    gradient of ``w L`` in one shared layer. ``r`` is ``L / L0`` divided by the tasks' mean of it.
+    The weights descend ``sum over tasks of |G - mean(G) r ** alpha|``, with the second term held
+    constant. They are then scaled to sum to the number of tasks.
 
-    Our choice: the step is taken in ``log w`` and in units of ``mean(G)``, so that weights stay
-    positive and ``lr`` fits losses of any scale. Of a batch that lacks tasks, the others' weights
-    change, their sum does not. ``L0`` is the loss in the first batch with a label. Weights of an
-    iteration come from those before, as in the paper's Algorithm 1. In a search, whose weights step
-    after each task, the norms of an iteration are measured one after another, too.
+    Our choice: the step is taken in ``log w`` and in units of ``mean(G)``, so weights stay positive
+    and ``lr`` fits losses of any scale. If a batch has labels of some tasks only, their weights
+    change, but not the sum of their weights. ``L0`` is the loss in the first batch with a label. An
+    iteration uses the weights from the iteration before, as in the paper's Algorithm 1. In a
+    search, weights step after each task, so the norms of an iteration are measured one after
+    another too.
 
     Args:
         tasks: Names of all tasks; the segmentor gives them.
         alpha: How strongly slow tasks are favoured.
-        lr: Step width; the paper has 0.025.
-        layer: Dotted name of the module in whose parameters gradients are measured, for example
-            ``backbone.stem``. By default the backbone's last layer that all tasks share; in a
-            search the stem, which all share however they are routed.
+        lr: Step size; the paper has 0.025.
+        layer: Dotted name of the module whose gradients are measured, for example
+            ``backbone.stem``. The default is the backbone's last layer that all tasks share. In a
+            search it is the stem, which all tasks share for any routing.
 
     Raises:
         ValueError: ``alpha`` is negative or ``lr`` not above 0; the network has no such layer, or
@@ -87,7 +88,7 @@ class GradNorm(LossBalancing):
             raise InputError(f'layer {self.layer!r} of GradNorm has no parameters')
 
     def weight(self, task: str) -> Tensor:
-        """Return the weight after the iteration before."""
+        """Return the weight from the iteration before."""
         return self.task_weights[self.tasks.index(task)].clone()
 
     def _record(self, losses: Mapping[str, Tensor], labelled: Collection[str]) -> None:
@@ -102,8 +103,8 @@ class GradNorm(LossBalancing):
         found = torch.autograd.grad(loss * _SCALE, parameters, retain_graph=True, allow_unused=True)
         if all(gradient is None for gradient in found):
             raise InputError(
-                f'GradNorm measures gradients in {self.layer or "a layer"} that the task {task!r} '
-                'does not pass through: name one that all tasks share by loss_balancing.layer'
+                f'GradNorm measures gradients in {self.layer or "a layer"}, and the task {task!r} '
+                'does not pass through it: set loss_balancing.layer to a layer that all tasks share'
             )
         gradient = torch.cat(
             [
@@ -139,9 +140,9 @@ def grad_norm_step(
     Args:
         weights: Weights ``w``, above 0, ``(T,)``.
         norms: Norms of the gradients of the unweighted losses, ``(T,)``.
-        progress: Losses over what they were at first, ``(T,)``.
+        progress: Losses divided by the first losses, ``(T,)``.
         alpha: How strongly slow tasks are favoured.
-        lr: Step width.
+        lr: Step size.
     """
     tiny = torch.finfo(norms.dtype).tiny
     weighted = weights * norms
@@ -153,14 +154,12 @@ def grad_norm_step(
 
 
 def _last_shared_layer(backbone: Any) -> nn.Module:
-    """Return the last module that all tasks share, or the stem if the backbone tells of none."""
-    if not hasattr(backbone, 'shared_by'):
-        return backbone.stem
+    """Return the last module that all tasks share."""
     shared = [module for module, count in backbone.shared_by() if count == len(backbone.tasks)]
     if not shared:
         raise InputError(
             'GradNorm measures gradients in a layer that all tasks share, and '
-            f'{type(backbone).__name__} names none: name a module that the gradients of all tasks '
-            "reach by loss_balancing.layer, such as 'backbone.units.0' of a CrossStitchNetwork"
+            f'{type(backbone).__name__} has none: set loss_balancing.layer to a module that the '
+            "gradients of all tasks reach, such as 'backbone.units.0' of a CrossStitchNetwork"
         )
     return shared[-1]

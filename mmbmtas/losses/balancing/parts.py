@@ -1,7 +1,7 @@
-"""Losses task by task: taken from a loss dictionary, and carried along by their sum.
+"""Split a loss dictionary by task, and attach the parts to their sum.
 
-mmengine hands one number from the model to the optimiser. An optimiser that needs the tasks'
-losses apart finds them on that number; every other one need not know.
+mmengine passes one number from the model to the optimiser. An optimiser that needs the losses of
+the tasks finds them attached to this number. All others ignore them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ def losses_by_task(losses: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[s
     """Sum the entries ``<task>.loss_...`` of each task.
 
     Args:
-        losses: A loss dictionary; as everywhere in mmengine, only entries with ``loss`` in their
-            name are minimised.
+        losses: A loss dictionary. As always in mmengine, only entries with ``loss`` in their name
+            are minimised.
         tasks: The tasks' names.
 
     Returns:
-        Scalars of the tasks with an entry, and under ``OTHER`` the sum of all other entries.
+        A scalar for each task with an entry, and under ``OTHER`` the sum of all other entries.
     """
     parts: dict[str, Tensor] = {}
     for name, value in losses.items():
@@ -35,21 +35,21 @@ def losses_by_task(losses: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[s
 
 
 def carry_parts(total: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
-    """Let a total carry the losses that it is the sum of; see :func:`parts_of`."""
+    """Attach the summands to a total loss; see :func:`parts_of`."""
     total.parts = dict(parts)  # type: ignore[attr-defined]
     return total
 
 
 def parts_of(total: Tensor) -> dict[str, Tensor]:
-    """Return the losses that a total is the sum of, by task.
+    """Return the summands of a total loss, by task.
 
     Raises:
-        ValueError: It carries none, since another kind of model computed it.
+        ValueError: None are attached, because another kind of model computed the total.
     """
     parts = getattr(total, 'parts', None)
     if parts is None:
         raise InputError(
-            'the loss does not say what each task adds to it: aggregating gradients needs a '
+            'the loss is not split by task: aggregating gradients needs a '
             'MultiTaskEncoderDecoder or a SearchEncoderDecoder'
         )
     return parts

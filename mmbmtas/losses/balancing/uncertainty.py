@@ -14,10 +14,10 @@ from .base import LossBalancing
 class UncertaintyWeighting(LossBalancing):
     """Weigh a task by a noise level that is learnt with the network (Kendall et al., CVPR 2018).
 
-    Minimised is ``sum over tasks of exp(-s) L / 2 + s / 2``, ``s`` the logarithm of the task's
-    variance, 0 at first. The network's optimiser learns it as any other weight. For a constant
-    loss the best ``s`` is ``log L``, where each task adds the same to the gradient of ``s``,
-    whatever its scale.
+    It minimises ``sum over tasks of exp(-s) L / 2 + s / 2``. ``s`` is the logarithm of the task's
+    variance, at first 0. The network's optimiser learns it like any other weight. For a constant
+    loss the best ``s`` is ``log L``. There each task adds the same to the gradient of ``s``, at any
+    scale of its loss.
 
     Args:
         tasks: Names of all tasks; the segmentor gives them.
@@ -28,7 +28,7 @@ class UncertaintyWeighting(LossBalancing):
 
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__(tasks)
-        # One parameter a task: one that a batch lacks gets no gradient, hence no step either.
+        # One parameter per task: without a label in a batch it gets no gradient and no step.
         self.log_variances = nn.ParameterDict(
             {task: nn.Parameter(torch.zeros(())) for task in self.tasks}
         )

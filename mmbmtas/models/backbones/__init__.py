@@ -1,16 +1,18 @@
 """Encoders of several tasks: the supernet of the search, its tree, and what it is compared with."""
 
-from .branched_network import BranchedNetwork, Features
+from .branched_network import BranchedNetwork
 from .branched_supernet import BranchedSupernet, copy_supernet_weights
 from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
 from .exchange_network import ExchangeNetwork
 from .mtan import MTAN
 from .nddr_cnn import NDDRCNN, NDDRLayer
+from .protocols import Backbone, Features, Supernet
 from .routing import HardRouting, Routing, SoftRouting, ThresholdRouting, TopKRouting
 
 __all__ = [
     'MTAN',
     'NDDRCNN',
+    'Backbone',
     'BranchedNetwork',
     'BranchedSupernet',
     'CrossStitchNetwork',
@@ -21,6 +23,7 @@ __all__ = [
     'NDDRLayer',
     'Routing',
     'SoftRouting',
+    'Supernet',
     'ThresholdRouting',
     'TopKRouting',
     'copy_supernet_weights',

@@ -13,13 +13,12 @@ from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import CONTEXT, Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, as_architecture
+from mmbmtas.structures.values import filled_in_from
 
 from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
+from .protocols import Features
 from .state import decode_tree, encode_json
-
-Features = tuple[Tensor, Tensor]
-"""Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``."""
 
 
 @MODELS.register_module()
@@ -51,6 +50,7 @@ class BranchedNetwork(BaseModule):
 
     layers: Any  # a ModuleList of ModuleLists, which torch's annotations cannot say
 
+    @filled_in_from('architecture', 'model.backbone.architecture')
     def __init__(
         self,
         architecture: str | PathLike | dict[str, Any] | BranchedArchitecture,

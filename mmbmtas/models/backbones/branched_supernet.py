@@ -1,7 +1,7 @@
 """The network that is searched: every layer holds a candidate operation for each task."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 import torch
 from mmengine.model import BaseModule
@@ -13,18 +13,18 @@ from mmbmtas.models.encoders import build_encoder
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.structures.documents import MAX_TASKS
+from mmbmtas.structures.values import filled_in_from
 
 from . import wide
-from .branched_network import BranchedNetwork, Features
+from .branched_network import BranchedNetwork
 from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
+from .protocols import Features, RoutingMode
 from .routing import Mixture, build_routing
-from .state import decode_json, encode_json
+from .state import decode_json, encode_json, kind_of
 
 _DECIDED = 10.0
 """Architecture parameter of a candidate that was chosen, where the others have 0."""
-
-RoutingMode = Literal['relaxed', 'warmup', 'argmax']
 
 
 @MODELS.register_module()
@@ -43,7 +43,7 @@ class BranchedSupernet(BaseModule):
 
     With one-hot routing only the chosen candidates run. Those of a mixture run as one wide
     operation where their blocks are known (:mod:`mmbmtas.models.backbones.wide`), else one after
-    another. The last normalisation of every candidate has no affine parameters, so that candidates
+    another. A normalisation that ends a candidate has no affine parameters, so that candidates
     differ in what they compute, not in scale.
 
     Args:
@@ -69,6 +69,7 @@ class BranchedSupernet(BaseModule):
     arch_params: nn.Parameter
     layers: Any  # a ModuleList of ModuleLists, which torch's annotations cannot say
 
+    @filled_in_from('tasks', 'model.backbone.tasks')
     def __init__(
         self,
         tasks: Sequence[str],
@@ -103,9 +104,8 @@ class BranchedSupernet(BaseModule):
         """Build one candidate of a layer, without affine in its last normalisation."""
         layer = self.encoder.build_layer(index)
         norm = self.encoder.last_norm(layer)
-        norm.affine = False
-        norm.register_parameter('weight', None)
-        norm.register_parameter('bias', None)
+        if norm is not None:
+            _drop_affine(norm)
         return layer
 
     def set_routing_mode(self, mode: RoutingMode) -> None:
@@ -121,6 +121,18 @@ class BranchedSupernet(BaseModule):
     def weights(self) -> list[nn.Parameter]:
         """Return the model weights: all parameters but the architecture's."""
         return [p for name, p in self.named_parameters() if name != 'arch_params']
+
+    def architecture_parameters(self) -> list[nn.Parameter]:
+        """Return ``arch_params``."""
+        return [self.arch_params]
+
+    def shared_by(self) -> Iterator[tuple[nn.Module, int]]:
+        """Yield the stem, which all tasks share; of the layers that is still to be found."""
+        yield self.stem, len(self.tasks)
+
+    def searched_modules(self) -> Iterator[nn.Module]:
+        """Yield the candidates of all layers and what they hold."""
+        yield from self.layers.modules()
 
     def routing_probs(self) -> Tensor:
         """Return ``p_A``, ``(L, T, C)``: how likely each task takes each candidate of a layer."""
@@ -172,7 +184,7 @@ class BranchedSupernet(BaseModule):
                 low_level = x
         return low_level, x
 
-    def current_architecture(
+    def export_architecture(
         self, source: str | dict[str, Any] | None = None
     ) -> BranchedArchitecture:
         """Return the tree of the most probable candidates (paper, section 3.2)."""
@@ -208,6 +220,8 @@ class BranchedSupernet(BaseModule):
         affine = set()
         for index, candidates in enumerate(self.layers):
             norm = self.encoder.last_norm(candidates[0])
+            if norm is None:
+                continue
             name = next(name for name, child in candidates[0].named_modules() if child is norm)
             affine |= {f'layers.{index}.{name}.weight', f'layers.{index}.{name}.bias'}
         copies = ((index, copy) for index, layer in enumerate(self.layers) for copy in layer)
@@ -237,7 +251,7 @@ class BranchedSupernet(BaseModule):
             ValueError: Tasks or encoder differ.
         """
         found, own = decode_json(state), decode_json(self.get_extra_state())
-        if not found.keys() <= own.keys():
+        if kind_of(found) != 'search':
             raise InputError(
                 f'the checkpoint is of a network for the tasks {found.get("tasks")} that was not '
                 'searched but trained: expected one of a search'
@@ -246,6 +260,15 @@ class BranchedSupernet(BaseModule):
             raise InputError(
                 f'the checkpoint holds a supernet for {found}, the config one for {own}'
             )
+
+
+def _drop_affine(norm: nn.Module) -> None:
+    """Let a normalisation of any kind neither scale nor shift."""
+    for flag in ('affine', 'elementwise_affine'):
+        if hasattr(norm, flag):
+            setattr(norm, flag, False)
+    norm.register_parameter('weight', None)
+    norm.register_parameter('bias', None)
 
 
 def _run_layer(candidates: nn.ModuleList, routing: int | Mixture, x: Tensor) -> Tensor:
@@ -282,8 +305,9 @@ def copy_supernet_weights(supernet: BranchedSupernet, network: BranchedNetwork) 
     network.stem.load_state_dict(supernet.stem.state_dict())
     for index, (branches, grouping) in enumerate(zip(network.layers, tree.groupings, strict=True)):
         for branch, group in zip(branches, grouping.groups, strict=True):
-            norm = network.encoder.last_norm(branch)
-            nn.init.ones_(norm.weight)
-            nn.init.zeros_(norm.bias)
+            norm: Any = network.encoder.last_norm(branch)
+            if norm is not None and norm.weight is not None:
+                nn.init.ones_(norm.weight)
+                nn.init.zeros_(norm.bias)
             candidate = supernet.layers[index][routings[network.tasks[group[0]]][index]]
             branch.load_state_dict(candidate.state_dict(), strict=False)

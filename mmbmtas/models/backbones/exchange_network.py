@@ -8,9 +8,10 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmbmtas.structures import BranchedArchitecture
-from mmbmtas.structures.values import require_number
+from mmbmtas.structures.values import filled_in_from, require_number
 
-from .branched_network import BranchedNetwork, Features
+from .branched_network import BranchedNetwork
+from .protocols import Features
 from .task_encoders import TaskEncoders
 
 
@@ -40,6 +41,7 @@ class ExchangeNetwork(TaskEncoders):
 
     encoders: Any  # a ModuleDict of BranchedNetworks, which torch's annotations cannot say
 
+    @filled_in_from('tasks', 'model.backbone.tasks')
     def __init__(
         self,
         tasks: Sequence[str],
@@ -56,13 +58,10 @@ class ExchangeNetwork(TaskEncoders):
         self.encoders = nn.ModuleDict(
             {task: self._build_encoder(task, dropout) for task in self.tasks}
         )
-        first = self.encoders[self.tasks[0]]
         # The layers after which features meet, -1 for the stem.
         self._places = [-1, *(stage[-1] for stage in self.encoder.stages)]
-        channels = [self.encoder.stem_channels] + [
-            self.encoder.last_norm(first.layers[index][0]).num_features
-            for index in self._places[1:]
-        ]
+        channels = [self.encoder.stem_channels]
+        channels += [self.encoder.out_channels(index) for index in self._places[1:]]
         self.units = nn.ModuleList(self.build_unit(number) for number in channels)
 
     def _build_encoder(self, task: str, dropout: float) -> BranchedNetwork:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from mmbmtas.models.encoders import CONTEXT
 from mmbmtas.registry import MODELS
+from mmbmtas.structures.values import filled_in_from
 
-from .branched_network import Features
 from .pretrained import init_encoder, init_random
+from .protocols import Features
 from .task_encoders import TaskEncoders
 
 
@@ -58,6 +59,7 @@ class MTAN(TaskEncoders):
     contexts: Any  # torch's annotations cannot say what modules these hold
     masks: Any
 
+    @filled_in_from('tasks', 'model.backbone.tasks')
     def __init__(
         self,
         tasks: Sequence[str],
@@ -76,10 +78,7 @@ class MTAN(TaskEncoders):
         self.contexts = nn.ModuleDict(
             {task: self.encoder.build_layer(last, dropout) for task in self.tasks}
         )
-        channels = [
-            self.encoder.last_norm(self.layers[stage[-1]]).num_features
-            for stage in self.encoder.stages
-        ]
+        channels = [self.encoder.out_channels(stage[-1]) for stage in self.encoder.stages]
         self.masks = nn.ModuleList(
             nn.ModuleDict({task: self._build_mask(n, index > 0, act_cfg) for task in self.tasks})
             for index, n in enumerate(channels)

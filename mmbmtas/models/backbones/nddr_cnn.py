@@ -8,6 +8,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from mmbmtas.registry import MODELS
+from mmbmtas.structures.values import filled_in_from
 
 from .exchange_network import ExchangeNetwork
 
@@ -78,6 +79,7 @@ class NDDRCNN(ExchangeNetwork):
         [32, 16, 24, 32, 64, 96, 160, 320]
     """
 
+    @filled_in_from('tasks', 'model.backbone.tasks')
     def __init__(
         self,
         tasks: Sequence[str],

@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 CONTEXT = 'context'
 """Name of the last encoder layer, the context module."""
@@ -13,6 +14,8 @@ RASPP = {'type': 'ContextModule', 'dilations': [1]}
 """The context module of mobile encoders, unless a config states another."""
 ASPP = {'type': 'ContextModule', 'dilations': [1, 6, 12, 18]}
 """The context module of ResNets, unless a config states another."""
+
+_SIDE = 64  # pixels of the image whose features' channels are looked at
 
 
 class Encoder(ABC):
@@ -66,9 +69,32 @@ class Encoder(ABC):
             dropout: Dropout rate before the context module's projection; other layers have none.
         """
 
+    def out_channels(self, index: int) -> int:
+        """Channels of a layer's output.
+
+        Args:
+            index: Position in ``layer_names``.
+        """
+        return self._channels[index]
+
+    @cached_property
+    def _channels(self) -> list[int]:
+        """Channels of every layer's output, as one pass without computation shows them."""
+        with torch.device('meta'):
+            parts = [self.build_stem(), *map(self.build_layer, range(self.num_layers))]
+        x = torch.empty(1, 3, _SIDE, _SIDE, device='meta')
+        channels = []
+        for part in parts:
+            x = part.eval()(x)
+            channels.append(x.shape[1])
+        return channels[1:]
+
     @abstractmethod
-    def last_norm(self, layer: Any) -> _BatchNorm:
-        """Return the normalisation that ends ``layer``: it is without affine in the supernet."""
+    def last_norm(self, layer: Any) -> nn.Module | None:
+        """Return the normalisation that ends ``layer``: it is without affine in the supernet.
+
+        None where a layer ends in something else, as blocks with a normalisation inside do.
+        """
 
     @abstractmethod
     def translate(self, key: str) -> str | None:

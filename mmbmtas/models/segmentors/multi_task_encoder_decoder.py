@@ -10,7 +10,7 @@ from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.models.utils import resize
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmbmtas.checkpoints import require_fitting
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
@@ -22,7 +22,8 @@ from mmbmtas.losses.balancing import (
     carry_parts,
     losses_by_task,
 )
-from mmbmtas.registry import MODELS
+from mmbmtas.models.backbones.protocols import Backbone, require_members
+from mmbmtas.registry import MODELS, takes
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.structures.values import require_shape
 
@@ -37,9 +38,10 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
     that the backbone takes will do: a task is a key of ``decode_heads``.
 
     Args:
-        backbone: Config of :class:`BranchedNetwork` (or another backbone with ``tasks`` and
-            ``encoder`` that returns ``{task: (low_level, context)}``).
-        decode_heads: Config of each task's decoder.
+        backbone: Config of :class:`BranchedNetwork`, or of any other
+            :class:`~mmbmtas.models.backbones.Backbone`.
+        decode_heads: Config of each task's decoder. One that leaves out ``in_channels`` gets the
+            channels of the encoder's low-level and context features.
         cost_shape: Height and width at which costs are stated: the retraining size.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation of the whole network: ``dict(type='SingleCheckpoints',
@@ -50,11 +52,14 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             ``GradNorm``. By default the losses are summed as the heads weigh them.
 
     Raises:
-        InputError: The backbone's tasks are not those of ``decode_heads``, a decoder is for other
-            channels than the encoder's, ``cost_shape`` is no height and width, a decoder's own
-            ``init_cfg`` goes with ``SingleCheckpoints``, or ``loss_balancing`` is of an unknown
-            type or takes other arguments.
+        InputError: The backbone has not all that :class:`Backbone` lists, its tasks are not those
+            of ``decode_heads``, a decoder is for other channels than the encoder's, ``cost_shape``
+            is no height and width, a decoder's own ``init_cfg`` goes with ``SingleCheckpoints``, or
+            ``loss_balancing`` is of an unknown type or takes other arguments.
     """
+
+    BACKBONE: type = Backbone
+    backbone: Backbone
 
     def __init__(
         self,
@@ -66,7 +71,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         loss_balancing: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.backbone: Any = MODELS.build(backbone)
+        self.backbone = MODELS.build(backbone)
+        require_members(self.backbone, self.BACKBONE, type(self).__name__)
         if set(self.backbone.tasks) != set(decode_heads):
             raise InputError(
                 f'the backbone is for the tasks {list(self.backbone.tasks)}, '
@@ -74,7 +80,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             )
         # mmengine's, not torch's: its init_weights reaches what it holds.
         self.decode_heads: Any = ModuleDict(
-            {task: MODELS.build(decode_heads[task]) for task in self.backbone.tasks}
+            {task: self._build_head(decode_heads[task]) for task in self.backbone.tasks}
         )
         self._check_channels()
         if self._starts_from_single_networks():
@@ -90,10 +96,20 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             self.loss_balancing = build_loss_balancing(loss_balancing, self.tasks)
             self.loss_balancing.bind(self)
 
+    @property
+    def _channels(self) -> list[int]:
+        """Channels of the encoder's low-level and context features."""
+        return [self.backbone.encoder.low_level_channels, self.backbone.encoder.context_channels]
+
+    def _build_head(self, head: Mapping[str, Any]) -> nn.Module:
+        """Build a decoder, for the encoder's channels where it states none."""
+        if head.get('in_channels') is None and takes(MODELS, head, 'in_channels'):
+            head = {**head, 'in_channels': self._channels}
+        return MODELS.build(head)
+
     def _check_channels(self) -> None:
         """Refuse decoders for another encoder's channels."""
-        encoder = self.backbone.encoder
-        given = [encoder.low_level_channels, encoder.context_channels]
+        encoder, given = self.backbone.encoder, self._channels
         for task, head in self.decode_heads.items():
             expected = getattr(head, 'in_channels', given)
             if isinstance(expected, Sequence) and [*expected] != given:
@@ -272,7 +288,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         """
         maps = self.encode_decode(inputs)
         for index, sample in enumerate(data_samples):
-            yield {task: _unpad(x[index].float(), sample.metainfo) for task, x in maps.items()}
+            yield {task: unpad(x[index].float(), sample.metainfo) for task, x in maps.items()}
 
     def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
         """Measure the cost of the network's parts, without computing anything.
@@ -295,17 +311,23 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         """
         shape = self.cost_shape if shape is None else require_shape('shape', shape)
         image = torch.empty(1, 3, *shape, device='meta')
-        features, cost = forward_cost(self.backbone, image)
+        backbone: Any = self.backbone
+        features, cost = forward_cost(backbone, image)
         heads = self.decode_heads.items()
         return sum((forward_cost(head, features[task])[1] for task, head in heads), cost)
 
 
-def _unpad(logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
-    """Cut the padding off a map ``(C, H, W)`` and bring it to the original size."""
+def cut_padding(maps: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
+    """Cut the padding off a map ``(C, H, W)``, as a sample's metainfo says."""
     left, top, right, bottom = metainfo.get('padding', (0, 0, 0, 0))
     # Smaller than the map where a batch has inputs of several sizes: they are stacked top left.
-    height, width = metainfo.get('img_shape', logits.shape[1:])[:2]
-    logits = logits[:, top : height - bottom, left : width - right]
+    height, width = metainfo.get('img_shape', maps.shape[1:])[:2]
+    return maps[:, top : height - bottom, left : width - right]
+
+
+def unpad(logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
+    """Cut the padding off a map ``(C, H, W)`` and bring it to the original size."""
+    logits = cut_padding(logits, metainfo)
     size = tuple(metainfo.get('ori_shape', logits.shape[1:]))[:2]
     if logits.shape[1:] == size:
         return logits

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mmbmtas.cost import ModuleCost, NetworkCost, with_cost
 from mmbmtas.errors import InputError
+from mmbmtas.models.backbones.protocols import Supernet
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -17,10 +18,11 @@ from .multi_task_encoder_decoder import MultiTaskEncoderDecoder
 
 @MODELS.register_module()
 class SearchEncoderDecoder(MultiTaskEncoderDecoder):
-    """A :class:`BranchedSupernet` with decoders and a resource loss (paper, Eq. 4).
+    """A supernet with decoders and a resource loss (paper, Eq. 4).
 
     Args:
-        backbone: Config of :class:`BranchedSupernet`.
+        backbone: Config of :class:`BranchedSupernet`, or of any other
+            :class:`~mmbmtas.models.backbones.Supernet`.
         decode_heads: Config of each task's decoder.
         resource_loss: Config of :class:`ResourceLoss`.
         cost_shape: Height and width at which costs are measured: the retraining size, never the
@@ -35,6 +37,9 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
             network or above that of the network with all tasks apart; it cannot be computed for so
             many tasks; or its latency table is of another network.
     """
+
+    BACKBONE: type = Supernet
+    backbone: Supernet
 
     def __init__(
         self,
@@ -125,5 +130,5 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
     ) -> BranchedArchitecture:
         """Return the tree of the most probable candidates, with its cost."""
         return with_cost(
-            self.backbone.current_architecture(source), self.network_cost, self.cost_shape
+            self.backbone.export_architecture(source), self.network_cost, self.cost_shape
         )

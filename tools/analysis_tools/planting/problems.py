@@ -111,7 +111,6 @@ def plant(cfg: Config, problem: Problem, seed: int) -> None:
     """
     tasks = problem.tasks
     head = next(iter(cfg.model.decode_heads.values()))
-    head.in_channels = [problem.width] * 2
     metric = cfg.val_evaluator[0]
     cfg.tasks = tasks
     cfg.randomness = dict(seed=seed)

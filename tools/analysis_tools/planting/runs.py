@@ -86,17 +86,14 @@ def _run(
     torch.set_num_threads(1)
     cfg: Config = launch.read_config(str(CONFIGS / config), {**_QUIET, **options})
     plant(cfg, problem, seed)
-    cfg.launcher = 'none'
     cfg.default_hooks.pop('visualization')
     cfg.experiment_name = f'planted_{next(_number)}'
     if tree is not None:
         cfg.architecture = problem.architecture(tree).to_dict()
-        cfg.model.backbone.architecture = cfg.architecture
         cfg.train_cfg.val_interval = 10**9  # scored once, after the training
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
-        launch.prepare_config(cfg)
-        runner = launch.build_runner(cfg, strict=False)
+        runner = launch.build_runner(cfg)
         runner.train()
     return runner
 

@@ -1,0 +1,97 @@
+"""What segmentors, loops, hooks and tools ask of a backbone, whatever its method.
+
+``T`` tasks, ``L`` encoder layers, ``C`` candidates of a layer.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+from mmbmtas.errors import InputError
+from mmbmtas.models.encoders import Encoder
+from mmbmtas.structures import BranchedArchitecture
+
+Features = tuple[Tensor, Tensor]
+"""Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``."""
+
+RoutingMode = Literal['relaxed', 'warmup', 'argmax']
+
+
+class Backbone(Protocol):
+    """An encoder of several tasks: a tree, encoders that exchange features, or any other.
+
+    Called with images ``(N, 3, H, W)`` it gives the :data:`Features` of each task by name.
+    """
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Task names, in a fixed order."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """What it is built from: the channels of its features and the cost of its layers."""
+
+    def shared_by(self) -> Iterable[tuple[nn.Module, int]]:
+        """Yield its modules, each with the number of tasks that share it, in order of the data."""
+
+    def __call__(self, x: Tensor, /) -> dict[str, Features]:
+        """Encode images for all tasks."""
+
+
+class Supernet(Backbone, Protocol):
+    """A backbone that is searched: weights beside parameters of an architecture distribution.
+
+    Called with images and some tasks it gives the features of these. Gradients reach what
+    :meth:`weights` and :meth:`architecture_parameters` list, in turn.
+    """
+
+    tau: float
+    """Temperature of relaxed routings."""
+
+    def weights(self) -> Sequence[nn.Parameter]:
+        """Return the model weights: all parameters but the architecture's."""
+
+    def architecture_parameters(self) -> Sequence[nn.Parameter]:
+        """Return the parameters of the architecture distribution."""
+
+    def routing_probs(self) -> Tensor:
+        """Return how likely each task takes each candidate of a layer, ``(L, T, C)``."""
+
+    def set_routing_mode(self, mode: RoutingMode) -> None:
+        """Choose how tasks are routed: by chance, each by its own candidate, or by the argmax."""
+
+    def searched_modules(self) -> Iterable[nn.Module]:
+        """Yield the modules that routings choose from, which see other inputs at each step."""
+
+    def export_architecture(
+        self, source: str | dict[str, Any] | None = None
+    ) -> BranchedArchitecture:
+        """Return the most probable architecture, without its cost."""
+
+    def __call__(self, x: Tensor, tasks: Sequence[str] | None = None, /) -> dict[str, Features]:
+        """Encode images for some tasks, by default for all."""
+
+
+def require_members(value: object, protocol: type, owner: str) -> None:
+    """Refuse what lacks members of a protocol.
+
+    Args:
+        value: A backbone.
+        protocol: :class:`Backbone` or :class:`Supernet`.
+        owner: The class that needs it, for the message.
+
+    Raises:
+        InputError: Members are missing; names them.
+    """
+    expected = {
+        name
+        for cls in protocol.__mro__
+        for name in (*vars(cls), *vars(cls).get('__annotations__', ()))
+        if cls.__module__ == __name__ and not name.startswith('_')
+    }
+    if missing := sorted(name for name in expected if not hasattr(value, name)):
+        raise InputError(
+            f'{type(value).__name__} as backbone of {owner}: it has no {", ".join(missing)}; see '
+            f'{protocol.__name__} in {__name__}'
+        )
