@@ -20,7 +20,6 @@ COMMANDS: dict[str, str] = {
     'infer': 'infer.py',
     'export': 'export_onnx.py',
     'compare': 'compare.py',
-    'export': 'export_onnx.py',
     'export-architecture': 'export_architecture.py',
     'plot-architecture': 'analysis_tools/plot_architecture.py',
     'get-madds': 'analysis_tools/get_madds.py',
