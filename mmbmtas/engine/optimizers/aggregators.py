@@ -88,6 +88,7 @@ def _aggregators() -> dict[str, Any]:
 
 def _derived(kind: type) -> Iterator[type]:
     """Yield the classes that derive from a class, as far as their modules are imported."""
+    derived: type
     for derived in kind.__subclasses__():
         yield derived
         yield from _derived(derived)
