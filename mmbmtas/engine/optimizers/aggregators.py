@@ -88,7 +88,8 @@ def _aggregators() -> dict[str, Any]:
 
 def _derived(kind: type) -> Iterator[type]:
     """Yield the classes that derive from a class, as far as their modules are imported."""
-    for derived in kind.__subclasses__():
+    subclasses: list[type] = kind.__subclasses__()
+    for derived in subclasses:
         yield derived
         yield from _derived(derived)
 
