@@ -95,7 +95,17 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     cfg = read_config_file(path)
     refuse_idle_names(cfg)
     override(cfg, options)
+    _find_cell(cfg)
     return cfg
+
+
+def _find_cell(cfg: Config) -> None:
+    """Look for the file of the encoder's cell beside the config too."""
+    place: Any = cfg
+    for name in ('model', 'backbone', 'encoder', 'context'):
+        place = place.get(name) if isinstance(place, Mapping | Config) else None
+    if isinstance(place, dict) and isinstance(place.get('cell'), str):
+        place['cell'] = find_beside_config(place['cell'], cfg.filename, 'cell file')
 
 
 def override(cfg: Config, options: Mapping[str, Any] | None) -> None:

@@ -88,8 +88,8 @@ def _aggregators() -> dict[str, Any]:
 
 def _derived(kind: type) -> Iterator[type]:
     """Yield the classes that derive from a class, as far as their modules are imported."""
-    subclasses: list[type] = kind.__subclasses__()
-    for derived in subclasses:
+    derived: type
+    for derived in kind.__subclasses__():
         yield derived
         yield from _derived(derived)
 
