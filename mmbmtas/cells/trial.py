@@ -76,6 +76,10 @@ class CachedBackbone(nn.Module):
         self.context = self.encoder.build_layer(self.encoder.num_layers - 1, dropout)
         init_random(self.context)
 
+    def shared_by(self) -> Iterator[tuple[nn.Module, int]]:
+        """Yield the context module, and the number of tasks, which share it."""
+        yield self.context, len(self.tasks or ('all',))
+
     def forward(self, x: CachedFeatures) -> Any:
         """Return low-level and context features, of each task the same."""
         features = x.low_level, self.context(x.features)

@@ -313,7 +313,7 @@ class TestNetworks:
         supernet = toys.supernet(TASKS, MIXED_ENCODER)
         assert not wide.fits(supernet.layers[-1])
         supernet(torch.rand(2, 3, 64, 64))['edge'][1].sum().backward()
-        assert supernet.current_architecture().encoder['context']['cell'] == MIXED
+        assert supernet.export_architecture().encoder['context']['cell'] == MIXED
 
     @pytest.mark.parametrize('kind', ['CrossStitchNetwork', 'NDDRCNN', 'MTAN'])
     def test_exchange_networks(self, kind):
