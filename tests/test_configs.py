@@ -75,7 +75,8 @@ def adapt(cfg, roots):
 
 
 def takes_long(name):
-    return 'r50' in name or (name in EXCHANGES and 'scenes' not in name)
+    cells = name.endswith('_dpc.py') and 'scenes' not in name
+    return 'r50' in name or cells or (name in EXCHANGES and 'scenes' not in name)
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ class CachedBackbone(nn.Module):
         init_random(self.context)
 
     def shared_by(self) -> Iterator[tuple[nn.Module, int]]:
-        """Yield the context module, which all tasks share."""
-        yield self.context, len(self.tasks or ('',))
+        """Yield the context module, and the number of tasks, which share it."""
+        yield self.context, len(self.tasks or ('all',))
 
     def forward(self, x: CachedFeatures) -> Any:
         """Return low-level and context features, of each task the same."""

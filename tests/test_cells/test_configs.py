@@ -83,7 +83,17 @@ def test_a_step_of_training_and_a_prediction(name, roots):
     assert found[0].pred_sem_seg.data.shape == found[0].gt_sem_seg.data.shape
 
 
-@pytest.mark.parametrize('name', [n for n in CONFIGS if n not in PLAIN])
+SLOW = ('search_cell_pascal.py', 'search_cell_voc.py')
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+        for name in CONFIGS
+        if name not in PLAIN
+    ],
+)
 def test_two_trials(name, roots, tmp_path):
     cfg = read_search_config(str(ROOT / 'configs/dpc' / name))
     cfg.train_dataloader.dataset.data_root = str(roots[cfg.train_dataloader.dataset.type])

@@ -80,8 +80,8 @@ def test_a_killed_process_is_replaced_by_another(trials_of, make_search, databas
 
 def test_a_database_that_cannot_be_reached_is_told(make_search):
     search = make_search()
-    nowhere = 'postgresql+psycopg://nobody@127.0.0.1:1/none'
-    with pytest.raises(InputError, match=re.escape(f'--storage {nowhere}: ')):
-        Search(search.folder, 6, 0, nowhere)
+    address = 'postgresql+psycopg://nobody@127.0.0.1:1/none'
+    with pytest.raises(InputError, match=f'--storage {re.escape(address)}: '):
+        Search(search.folder, 6, 0, address)
     with pytest.raises(InputError, match=r'--storage nonsense: '):
         Search(search.folder, 6, 0, 'nonsense')

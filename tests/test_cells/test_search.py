@@ -109,7 +109,10 @@ def test_halving_ends_trials_at_rungs(trials_of, make_search):
 
 @pytest.mark.parametrize(
     ('sampler', 'options'),
-    [('TPESampler', {}), ('NSGAIISampler', {'objectives': ('score', 'madds')})],
+    [
+        ('TPESampler', {}),
+        pytest.param('NSGAIISampler', {'objectives': ('score', 'madds')}, marks=pytest.mark.slow),
+    ],
 )
 def test_samplers_of_optuna_come_by_name(trials_of, make_search, sampler, options):
     search = make_search(sampler={'_delete_': True, 'type': sampler}, **options)
