@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / 'configs').rglob('*.py')
-    if not {'_base_', 'compare'} & {*path.parts}
+    if not {'_base_', 'compare', 'dpc'} & {*path.parts}
 )
 PAIRS = [f'{data}{net}' for data in ('pascal', 'nyud', 'scenes') for net in ('', '_r50')]
 TREE_PAIRS = [*PAIRS, 'nyud_lite0']

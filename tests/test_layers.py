@@ -86,6 +86,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         'progress',
         'checkpoints',
     },
+    'deploy': {
+        'errors',
+        'launch',
+        'models',
+        'cost',
+        'structures',
+        'registry',
+        'writing',
+        'version',
+    },
     'projects': {
         'errors',
         'datasets',
@@ -95,14 +105,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         'writing',
         'progress',
     },
-    'deploy': {
+    'cells': {
         'errors',
+        'launch',
+        'engine',
         'models',
+        'evaluation',
+        'visualization',
         'cost',
         'structures',
         'registry',
         'writing',
-        'version',
+        'progress',
+        'checkpoints',
     },
     'apis': {
         'errors',

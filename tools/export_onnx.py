@@ -11,7 +11,7 @@ from pathlib import Path
 from mmbmtas import deploy
 from mmbmtas.apis import MultiTaskInferencer
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 from mmbmtas.structures.values import require_shape
 from mmbmtas.writing import file_place
 
@@ -50,18 +50,18 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         'normals and values (decision)',
     )
     parser.add_argument(
+        '--fp16',
+        action='store_true',
+        help='hold weights and features in half precision; input and outputs keep their types',
+    )
+    parser.add_argument(
         '--verify',
         action='store_true',
         help='run the file in ONNX Runtime, and write it only if no output differs by more than '
-        f'{deploy.TOLERANCE:.0e} of its range from what the network itself gives',
+        f'{deploy.TOLERANCES["float32"]:.0e} of its range ({deploy.TOLERANCES["float16"]:.0e} '
+        'with --fp16) from what the network itself gives',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, for example architecture=a.json',
-    )
+    add_cfg_options(parser, 'architecture=a.json')
     return parser.parse_args(arguments)
 
 
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
     deploy.export_places(args.out)
     deploy.require('onnx')
-    if args.verify:
+    if args.verify or args.fp16:
         deploy.require('onnxruntime')
     shape = args.shape and require_shape('--shape', args.shape)
     trained = MultiTaskInferencer(args.config, args.checkpoint, 'cpu', args.cfg_options)
@@ -96,11 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.postprocess == 'decision',
         {'config': Path(args.config).name, 'checkpoint': Path(args.checkpoint).name},
     )
+    if args.fp16:
+        exported = deploy.to_half(exported)
     if args.verify:
         network = deploy.OnnxNetwork(exported.content, 'cpu')
         differences = deploy.verify(network, trained.predict_maps, shape)
         print(format_differences(differences))
-        deploy.require_close(differences)
+        tolerance = deploy.TOLERANCES[exported.description['precision']]
+        deploy.require_close(differences, tolerance)
+        print(f'All are at most {tolerance:.0e} of the range of the output.')
     written = exported.write(args.out)
     size = len(exported.content) / 1e6
     print(f'Wrote {written[0]} ({size:.1f} MB) and {written[1]}')

@@ -10,6 +10,7 @@ key                     value
 ``padding``             null, or how the graph pads images: the least ``size`` (height, width), what
                         they become multiples of (``divisor``), and the ``value`` of the border
 ``postprocess``         ``none``: maps, undecided; ``decision``: predictions
+``precision``           of weights and features: ``float32`` or ``float16``
 ``tasks``               by name, in the order of the outputs: ``output`` (classes, probability,
                         normals or value), ``channels`` of the map, ``holds`` (what the numbers of
                         the output are), ``type`` of the output, ``kind`` if a data set states it,
@@ -47,6 +48,8 @@ FORMAT = 'mmbmtas.network'
 VERSION = 1
 INPUT = 'image'
 """Name of the input."""
+
+PRECISIONS = ('float32', 'float16')
 
 _PREFIX = 'mmbmtas.'
 _MAX_CLASSES = 65_536
@@ -150,6 +153,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         'null, or an object with "size" and "divisor"',
     ),
     'postprocess': (lambda value: value in ('none', 'decision'), '"none" or "decision"'),
+    'precision': (lambda value: value in PRECISIONS, ' or '.join(PRECISIONS)),
     'tasks': (lambda value: isinstance(value, dict), 'an object with an entry for each task'),
     'backbone': (is_name, f'text of at most {MAX_NAME} characters'),
     'encoder': (is_encoder, 'an object with a "type"'),

@@ -338,8 +338,9 @@ def _budget(plan: Plan) -> str:
     """The budget as an entry of the config; of a single task there is one network only."""
     if plan.shared == plan.apart:
         return '        # A single task has only one tree. Add a folder of labels to share with.\n'
-    between = f'shared ({plan.shared:.4g}) and all apart ({plan.apart:.4g})'
-    return f'        # Half way between {between}.\n        target_madds={plan.budget:g},\n'
+    return f"""        # Half way from shared ({plan.shared:.4g}) to all apart ({plan.apart:.4g}).
+        target_madds={plan.budget:g},
+"""
 
 
 def _branched(plan: Plan, folder: str) -> str:

@@ -6,9 +6,18 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from mmbmtas.comparison import timing
 from mmbmtas.comparison.timing import Marks, interleave
 
 CPU = torch.device('cpu')
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The time of a clock that only the test moves, in a list."""
+    now = [0.0]
+    monkeypatch.setitem(timing.CLOCKS, 'wall', lambda: now[0])
+    return now
 
 
 def test_calls_take_turns_and_warm_up_is_not_timed():
@@ -20,33 +29,33 @@ def test_calls_take_turns_and_warm_up_is_not_timed():
 
 
 def test_clocks():
-    for clock, asleep in (('wall', 0.05), ('cpu', 0.0)):
-        calls = {'sleep': lambda: time.sleep(0.05)}
-        (found,) = interleave(calls, CPU, 0, 1, clock)['sleep']
-        assert found == pytest.approx(asleep, abs=0.03)
+    calls = {'sleep': lambda: time.sleep(0.05)}
+    assert interleave(calls, CPU, 0, 1, 'wall')['sleep'][0] >= 0.05
+    assert interleave(calls, CPU, 0, 1, 'cpu')['sleep'][0] < 0.03
     with pytest.raises(ValueError, match='clock cpu says nothing of the time on cuda'):
         interleave({}, torch.device('cuda'), 0, 1, 'cpu')
 
 
-def test_what_is_done_around_a_call_is_not_timed():
+def test_what_is_done_around_a_call_is_not_timed(now):
     done = []
+
+    def work():
+        now[0] += 2
 
     @contextmanager
     def slowly(name):
-        time.sleep(0.05)
+        now[0] += 100
         yield
+        now[0] += 100
         done.append(name)
 
-    (found,) = interleave({'a': lambda: None}, CPU, 0, 1, around=slowly)['a']
-    assert found < 0.04
-    assert done == ['a']
+    assert interleave({'a': work}, CPU, 1, 2, around=slowly) == {'a': [2, 2]}
+    assert done == ['a'] * 3
 
 
-def test_marks():
+def test_marks(now):
     marks = Marks(CPU)
-    time.sleep(0.05)
-    marks.mark()
-    marks.mark()
-    first, second = marks.milliseconds()
-    assert first >= 50
-    assert second < 40
+    for seconds in (0.5, 0, 2):
+        now[0] += seconds
+        marks.mark()
+    assert marks.milliseconds() == [500, 0, 2000]

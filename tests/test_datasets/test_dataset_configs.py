@@ -6,6 +6,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmbmtas.registry import DATASETS
+
 FOLDER = Path(__file__).parents[2] / 'configs/_base_/datasets'
 CROPS = {
     'pascal_context': (512, 512),
@@ -14,10 +16,6 @@ CROPS = {
     'nyud_search': (283, 373),
     'scenes': (128, 128),
     'scenes_search': (64, 64),
-}
-TASKS = {
-    'pascal': ('semseg', 'human_parts', 'saliency', 'normals', 'edge'),
-    'nyud': ('semseg', 'depth', 'normals', 'edge'),
 }
 
 
@@ -37,11 +35,11 @@ def test_every_config_is_tested():
 @pytest.mark.parametrize('name', CROPS)
 def test_batches(name, pascal_root, layouts, tmp_path):
     cfg = Config.fromfile(FOLDER / f'{name}.py')
+    tasks = DATASETS.get(cfg.train_dataloader.dataset.type).TASKS
     root = layouts.write_nyud(tmp_path, 'B') if name.startswith('nyud') else pascal_root
     batch = first_batch(cfg.train_dataloader, root)
     assert batch['inputs'][0].shape[1:] == CROPS[name]
     sample = batch['data_samples'][0]
-    tasks = TASKS['nyud' if name.startswith('nyud') else 'pascal']
     for task in tasks:
         assert sample.get(f'gt_{task}').shape == CROPS[name]
     batch = first_batch(cfg.val_dataloader, root)

@@ -112,6 +112,25 @@ def test_verify_refuses_a_file_that_differs(files, export, tmp_path, monkeypatch
     assert not [*tmp_path.iterdir()]
 
 
+def test_half_precision(files, export, decided, tmp_path):
+    path = tmp_path / 'half.onnx'
+    export(*files, '-o', path, '--dynamic', '--postprocess', 'decision', '--fp16', '--verify')
+    floats = {
+        weight.data_type
+        for weight in onnx.load(path).graph.initializer
+        if weight.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    }
+    assert floats == {onnx.TensorProto.FLOAT16}
+    assert json.loads((tmp_path / 'half.onnx.json').read_text())['precision'] == 'float16'
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    expected, found = run(decided, image), run(path, image)
+    for task, array in expected.items():
+        assert found[task].dtype == array.dtype
+        difference = np.abs(found[task].astype(float) - array)
+        assert difference.max() > 0 or task == 'semseg'  # it does compute in half precision
+        assert np.mean(difference > 1e-2 * np.abs(array).max()) < 0.02
+
+
 def test_a_pipeline_that_resizes_is_refused(files, export, tmp_path):
     config = Config.fromfile(files[0])
     resize = {'type': 'ResizeSample', 'scale_factor': 0.5}
@@ -140,7 +159,9 @@ def test_places_are_checked_first(export, tmp_path, capsys):
         export('lost.py', 'lost.pth', '-o', tmp_path / 'network.onnx')
 
 
-@pytest.mark.parametrize(('name', 'more'), [('onnx', ()), ('onnxruntime', ('--verify',))])
+@pytest.mark.parametrize(
+    ('name', 'more'), [('onnx', ()), ('onnxruntime', ('--verify',)), ('onnxruntime', ('--fp16',))]
+)
 def test_a_missing_package_is_named(export, tmp_path, monkeypatch, name, more):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ValueError, match=rf"package {name}, .*pip install 'mmbmtas\[onnx\]'"):

@@ -2,7 +2,8 @@
 
 from .base import CONTEXT, Encoder
 from .building import build_encoder, check_fits
-from .context import ContextModule
+from .context import Context, ContextModule
+from .dense_prediction_cell import DensePredictionCell
 from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
 from .mobilenet_v2 import MobileNetV2Encoder
 from .plain import PlainEncoder
@@ -10,7 +11,9 @@ from .resnet import ResNetEncoder
 
 __all__ = [
     'CONTEXT',
+    'Context',
     'ContextModule',
+    'DensePredictionCell',
     'EfficientNetLite0Encoder',
     'EfficientNetLiteEncoder',
     'Encoder',

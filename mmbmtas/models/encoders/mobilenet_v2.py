@@ -10,10 +10,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.registry import TASK_UTILS
-from mmbmtas.structures.values import require_count, require_positive
+from mmbmtas.structures.values import require_positive
 
-from .base import CONTEXT, Encoder
-from .context import ContextModule
+from .base import CONTEXT, RASPP, Encoder
+from .context import Context
+from .context_config import ContextConfig
 
 # Of stages 1 to 7, at output stride 16: the stride of the first block, the dilation of the first
 # block, the dilation of the others. mmseg's backbone dilates only the first block of a stage.
@@ -30,8 +31,10 @@ class MobileNetV2Encoder(Encoder):
 
     Args:
         widen_factor: Width multiplier of all channels but R-ASPP's, above 0, at most 16.
-        context_channels: Channels of R-ASPP's branches and output.
+        context_channels: Channels of R-ASPP's branches and output, 128 by default.
         norm_cfg: Normalisation of every convolution.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of R-ASPP, see :class:`ContextModule`.
 
     Raises:
         InputError: A number means nothing.
@@ -43,14 +46,19 @@ class MobileNetV2Encoder(Encoder):
     """
 
     def __init__(
-        self, widen_factor: float = 1.0, context_channels: int = 128, norm_cfg: dict | None = None
+        self,
+        widen_factor: float = 1.0,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
     ) -> None:
         self.widen_factor = require_positive(
             'widen_factor of MobileNetV2Encoder', widen_factor, most=16
         )
-        self.context_channels = require_count(
-            'context_channels of MobileNetV2Encoder', context_channels
+        self.context = ContextConfig(
+            type(self).__name__, context, RASPP, context_channels, usual_channels=128
         )
+        self.context_channels = self.context.channels
         self.norm_cfg = norm_cfg or dict(type='BN')
         self.stem_channels = make_divisible(32 * widen_factor, 8)
         self.blocks = self._list_blocks()
@@ -94,20 +102,15 @@ class MobileNetV2Encoder(Encoder):
     def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
         """Build inverted residual ``index``, or R-ASPP for the last index."""
         if self.layer_names[index] == CONTEXT:
-            return ContextModule(
-                self.blocks[-1]['out_channels'],
-                self.context_channels,
-                dilations=(1,),
-                dropout=dropout,
-                norm_cfg=self.norm_cfg,
-                act_cfg=dict(type='ReLU6'),
+            return self.context.build(
+                self.blocks[-1]['out_channels'], dropout, self.norm_cfg, dict(type='ReLU6')
             )
         block = {key: value for key, value in self.blocks[index].items() if key != 'name'}
         return InvertedResidual(**block, norm_cfg=self.norm_cfg)
 
     def last_norm(self, layer: Any) -> _BatchNorm:
         """Return the normalisation of the linear bottleneck, or of R-ASPP's projection."""
-        return layer.projection.norm if isinstance(layer, ContextModule) else layer.conv[-1].norm
+        return layer.projection.norm if isinstance(layer, Context) else layer.conv[-1].norm
 
     def translate(self, key: str) -> str | None:
         """Translate a key of mmpretrain's, mmseg's or torchvision's MobileNetV2."""
@@ -129,7 +132,7 @@ class MobileNetV2Encoder(Encoder):
         return dict(
             type='MobileNetV2Encoder',
             widen_factor=self.widen_factor,
-            context_channels=self.context_channels,
+            **self.context.to_config(),
         )
 
 

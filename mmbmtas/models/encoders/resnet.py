@@ -12,10 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS
 from mmbmtas.structures.documents import is_count
-from mmbmtas.structures.values import require_count
 
-from .base import CONTEXT, Encoder
-from .context import ContextModule
+from .base import ASPP, CONTEXT, Encoder
+from .context import Context
+from .context_config import ContextConfig
 
 # Of stages 1 to 4, at output stride 16: the stride of the first block, the dilation of the others
 # (of the first it is 1 in every stage).
@@ -32,8 +32,10 @@ class ResNetEncoder(Encoder):
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        context_channels: Channels of ASPP's branches and output.
+        context_channels: Channels of ASPP's branches and output, 256 by default.
         norm_cfg: Normalisation of every convolution.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of ASPP, see :class:`ContextModule`.
 
     Raises:
         InputError: There is no ResNet of that depth, or ``context_channels`` means nothing.
@@ -47,14 +49,21 @@ class ResNetEncoder(Encoder):
     stem_channels = 64
 
     def __init__(
-        self, depth: int, context_channels: int = 256, norm_cfg: dict | None = None
+        self,
+        depth: int,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
     ) -> None:
         if not is_count(depth) or depth not in ResNet.arch_settings:
             raise InputError(
                 f'depth {depth!r} of ResNetEncoder: not in {sorted(ResNet.arch_settings)}'
             )
         self.depth = depth
-        self.context_channels = require_count('context_channels of ResNetEncoder', context_channels)
+        self.context = ContextConfig(
+            type(self).__name__, context, ASPP, context_channels, usual_channels=256
+        )
+        self.context_channels = self.context.channels
         self.norm_cfg = norm_cfg or dict(type='BN')
         self.block, self.stage_blocks = ResNet.arch_settings[depth]
         self.blocks = self._list_blocks()
@@ -95,12 +104,8 @@ class ResNetEncoder(Encoder):
     def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
         """Build residual block ``index``, or ASPP for the last index."""
         if self.layer_names[index] == CONTEXT:
-            return ContextModule(
-                self.blocks[-1]['planes'] * self.block.expansion,
-                self.context_channels,
-                dilations=(1, 6, 12, 18),
-                dropout=dropout,
-                norm_cfg=self.norm_cfg,
+            return self.context.build(
+                self.blocks[-1]['planes'] * self.block.expansion, dropout, self.norm_cfg
             )
         block = {key: value for key, value in self.blocks[index].items() if key != 'name'}
         out_channels = block['planes'] * self.block.expansion
@@ -114,7 +119,7 @@ class ResNetEncoder(Encoder):
 
     def last_norm(self, layer: Any) -> _BatchNorm:
         """Return the normalisation of the block's last convolution, or of ASPP's projection."""
-        if isinstance(layer, ContextModule):
+        if isinstance(layer, Context):
             return layer.projection.norm
         return layer.norm2 if self.block.expansion == 1 else layer.norm3
 
@@ -130,4 +135,4 @@ class ResNetEncoder(Encoder):
 
     def to_config(self) -> dict[str, Any]:
         """Return the config of this encoder."""
-        return dict(type='ResNetEncoder', depth=self.depth, context_channels=self.context_channels)
+        return dict(type='ResNetEncoder', depth=self.depth, **self.context.to_config())
