@@ -211,6 +211,21 @@ def test_folders_within_images(tmp_path):
     assert sorted(dataset._all_samples()) == ['day__1', 'night__1']
 
 
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'files': 'list.csv', 'images': 'pictures'}, "images 'pictures' .* list.csv"),
+        ({'splits': {'train': 'a.txt'}, 'val_share': 0.5}, 'val_share 0.5 .* splits names'),
+        ({'splits': {'train': 'a.txt'}, 'split_seed': 3}, 'split_seed 3 .* splits names'),
+        ({'splits': {'tarin': 'a.txt'}}, "expected dict.train='train.txt', val='val.txt'."),
+        ({'val_share': 20}, 'val_share of FolderMT 20: expected a number from 0 to 1'),
+    ],
+)
+def test_settings_without_effect_are_refused(photos, options, message):
+    with pytest.raises(InputError, match=message):
+        FolderMT(str(photos), {'masks': MASKS}, **options)
+
+
 def test_two_files_for_one_label_are_refused(photos):
     np.save(photos / 'depth/img_001.npy', np.ones((72, 96)))
     with pytest.raises(InputError, match=r"depth/img_001\.npy and depth/img_001\.png.*'img_001'"):
