@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mmbmtas.cost import measure
+from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import (
     CONTEXT,
     ContextModule,
@@ -224,6 +225,22 @@ def test_unknown_depth(depth):
 def test_unknown_variant(variant):
     with pytest.raises(ValueError, match=r'variant .* not in \[0, 1, 2, 3, 4\]'):
         EfficientNetLiteEncoder(variant)
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'message'),
+    [
+        ({'depth': 18, 'groups': 32}, 'groups 32 .* expected 1 at depth 18'),
+        ({'depth': 50, 'base_width': 4}, 'base_width 4 .* only with groups above 1'),
+        ({'depth': 50, 'groups': 0}, 'groups of ResNetEncoder 0: expected a whole number'),
+        ({'depth': 50, 'groups': 2, 'base_width': 0}, 'base_width of ResNetEncoder 0: expected'),
+        ({'depth': 50, 'deep_stem': 1}, 'deep_stem 1 .* expected True or False'),
+        ({'depth': 50, 'avg_down': 'no'}, "avg_down 'no' .* expected True or False"),
+    ],
+)
+def test_unknown_resnets(cfg, message):
+    with pytest.raises(InputError, match=message):
+        build_encoder({'type': 'ResNetEncoder', **cfg})
 
 
 def test_resnet_has_its_stride_in_the_3x3_convolution():
