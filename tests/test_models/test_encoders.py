@@ -243,6 +243,28 @@ def test_unknown_resnets(cfg, message):
         build_encoder({'type': 'ResNetEncoder', **cfg})
 
 
+@pytest.mark.parametrize('arch', ['b9', 'B0', 0, None, ['b0']])
+@pytest.mark.parametrize(
+    'kind', ['MobileNetV3', 'EfficientNet', 'ConvNeXt', 'RegNet', 'MixTransformer', 'Swin']
+)
+def test_unknown_networks_of_a_family(kind, arch):
+    with pytest.raises(InputError, match=rf'arch of {kind}Encoder .*expected one of \[.\w+'):
+        build_encoder({'type': f'{kind}Encoder', 'arch': arch})
+
+
+@pytest.mark.parametrize(
+    ('key', 'tensorflow'),
+    [('layers.1.0.depthwise_conv.conv.weight', False), ('features.0.0.weight', True)],
+)
+def test_efficientnets_of_another_library(key, tensorflow):
+    """They have a place for such weights, but compute something else."""
+    encoder = build_encoder({'type': 'EfficientNetEncoder', 'arch': 'b0', 'tensorflow': tensorflow})
+    with pytest.raises(InputError, match=f'{key} .* with tensorflow={not tensorflow}'):
+        encoder.translate_state_dict({key: torch.zeros(1)})
+    with pytest.raises(InputError, match=r'tensorflow 1 .* expected True or False'):
+        build_encoder({'type': 'EfficientNetEncoder', 'arch': 'b0', 'tensorflow': 1})
+
+
 def test_resnet_has_its_stride_in_the_3x3_convolution():
     block = ResNetEncoder(50).build_layer(3)
     strides = [conv.stride[0] for conv in (block.conv1, block.conv2, block.conv3)]
