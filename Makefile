@@ -13,7 +13,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 REQUIREMENTS := $(wildcard requirements/*.txt)
 
-.PHONY: demo test test-fast test-slow test-gpu check lint clean
+.PHONY: demo test test-fast test-slow test-gpu check lint docs clean
 
 demo: $(READY)
 	$(PY) tools/demo.py --out out/demo $(DEMO_ARGS)
@@ -44,15 +44,25 @@ lint: $(READY)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy mmbmtas tools benchmarks
 
+# The site has an environment of its own: nothing of the package is imported.
+docs: .venv-docs/.ready
+	.venv-docs/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+.venv-docs/.ready: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install -r requirements/docs.txt
+	touch $@
+
 clean:
-	rm -rf build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The stamp is younger than the requirements once they are installed. torch and torchvision must come in
 # one command: torchvision alone would fetch a newer torch.
-$(READY): setup.py $(REQUIREMENTS)
+$(READY): setup.py pyproject.toml $(REQUIREMENTS)
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install -c requirements/constraints.txt \
 	    -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt \
-	    -r requirements/balancing.txt
+	    -r requirements/balancing.txt -r requirements/onnx.txt
 	$(PY) -m pip install --no-deps -e .
 	touch $@

@@ -28,7 +28,9 @@ def forks(session: nox.Session) -> None:
 
 def test(session: nox.Session, *requirements: str) -> None:
     """Install requirements, then run the tests; arguments after `--` go to pytest."""
-    session.install(*requirements, '-r', 'requirements/runtime.txt', '-r', 'requirements/tests.txt')
+    files = ('runtime', 'tests', 'onnx')
+    ours = [word for name in files for word in ('-r', f'requirements/{name}.txt')]
+    session.install(*requirements, *ours)
     session.install('--no-deps', '-e', '.')
     session.run(
         'python',

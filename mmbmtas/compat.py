@@ -9,6 +9,8 @@ healthy installation alone:
 ``replace_pkg_resources``    setuptools 82 dropped ``pkg_resources``, mmengine asks it for paths;
                              the maintained forks have other names than those that it asks for
 ``register_loaders``         mmengine's loaders of checkpoints run code that a file chooses
+``register_configs``         mmengine finds configs (``mmbmtas::bmtas/search_scenes.py``) only of
+                             the packages in its list
 ===========================  ==================================================================
 
 The optimiser wrapper for mixed precision on CPUs is ``mmbmtas.engine.optimizers``'s, and the set-up
@@ -38,6 +40,7 @@ def apply() -> None:
     from mmbmtas.checkpoints import register_loaders  # imports torchvision
 
     register_loaders()
+    register_configs()
 
 
 def repair_torchvision() -> None:
@@ -99,6 +102,13 @@ def replace_pkg_resources() -> None:
         for function in (is_installed, get_installed_path):
             if hasattr(module, function.__name__):
                 setattr(module, function.__name__, function)
+
+
+def register_configs() -> None:
+    """Let ``_base_ = 'mmbmtas::bmtas/search_scenes.py'`` name a config of this package."""
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    MODULE2PACKAGE.setdefault('mmbmtas', 'mmbmtas')
 
 
 def is_installed(package: str) -> bool:

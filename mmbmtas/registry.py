@@ -58,7 +58,7 @@ MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
     scope=SCOPE,
-    locations=['mmbmtas.models', 'mmbmtas.losses'],
+    locations=['mmbmtas.models', 'mmbmtas.losses', 'mmbmtas.deploy'],
 )
 TASK_UTILS = Registry(
     'task util', parent=MMENGINE_TASK_UTILS, scope=SCOPE, locations=['mmbmtas.models']
@@ -94,12 +94,18 @@ VISBACKENDS = Registry(
     locations=['mmbmtas.visualization'],
 )
 
-# Nothing of ours is in these; without them mmengine warns that the scope lacks them.
-DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE)
-OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE)
-PARAM_SCHEDULERS = Registry('parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope=SCOPE)
+# Nothing of ours is in these; without them, and without a location, mmengine warns that the scope
+# lacks them.
+_HERE = ['mmbmtas.registry']
+DATA_SAMPLERS = Registry(
+    'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=_HERE
+)
+OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE, locations=_HERE)
+PARAM_SCHEDULERS = Registry(
+    'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope=SCOPE, locations=_HERE
+)
 WEIGHT_INITIALIZERS = Registry(
-    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope=SCOPE
+    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope=SCOPE, locations=_HERE
 )
 
 
@@ -129,6 +135,28 @@ def build_kind(
     except TypeError as error:
         raise InputError(f'{name} {dict(cfg)} does not fit {kind}: {error}') from error
     return found(**options)
+
+
+def find_registered(registry: Registry, kind: Any, base: type, name: str) -> Any:
+    """Return a class that is registered already, whatever the default scope.
+
+    mmengine's registries import and call whatever a name says, ``subprocess.Popen`` included; so
+    configs of strangers' files are looked up here.
+
+    Args:
+        registry: Where the class is registered; its parents are not looked at.
+        kind: The class or its name.
+        base: What the class must derive from.
+        name: What messages call the config.
+
+    Raises:
+        InputError: There is no such class.
+    """
+    known = {key: value for key, value in registry.module_dict.items() if _derives(value, base)}
+    found = known.get(kind.removeprefix(f'{SCOPE}.')) if isinstance(kind, str) else kind
+    if not isinstance(found, type) or found not in known.values():
+        raise InputError(f'{name} type {kind!r}, expected one of {sorted(known)}')
+    return found
 
 
 def _derives(value: Any, base: type | tuple[type, ...]) -> bool:

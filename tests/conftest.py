@@ -71,6 +71,12 @@ def real_nyud_root(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
+def write_photos():
+    """A function that writes a folder of photographs with masks and depth, as a user has them."""
+    return _load('photos').write_photos
+
+
+@pytest.fixture(scope='session')
 def toys():
     """The module that builds small networks and batches."""
     return _load('toys')

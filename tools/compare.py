@@ -8,12 +8,12 @@ logs and checkpoints go to DIR/work. docs/compare.md explains the file and the r
 """
 
 import argparse
-import os
 import shlex
 import signal
 import sys
 from pathlib import Path
 
+from mmbmtas.command_line import typed
 from mmbmtas.comparison.harness import Harness, Resources
 from mmbmtas.comparison.progress import Progress
 from mmbmtas.comparison.report import read_paper, write_report
@@ -21,7 +21,7 @@ from mmbmtas.comparison.spec import read_comparison
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.jobs import with_needs
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 
 TOOLS = Path(__file__).resolve().parent
 if Path.cwd() == TOOLS.parent:
@@ -69,13 +69,7 @@ def parse_args() -> argparse.Namespace:
         help='train nothing: write the report of the rows that are there, at any time',
     )
     parser.add_argument('--dry-run', action='store_true', help='list the steps to run, and end')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help="override the file's entries, for example data_root=/data/scenes seeds=[0]",
-    )
+    add_cfg_options(parser, 'data_root=/data/scenes seeds=[0]')
     return parser.parse_args()
 
 
@@ -96,7 +90,7 @@ def main() -> int:
     names = [model.name for model in comparison.models]
     rows = harness.listed_rows()
     words = [word for word in sys.argv[1:] if word != '--report-only']
-    command = shlex.join(['python', os.path.relpath(sys.argv[0]), *words])
+    command = typed(words)
     title = f'Comparison: {Path(args.spec).stem}'
     write_report(args.out, title, command, rows, names, harness.headlines, paper)
     failed = [row.run for row in rows if not row.is_done]

@@ -2,14 +2,18 @@
 
 OUT/sheets/NAME.png shows image and tasks side by side. OUT/TASK/NAME.png holds classes (palette) or
 probabilities times 255, OUT/TASK/NAME.npy normals or depth in metres.
+
+An exported network stands for config and checkpoint: infer.py NETWORK.onnx IMAGE ... -o OUT
 """
 
 import argparse
 import sys
 
-from mmbmtas.apis import MultiTaskInferencer, list_photos
+from mmbmtas.apis import MultiTaskInferencer, OnnxInferencer, list_photos
+from mmbmtas.deploy import is_exported
+from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 from mmbmtas.progress import Progress
 
 
@@ -21,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        'images', nargs='+', metavar='IMAGE', help='image files, or folders of them'
+        'images', nargs='*', metavar='IMAGE', help='image files, or folders of them'
     )
     parser.add_argument(
         '-o', '--out-dir', required=True, metavar='OUT', help='folder to write into'
@@ -37,28 +41,40 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='hold features with the channels innermost (faster on some devices)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, for example architecture=a.json',
-    )
-    return parser.parse_args()
+    add_cfg_options(parser, 'architecture=a.json')
+    args = parser.parse_args()
+    if is_exported(args.config):
+        args.images.insert(0, args.checkpoint)
+    elif not args.images:
+        parser.error('the following arguments are required: IMAGE')
+    return args
+
+
+def build_inferencer(args: argparse.Namespace) -> MultiTaskInferencer | OnnxInferencer:
+    """Build what the command line names: an exported network, or config and checkpoint."""
+    if not is_exported(args.config):
+        return MultiTaskInferencer(
+            args.config,
+            args.checkpoint,
+            args.device,
+            args.cfg_options,
+            args.fuse_conv_bn,
+            args.channels_last,
+        )
+    for name in ('cfg_options', 'fuse_conv_bn', 'channels_last'):
+        if getattr(args, name):
+            raise InputError(
+                f'--{name.replace("_", "-")} has no effect on {args.config}, an exported network: '
+                'leave it out'
+            )
+    return OnnxInferencer(args.config, args.device)
 
 
 def main() -> int:
     """Predict as the command line says; tell how many images could not be read."""
     args = parse_args()
     photos = list_photos(args.images)
-    inferencer = MultiTaskInferencer(
-        args.config,
-        args.checkpoint,
-        args.device,
-        args.cfg_options,
-        args.fuse_conv_bn,
-        args.channels_last,
-    )
+    inferencer = build_inferencer(args)
     errors = []
     with Progress(len(photos), 'predicting images') as progress:
         for outcome in inferencer.run(photos, args.out_dir):

@@ -1,11 +1,12 @@
-"""Score a checkpoint on a config's test set, and picture its predictions."""
+"""Score a checkpoint, or an exported network, on a config's test set; picture its predictions."""
 
 import argparse
 
 from mmengine.dist import is_main_process
 
-from mmbmtas import launch
+from mmbmtas import deploy, launch
 from mmbmtas.engine.failures import worker_death_explained
+from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.writing import file_place
 
@@ -16,7 +17,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog='MMBMTAS_TRACEBACK=1 shows where an error came from.'
     )
     launch.add_common_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file, or a file of tools/export_onnx.py')
     parser.add_argument(
         '--out',
         type=file_place,
@@ -36,9 +37,14 @@ def main() -> None:
     """Test as the command line says."""
     args = parse_args()
     cfg = launch.load_config(args)
-    cfg.load_from = launch.require_checkpoint(args.checkpoint)
     cfg.resume = False
-    launch.use_tree_of_checkpoint(cfg, args.checkpoint, args.cfg_options)
+    if deploy.is_exported(args.checkpoint):
+        if args.tta:
+            raise InputError('--tta needs the network itself: name its checkpoint')
+        deploy.use_exported(cfg, args.checkpoint)
+    else:
+        cfg.load_from = launch.require_checkpoint(args.checkpoint)
+        launch.use_tree_of_checkpoint(cfg, args.checkpoint, args.cfg_options)
     if args.show or args.show_dir:
         launch.use_drawing(cfg, args.show, args.show_dir, args.wait_time)
     launch.prepare_config(cfg, training=False)

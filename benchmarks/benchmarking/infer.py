@@ -15,6 +15,7 @@ from torch import nn
 
 from mmbmtas import launch
 from mmbmtas.comparison.networks import build_network
+from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import LatencyTable
 from mmbmtas.errors import InputError
 from mmbmtas.models.inference import prepare_for_inference
@@ -74,7 +75,7 @@ def run(args: Namespace) -> dict[str, Any]:
         prepare_for_inference(network, args.fuse_conv_bn, args.channels_last).to(device)
     images = torch.rand(args.batch_size, 3, height, width, device=device)
     calls = {name: lambda group=group: infer(group, images) for name, group in networks.items()}
-    seconds = timing.interleave(calls, device, args.warmup, args.repeats, args.clock)
+    seconds = interleave(calls, device, args.warmup, args.repeats, args.clock)
     result: dict[str, Any] = {
         **timing.machine(device),
         'tasks': [*model.tasks],

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbmtas.comparison.timing import interleave
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import wide
 
@@ -111,7 +112,7 @@ def time_layer(
         parameters = [*candidates.parameters(), weights, own]
         wanted = [tensor for tensor in parameters if tensor.requires_grad]
         calls[name] = partial(run_both_ways, mixture, own, weights, wanted, context)
-    seconds = timing.interleave(calls, x.device, args.warmup, args.repeats, args.clock)
+    seconds = interleave(calls, x.device, args.warmup, args.repeats, args.clock)
     return {
         name: {
             **timing.summarise(seconds[name]),

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity
 
+from mmbmtas.comparison.timing import wait_for
 from mmbmtas.errors import InputError
 
 from . import timing
@@ -90,7 +91,7 @@ def shares(
     with timing.record([ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]) as recorded:
         for _ in range(repeats):
             call()
-        timing.wait_for(device)
+        wait_for(device)
     spent: Counter[tuple[str, str]] = Counter()
     for event in recorded.events():
         kernels = sum(kernel.duration for kernel in event.kernels)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import MAX_TASKS, MAX_TASKS_COUNTED, MAX_TASKS_RECURSIVE, expected_cost
 from mmbmtas.errors import InputError
 from mmbmtas.launch.tree_config import read_tree_config
@@ -62,8 +63,8 @@ def run(args: Namespace) -> dict[str, Any]:
         losses[name](params.softmax(dim=-1)).backward()
 
     calls = {name: lambda name=name: step(name) for name in forms(num_tasks)}
-    first = timing.interleave(calls, device, 0, 1, args.clock)
-    seconds = timing.interleave(calls, device, args.warmup, args.repeats, args.clock)
+    first = interleave(calls, device, 0, 1, args.clock)
+    seconds = interleave(calls, device, args.warmup, args.repeats, args.clock)
     figures: dict[str, Any] = {
         name: {
             **(summary := timing.summarise(seconds[name])),

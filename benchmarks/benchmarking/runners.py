@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from mmbmtas import launch
+from mmbmtas.comparison.timing import wait_for
 from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.engine.hooks import SearchBatchNormHook
 from mmbmtas.errors import InputError
@@ -26,8 +27,6 @@ from mmbmtas.launch.shared_keys import plain_datasets
 from mmbmtas.registry import DATASETS, HOOKS, SCOPE, is_type
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
-
-from . import timing
 
 Change = Callable[[Config], None]
 
@@ -234,14 +233,14 @@ def waiting_share(
     """
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
     step(next(batches))
-    timing.wait_for(device)
+    wait_for(device)
     waited, start = 0.0, time.perf_counter()
     for _ in range(iters):
         before = time.perf_counter()
         batch = next(batches)
         waited += time.perf_counter() - before
         step(batch)
-        timing.wait_for(device)
+        wait_for(device)
     return waited / (time.perf_counter() - start)
 
 

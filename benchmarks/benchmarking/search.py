@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
 from mmbmtas.engine.runner import BranchedSearchLoop
 from mmbmtas.engine.runner.search_plan import Position
@@ -116,7 +117,7 @@ def measure_phase(
     calls = {
         name: lambda runner=runner: step(runner, phase, batch) for name, runner in runners.items()
     }
-    seconds = timing.interleave(calls, device, args.warmup, args.repeats, args.clock)
+    seconds = interleave(calls, device, args.warmup, args.repeats, args.clock)
     figures: dict[str, Any] = {}
     for name, call in calls.items():
         summary = timing.summarise(seconds[name])

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mmbmtas.comparison.latency import CLOCKS, check_clock
+from mmbmtas.comparison.timing import CLOCKS
 from mmbmtas.errors import InputError
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 
 Call = Callable[[], object]
 
@@ -24,13 +24,7 @@ Call = Callable[[], object]
 def add_config_arguments(parser: ArgumentParser) -> None:
     """Add the config, for parts that do not train it."""
     parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries',
-    )
+    add_cfg_options(parser)
 
 
 def add_timing_arguments(parser: ArgumentParser, repeats: int) -> None:
@@ -56,47 +50,6 @@ def check_rounds(args: Namespace) -> None:
         raise InputError(
             f'--repeats {args.repeats}, --warmup {args.warmup}: expected at least 2 and 0'
         )
-
-
-def interleave(
-    calls: Mapping[str, Call],
-    device: torch.device,
-    warmup: int,
-    repeats: int,
-    clock: str = 'wall',
-) -> dict[str, list[float]]:
-    """Time calls in turn (A, B, A, B, ...), so that a busy moment of the machine hits all alike.
-
-    Args:
-        calls: What to run, by name.
-        device: Where it computes; a GPU is waited for after each call.
-        warmup: Rounds before the clock starts.
-        repeats: Rounds that are timed.
-        clock: Name of the clock, see ``CLOCKS``.
-
-    Returns:
-        Seconds of each timed round, by name.
-
-    Raises:
-        ValueError: The clock does not see what the device does.
-    """
-    check_clock(clock, device)
-    now = CLOCKS[clock]
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for index in range(warmup + repeats):
-        for name, call in calls.items():
-            start = now()
-            call()
-            wait_for(device)
-            if index >= warmup:
-                seconds[name].append(now() - start)
-    return seconds
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
 
 
 def summarise(seconds: Sequence[float]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.runner import Runner
 
+from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import ModuleCost
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
@@ -58,7 +59,7 @@ def run(args: Namespace) -> dict[str, Any]:
             'ours': lambda: step([network], batch),
             'plain': lambda: step(singles, batch),
         }
-        seconds = timing.interleave(calls, device, args.warmup, args.repeats, args.clock)
+        seconds = interleave(calls, device, args.warmup, args.repeats, args.clock)
         size = tuple(batch['inputs'][0].shape[1:])
         costs: dict[str, ModuleCost] = {
             'ours': network.model.measure_network(size),

@@ -37,11 +37,12 @@ test_dataloader = dict(
 test_evaluator = _base_.val_evaluator
 
 # SGD at the paper's rate learns nothing in 150 iterations. AdamW divides by the size of the
-# gradients, so all layers learn at one rate.
+# gradients, so all of the encoder learns at one rate; the decoders start from random weights.
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-4),
+    paramwise_cfg=dict(custom_keys=dict(decode_heads=dict(lr_mult=5.0))),
 )
 train_cfg = dict(val_interval=150)
 default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=150))

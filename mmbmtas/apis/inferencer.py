@@ -1,7 +1,6 @@
 """Predicts all tasks of a trained network on a user's images."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,22 @@ from mmcv.transforms import Compose, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
+from torch import Tensor
 
 from mmbmtas import launch
 from mmbmtas.checkpoints import network_weights, require_finite
-from mmbmtas.errors import InputError, UserError
+from mmbmtas.errors import InputError
 from mmbmtas.launch.loading import misfit_named
 from mmbmtas.launch.shared_keys import plain_datasets
 from mmbmtas.models.inference import choose_device, prepare_for_inference
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS, find_type, is_type
 
-from .outputs import write_prediction
-from .photos import Photo, as_bgr, list_photos, read_photo, unique_names
+from .photo_inferencer import PhotoInferencer, read_bgr
+from .photos import Photo
 from .prediction import Prediction
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Of one image of several: its prediction, or why there is none."""
-
-    name: str
-    prediction: Prediction | None = None
-    error: str | None = None
-
-
-class MultiTaskInferencer:
+class MultiTaskInferencer(PhotoInferencer):
     """A trained network, ready for images of any size.
 
     Used like mmseg's ``MMSegInferencer``. An image goes through the transforms of the config's test
@@ -92,60 +83,6 @@ class MultiTaskInferencer:
             [TRANSFORMS.build(t) for t in test_set.pipeline if not _reads_image(t)]
         )
 
-    def __call__(
-        self,
-        inputs: Photo | Sequence[Photo],
-        out_dir: str | Path | None = None,
-        return_vis: bool = False,
-    ) -> dict[str, Any]:
-        """Predict images.
-
-        Args:
-            inputs: A file, a folder, an array (BGR uint8 ``(H, W, 3)``), or several of them.
-            out_dir: Folder to write arrays and contact sheets into, image by image; see
-                :func:`mmbmtas.apis.write_prediction`.
-            return_vis: Whether to return the sheets.
-
-        Returns:
-            Lists with an entry an image: ``predictions`` (:meth:`Prediction.arrays`),
-            ``visualization`` (the sheet) and ``errors``. An image that cannot be read has a message
-            there, and None in the others; the rest goes on.
-
-        Raises:
-            ValueError: No image could be read.
-        """
-        results: dict[str, Any] = {'predictions': [], 'visualization': [], 'errors': []}
-        for outcome in self.run(list_photos(inputs), out_dir):
-            found = outcome.prediction
-            sheet = found.draw_sheet(outcome.name) if found and return_vis else None
-            results['predictions'].append(found.arrays() if found else None)
-            results['visualization'].append(sheet)
-            results['errors'].append(outcome.error)
-        if results['errors'] and all(results['errors']):
-            raise InputError('; '.join(results['errors']))
-        return results
-
-    def run(self, photos: Iterable[Photo], out_dir: str | Path | None = None) -> Iterator[Outcome]:
-        """Predict images one by one; one that cannot be read does not end the others.
-
-        Args:
-            photos: Files and arrays.
-            out_dir: As in :meth:`__call__`.
-
-        Yields:
-            The outcome of each image, once its files are written.
-        """
-        photos = list(photos)
-        for name, photo in zip(unique_names(photos), photos, strict=True):
-            try:
-                prediction = self.predict(photo)
-            except UserError as error:
-                yield Outcome(name, error=str(error))
-                continue
-            if out_dir is not None:
-                write_prediction(prediction, out_dir, name)
-            yield Outcome(name, prediction)
-
     @torch.no_grad()
     def predict(self, photo: Photo) -> Prediction:
         """Predict one image, a file or an array.
@@ -154,14 +91,35 @@ class MultiTaskInferencer:
             FileNotFoundError: There is no such file.
             ValueError: It is no image; names the file.
         """
-        image = as_bgr(photo) if isinstance(photo, np.ndarray) else read_photo(photo)
+        image = read_bgr(photo)
+        (sample,) = self.model.test_step(self._batch(image))
+        return Prediction(np.ascontiguousarray(image[..., ::-1]), sample, self.dataset_meta)
+
+    @torch.no_grad()
+    def predict_maps(self, image: np.ndarray) -> dict[str, Tensor]:
+        """Return the maps of all tasks, undecided, ``(channels, H, W)`` at the image's size.
+
+        Args:
+            image: BGR uint8, ``(H, W, 3)``.
+        """
+        batch = self.model.data_preprocessor(self._batch(image), False)
+        (maps,) = self.model.predict_maps(batch['inputs'], batch['data_samples'])
+        return maps
+
+    def network_input(self, image: np.ndarray) -> np.ndarray:
+        """Return what the pipeline makes of an image, BGR ``(H, W, 3)``, before the network."""
+        (packed,) = self._batch(image)['inputs']
+        return packed.permute(1, 2, 0).numpy()
+
+    def _batch(self, image: np.ndarray) -> dict[str, Any]:
+        """Send an image through the pipeline."""
         size = image.shape[:2]
         # A sample without labels: the transforms that read them have nothing to do.
         results = {'img': image, 'img_path': 'image', 'ori_shape': size, 'img_shape': size}
-        packed: Any = self.pipeline({**results, 'label_paths': {}, 'label_keys': [], 'tasks': []})
-        batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
-        (sample,) = self.model.test_step(batch)
-        return Prediction(np.ascontiguousarray(image[..., ::-1]), sample, self.dataset_meta)
+        unlabelled: dict[str, Any] = {'label_paths': {}, 'label_keys': [], 'tasks': []}
+        kinds = self.dataset_meta.get('task_kinds', {})
+        packed: Any = self.pipeline({**results, **unlabelled, 'task_kinds': kinds})
+        return {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
 
 
 def _prepare(

@@ -37,8 +37,9 @@ def write_prediction(prediction: Prediction, folder: str | Path, name: str) -> l
     _write_picture(Image.fromarray(prediction.draw_sheet(name)), sheet)
     written = [sheet]
     palettes = prediction.dataset_meta.get('palette') or {}
+    kinds = prediction.sample.metainfo.get('task_kinds')
     for name_of_task, array in prediction.arrays().items():
-        task = label_task(name_of_task, array.dtype.kind == 'f')
+        task = label_task(name_of_task, array.dtype.kind == 'f', kinds)
         path = folder / name_of_task / f'{name}.png'
         if task.kind == 'classes' and array.dtype == np.uint8:
             picture = Image.fromarray(array)

@@ -57,12 +57,12 @@ def find_weights(address: str) -> Path:
         return Path(str(package.locate_file(found[0])))
     if found:
         raise InputError(f'{address} fits {len(found)} files, name one: {_show(name, found)}')
-    problem = f'{wanted} is no file of the package' if wanted else 'no weights in the package'
+    problem = f'the package has no file {wanted}' if wanted else 'the package has no weights'
     if not weights:
         raise MissingFileError(
-            f'{address}: {problem}, none of whose files ends with {", ".join(_SUFFIXES)}'
+            f'{address}: {problem}: none of its files ends with {", ".join(_SUFFIXES)}'
         )
-    raise MissingFileError(f'{address}: {problem}, which has {_show(name, weights)}')
+    raise MissingFileError(f'{address}: {problem}; it has {_show(name, weights)}')
 
 
 def _list_files(package: Distribution) -> list[PurePosixPath]:

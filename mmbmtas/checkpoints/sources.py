@@ -192,5 +192,5 @@ def _look_up(filename: str, addresses: Mapping[str, str]) -> str:
     if name not in addresses:
         near = difflib.get_close_matches(name, addresses, n=1)
         hint = f': did you mean {near[0]!r}?' if near else ''
-        raise InputError(f'{filename}: no weights are published by the name {name!r}{hint}')
+        raise InputError(f'{filename}: no weights are published under the name {name!r}{hint}')
     return addresses[name]

@@ -3,7 +3,6 @@
 import itertools
 import platform
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -11,26 +10,12 @@ import torch
 from mmseg.models.utils import resize
 from torch import Tensor
 
-from mmbmtas.comparison.networks import latency_place
+from mmbmtas.comparison.timing import Marks, check_clock, latency_place
 from mmbmtas.cost import LatencyTable
-from mmbmtas.errors import InputError
 from mmbmtas.launch.tree_config import TreeConfig
 from mmbmtas.models.inference import prepare_for_inference
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
-
-CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time.process_time}
-"""Seconds that have gone by, and those that all threads of the process have computed."""
-
-
-def check_clock(clock: str, device: torch.device) -> None:
-    """Refuse the clock that does not see what a device does.
-
-    Raises:
-        ValueError: ``clock`` is ``cpu`` on another device.
-    """
-    if clock == 'cpu' and device.type != 'cpu':
-        raise InputError(f'clock cpu says nothing of the time on {device}: expected wall')
 
 
 def measure_latency(
@@ -76,7 +61,7 @@ def measure_latency(
     with torch.inference_mode():
         for index in range(warmup + repeats):
             for copies, rounds in enumerate(times, start=1):
-                part_ms = _time_pass(network, image, copies, CLOCKS[clock])
+                part_ms = _time_pass(network, image, copies, clock)
                 if index >= warmup:
                     rounds.append(part_ms)
                 report()
@@ -104,12 +89,12 @@ def measure_latency(
     )
 
 
-def _time_pass(network: Any, image: Tensor, copies: int, now: Callable[[], float]) -> list[float]:
+def _time_pass(network: Any, image: Tensor, copies: int, clock: str) -> list[float]:
     """Run the first ``copies`` branches of each layer and all decoders; return each part's ms."""
-    clock = _Clock(image.device, now)
+    marks = Marks(image.device, clock)
     for _ in _run_parts(network, image, copies):
-        clock.mark()
-    return clock.milliseconds()
+        marks.mark()
+    return marks.milliseconds()
 
 
 def _run_parts(network: Any, image: Tensor, copies: int) -> Iterator[None]:
@@ -127,34 +112,6 @@ def _run_parts(network: Any, image: Tensor, copies: int) -> Iterator[None]:
         features = low_level[index % copies], outputs[index % copies]
         resize(head(features), image.shape[2:], mode='bilinear')
         yield
-
-
-class _Clock:
-    """Reads the time between marks; on a GPU that of the GPU, which runs behind."""
-
-    def __init__(self, device: torch.device, now: Callable[[], float]) -> None:
-        self.device = device
-        self.now = now
-        self.marks: list[Any] = []
-        if device.type == 'cuda':
-            torch.cuda.synchronize(device)
-        self.mark()
-
-    def mark(self) -> None:
-        if self.device.type == 'cuda':
-            event = torch.cuda.Event(enable_timing=True)
-            event.record(torch.cuda.current_stream(self.device))
-            self.marks.append(event)
-        else:
-            self.marks.append(self.now())
-
-    def milliseconds(self) -> list[float]:
-        """Return the time between each two marks."""
-        pairs = list(itertools.pairwise(self.marks))
-        if self.device.type == 'cuda':
-            torch.cuda.synchronize(self.device)
-            return [start.elapsed_time(end) for start, end in pairs]
-        return [1e3 * (end - start) for start, end in pairs]
 
 
 def _rounded(milliseconds: float) -> float:

@@ -3,8 +3,9 @@
 import copy
 import json
 import statistics
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmbmtas import launch
+from mmbmtas.comparison.timing import interleave, wait_for
 from mmbmtas.cost import ModuleCost
 from mmbmtas.registry import MODELS, SCOPE
 from mmbmtas.structures import BranchedArchitecture
@@ -84,14 +86,6 @@ def network_cost(
     return network.measure_network()
 
 
-def latency_place(device: torch.device) -> str:
-    """Say where times are measured: the device, and on CPUs the number of threads."""
-    if device.type == 'cuda':
-        return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f'CPU, {threads} thread{"s" if threads > 1 else ""}'
-
-
 def measure_latencies(
     groups: Mapping[str, Sequence[Any]],
     shape: tuple[int, int],
@@ -114,26 +108,26 @@ def measure_latencies(
         Milliseconds an image of each group, the median.
     """
     image = torch.rand(1, 3, *shape, device=device)
-    seconds: dict[str, list[float]] = {name: [] for name in groups}
     moves = device.type != 'cpu'
-    for _ in range(warmup + repeats):
-        for name, networks in groups.items():
-            for network in networks:
-                network.to(device).eval()
-            if moves:
-                _run(networks, image)
-            start = time.perf_counter()
-            _run(networks, image)
-            seconds[name].append(time.perf_counter() - start)
-            for network in networks if moves else ():
-                network.to('cpu')
-    return {name: 1e3 * statistics.median(times[warmup:]) for name, times in seconds.items()}
+
+    @contextmanager
+    def have_turn(name: str) -> Iterator[None]:
+        for network in groups[name]:
+            network.to(device).eval()
+        if moves:
+            _run(groups[name], image)
+            wait_for(device)
+        yield
+        for network in groups[name] if moves else ():
+            network.to('cpu')
+
+    calls = {name: partial(_run, networks, image) for name, networks in groups.items()}
+    seconds = interleave(calls, device, warmup, repeats, around=have_turn)
+    return {name: 1e3 * statistics.median(times) for name, times in seconds.items()}
 
 
 @torch.inference_mode()
 def _run(networks: Sequence[Any], image: Tensor) -> None:
-    """Run networks one after another, to the end."""
+    """Run networks one after another."""
     for network in networks:
         network.encode_decode(image)
-    if image.device.type == 'cuda':
-        torch.cuda.synchronize(image.device)

@@ -95,7 +95,7 @@ def recursive_expected_madds(probs: Tensor, madds: Tensor | Sequence) -> Tensor:
     if probs.shape[1] != probs.shape[2] or costs.dim() != 1:
         raise InputError(
             f'probabilities have shape {tuple(probs.shape)}, costs {tuple(costs.shape)}: the '
-            "paper's recursion needs as many candidates as tasks, and one cost a layer"
+            "paper's recursion needs as many candidates as tasks, and one cost per layer"
         )
     agree = agreement(probs.double())
     sets, num_groups, moebius = (

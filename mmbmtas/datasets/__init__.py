@@ -2,6 +2,7 @@ from . import transforms
 from .base import MultiTaskDataset
 from .collating import collate_in_block
 from .concat import ConcatDataset
+from .folder import FolderMT
 from .nyudv2 import NYUDv2MT
 from .pascal_context import PascalContextMT
 from .planted import PlantedMT
@@ -10,6 +11,7 @@ from .release import CachedSteps, Release
 __all__ = [
     'CachedSteps',
     'ConcatDataset',
+    'FolderMT',
     'MultiTaskDataset',
     'NYUDv2MT',
     'PascalContextMT',

@@ -203,27 +203,27 @@ class MultiTaskDataset(BaseDataset):
             samples.append(
                 {'img_path': img_path, 'img_id': img_id, 'label_paths': paths, 'tasks': self.tasks}
             )
+        needed = [n for n in missing if n == 'img' or not self.allow_missing_labels]
         self._refuse_missing(
-            [
-                path
-                for name, paths in missing.items()
-                if name == 'img' or not self.allow_missing_labels
-                for path in paths
-            ]
+            [path for name in needed for path in missing[name]], labels_only='img' not in missing
         )
         if missing:
             self._report_unlabelled(samples)
         return samples
 
-    def _refuse_missing(self, paths: list[str]) -> None:
+    def _refuse_missing(self, paths: list[str], labels_only: bool) -> None:
         """Raise where files are missing that must be there."""
         if paths:
             shown = ''.join(f'\n  {path}' for path in paths[:_NUM_SHOWN])
             more = f'\n  and {len(paths) - _NUM_SHOWN} more' * (len(paths) > _NUM_SHOWN)
+            hint = (
+                '\nTo train on images without these labels too, set allow_missing_labels=True in '
+                'the dataset'
+            )
             raise MissingFileError(
                 f'{type(self).__name__}: {len(paths)} files of the {self.split} split are '
                 f'missing under {self.data_root} (tasks: {", ".join(self.tasks)}). '
-                f'Expected:{shown}{more}'
+                f'Expected:{shown}{more}{hint * labels_only}'
             )
 
     def _report_unlabelled(self, samples: list[dict[str, Any]]) -> None:

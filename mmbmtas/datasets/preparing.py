@@ -85,11 +85,11 @@ def prepare_dataset(
     name = root.resolve().name
     dataset_type = dataset_type or find_dataset_type(root)
     _, report_file = report_places(out / f'{name}.check.json')
-    report = check_dataset(root, jobs, dataset_type, options)
+    allowed = {'allow_missing_labels': True} if allow_missing_labels else {}
+    report = check_dataset(root, jobs, dataset_type, {**(options or {}), **allowed})
     write_report(report, out / f'{name}.check.json')
     cache = default_cache(out / name)
-    missing = {p for p in report.problems if p.kind == 'missing'} if allow_missing_labels else set()
-    if report.interrupted or set(report.problems) - missing:
+    if not report.passed:
         return Prepared(root, report, report_file, cache, None)
     counts = write_cache(dataset_type, root, cache, jobs, allow_missing_labels, options)
     return Prepared(root, report, report_file, cache, counts)

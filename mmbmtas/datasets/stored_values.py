@@ -34,9 +34,23 @@ def check_depth(path: str) -> None:
             f'{path}: expected depth of 0 or more metres, or NaN, found {wrong[0]:g} '
             f'({wrong.size} such pixels)'
         )
+    require_metres(path, depth, 'divide by 1000')
+
+
+def require_metres(path: str, depth: np.ndarray, remedy: str) -> None:
+    """Refuse depth that is in other units than metres by its median.
+
+    Args:
+        path: Its file.
+        depth: Depth, 0 or NaN where it is unknown.
+        remedy: What to do about millimetres, for the message.
+
+    Raises:
+        RangeError: The median is above 100.
+    """
     known = depth[depth > 0]
     if known.size and (middle := np.median(known)) > _DEEPEST:
         raise RangeError(
             f'{path}: expected depth in metres, found a median of {middle:g}: are these '
-            'millimetres? Divide by 1000'
+            f'millimetres? Then {remedy}'
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.functional import unit_vectors
 from mmbmtas.structures.data_sample import MultiTaskDataSample
-from mmbmtas.structures.tasks import IGNORE_INDEX, TASKS, LabelKind
+from mmbmtas.structures.tasks import IGNORE_INDEX, Task, label_task
 
 
 class ConstantBaseline:
@@ -34,7 +34,7 @@ class ConstantBaseline:
     """
 
     def __init__(self) -> None:
-        self._kinds: dict[str, LabelKind] = {}
+        self._tasks: dict[str, Task] = {}
         self._counts: dict[str, Counter[int]] = {}
         self._sums: dict[str, list[NDArray[np.float64]]] = {}
 
@@ -44,13 +44,13 @@ class ConstantBaseline:
             if not key.startswith('gt_'):
                 continue
             task, label = key.removeprefix('gt_'), field.data.detach().cpu().numpy()
-            kind = self._kinds.setdefault(task, _label_kind(task, label))
-            if kind in ('classes', 'binary'):
+            found = label_task(task, label.dtype.kind == 'f', sample.metainfo.get('task_kinds'))
+            if self._tasks.setdefault(task, found).kind in ('classes', 'binary'):
                 values, counts = np.unique(label[label != IGNORE_INDEX], return_counts=True)
                 counter = self._counts.setdefault(task, Counter())
                 counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
             else:
-                self._sums.setdefault(task, []).append(_sums(label, kind))
+                self._sums.setdefault(task, []).append(_sums(label, found))
 
     def constant(self, task: str) -> NDArray[np.float64]:
         """Return the constant of a task, one value per channel.
@@ -65,7 +65,7 @@ class ConstantBaseline:
             raise InputError(f'no training label of {task!r} has a valid pixel')
         if task == 'saliency':
             return np.ones(1)
-        kind = self._kinds[task]
+        kind = self._tasks[task].kind
         if kind == 'classes':
             return np.array([min(counts, key=lambda value: (-counts[value], value))], dtype=float)
         if kind == 'binary':
@@ -77,26 +77,21 @@ class ConstantBaseline:
         """Copy a labelled sample, sharing its tensors, and let it predict the constants."""
         predicted = sample.new()
         for key, field in sample.items():
-            if key.startswith('gt_') and (task := key.removeprefix('gt_')) in self._kinds:
+            if key.startswith('gt_') and (task := key.removeprefix('gt_')) in self._tasks:
                 constant = torch.from_numpy(self.constant(task))
-                dtype = torch.int64 if self._kinds[task] == 'classes' else torch.float32
+                dtype = torch.int64 if self._tasks[task].kind == 'classes' else torch.float32
                 data = constant.to(dtype)[:, None, None].expand(field.data.shape)
                 predicted.set_field(PixelData(data=data), f'pred_{task}')
         return predicted
 
 
-def _label_kind(task: str, label: NDArray) -> LabelKind:
-    """The kind in the task table, else what the array's type says."""
-    if task in TASKS:
-        return TASKS[task].kind
-    return 'value' if np.issubdtype(label.dtype, np.floating) else 'classes'
-
-
-def _sums(label: NDArray, kind: LabelKind) -> NDArray[np.float64]:
+def _sums(label: NDArray, task: Task) -> NDArray[np.float64]:
     """Sum of each channel over the valid pixels, then their number."""
-    valid = label.any(axis=0)
+    valid = np.isfinite(label).all(axis=0)
+    if not task.zero_counts:
+        valid &= label.any(axis=0)
     pixels = label[:, valid].astype(np.float64)
-    if kind == 'normals':
+    if task.kind == 'normals':
         pixels = unit_vectors(pixels)
     return np.append(pixels.sum(axis=1), np.count_nonzero(valid))
 

@@ -76,7 +76,7 @@ def load_baseline(source: Baseline) -> dict[str, float]:
             if not isinstance(value, int | float):
                 raise InputError(f'{path}: {key} is {value!r:.50}, expected a number')
             if merged.setdefault(key, value) != value:
-                raise InputError(f'{path} gives {key} {value}, another file {merged[key]}')
+                raise InputError(f'{path}: {key} is {value}, but {merged[key]} in another file')
     return merged
 
 

@@ -65,7 +65,7 @@ def rsa_affinity(dissimilarities: Sequence[ArrayLike]) -> NDArray[np.float64]:
     shapes = sorted({matrix.shape for matrix in matrices})
     if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][0] != shapes[0][1] or shapes[0][0] < 3:
         raise InputError(
-            f'matrices of shapes {shapes}: expected squares of the same 3 or more images'
+            f'matrices of shapes {shapes}: expected square matrices of the same 3 or more images'
         )
     upper = np.triu_indices(shapes[0][0], 1)
     # Rounded, so that pairs of images that are alike to the last digit have the same rank.

@@ -46,7 +46,8 @@ def random_trees(
     """
     if not 0 <= tolerance < 1 or number < 1:
         raise InputError(
-            f'tolerance {tolerance} and number {number}: expected a share from 0 to 1, at least 1'
+            f'tolerance {tolerance} and number {number}: expected a tolerance from 0 to 1 and a '
+            'number of at least 1'
         )
     counts, madds = profiles(num_tasks, layer_madds)
     madds = madds + fixed_madds

@@ -136,8 +136,8 @@ def _spectral(affinity: NDArray, clusters: int) -> TaskGrouping:
         from sklearn.cluster import SpectralClustering
     except ImportError as error:
         raise InputError(
-            f'{len(affinity)} branches (more than {MAX_ENUMERATED}) are clustered with '
-            'scikit-learn, which is missing: pip install mmbmtas[grouping]'
+            f'clustering {len(affinity)} branches (more than {MAX_ENUMERATED}) needs scikit-learn, '
+            'which is not installed: pip install mmbmtas[grouping]'
         ) from error
     method = SpectralClustering(
         clusters, affinity='precomputed', assign_labels='cluster_qr', random_state=0

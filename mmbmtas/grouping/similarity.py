@@ -69,8 +69,8 @@ class FeatureMoments:
             )
         if not self.count or not np.isfinite(self.products).all():
             raise InputError(
-                f'features of {self.count} pixels, expected finite ones of at least one: has the '
-                'training diverged?'
+                f'features of {self.count} pixels: expected finite features of at least one pixel; '
+                'has the training diverged?'
             )
         mean = self.total / self.count
         covariance = self.products / self.count - np.outer(mean, mean)

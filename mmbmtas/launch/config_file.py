@@ -2,10 +2,12 @@
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
 from mmbmtas.errors import InputError, MissingFileError, UserError
+from mmbmtas.registry import SCOPE
 
 
 def read_config_file(path: str | Path) -> Config:
@@ -36,7 +38,24 @@ def read_config_file(path: str | Path) -> Config:
         raise InputError(f'{_place(path, error)}: {type(error).__name__}: {told}') from error
     if not [key for key in cfg if not key.startswith('_')]:
         raise InputError(f'{path} is empty: expected the entries of a config')
+    if cfg.get('default_scope') == SCOPE:
+        _drop_scopes(cfg._cfg_dict)
     return cfg
+
+
+def _drop_scopes(entry: Any) -> None:
+    """Remove the scope that mmengine notes in what ``_base_ = 'mmbmtas::...'`` inherits.
+
+    It is the config's own, and not every part of a config knows this key.
+    """
+    if isinstance(entry, dict):
+        if entry.get('_scope_') == SCOPE:
+            del entry['_scope_']
+        for value in entry.values():
+            _drop_scopes(value)
+    elif isinstance(entry, list | tuple):
+        for value in entry:
+            _drop_scopes(value)
 
 
 def _place(path: str | Path, error: Exception) -> str:

@@ -4,11 +4,14 @@ They decide no value: :mod:`mmbmtas.launch.overrides` refuses those that are sta
 """
 
 import ast
+import contextlib
 import importlib.util
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from mmengine.config import Config
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def read_names(path: Path) -> Names:
         if isinstance(statement, ast.Assign):
             names = {target.id for target in statement.targets if isinstance(target, ast.Name)}
             if names == {'_base_'}:
-                bases += [path.parent / base for base in _strings(statement.value)]
+                bases += [_base_path(base, path) for base in _strings(statement.value)]
             assigned |= names
         elif isinstance(statement, ast.With):  # with read_base(): from .base import *
             for line in statement.body:
@@ -52,6 +55,13 @@ def read_names(path: Path) -> Names:
     }
     used |= set(re.findall(r'_base_\.(\w+)', text))
     return Names(frozenset(assigned - {'_base_'}), frozenset(used), tuple(bases))
+
+
+def _base_path(base: str, path: Path) -> Path:
+    """Find the file that ``_base_`` names, which may be that of a package, ``mmbmtas::...``."""
+    with contextlib.suppress(Exception):  # mmengine raises many kinds; reading the config tells
+        return Path(Config._get_cfg_path(base, str(path))[0])
+    return path.parent / base
 
 
 def _strings(expression: ast.expr) -> list[str]:

@@ -22,7 +22,7 @@ from mmbmtas.engine.runner.page_runner import PageRunner
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.launch.config_file import read_config_file
 from mmbmtas.launch.loading import guard_loading
-from mmbmtas.launch.overrides import OverrideAction, apply_overrides, refuse_idle_names
+from mmbmtas.launch.overrides import add_cfg_options, apply_overrides, refuse_idle_names
 from mmbmtas.launch.ranks import adapt_to_ranks, start_ranks
 from mmbmtas.launch.shared_keys import (
     FILLED_IN,
@@ -47,13 +47,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir', help='folder of logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, for example model.init_cfg=None or a.b="[1,2]"',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -110,7 +104,17 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     cfg = read_config_file(path)
     refuse_idle_names(cfg)
     override(cfg, options)
+    _find_cell(cfg)
     return cfg
+
+
+def _find_cell(cfg: Config) -> None:
+    """Look for the file of the encoder's cell beside the config too."""
+    place: Any = cfg
+    for name in ('model', 'backbone', 'encoder', 'context'):
+        place = place.get(name) if isinstance(place, Mapping | Config) else None
+    if isinstance(place, dict) and isinstance(place.get('cell'), str):
+        place['cell'] = find_beside_config(place['cell'], cfg.filename, 'cell file')
 
 
 def override(cfg: Config, options: Mapping[str, Any] | None) -> None:
@@ -295,8 +299,10 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
             config's.
     """
     given = {'architecture', 'model.backbone.architecture'} & {*(options or {})}
-    backbone: Any = cfg.model.get('backbone') or {}
-    if backbone.get('architecture') is None or given or '://' in checkpoint:
+    backbone = cfg.model.get('backbone')
+    if backbone is None or given or '://' in checkpoint:
+        return
+    if backbone.get('architecture') is None and cfg.get('architecture') is None:
         return
     tree = find_architecture(checkpoint)
     if tree is None:
@@ -325,8 +331,8 @@ def require_data(cfg: Config, *loaders: str) -> None:
             and not Path(root).exists()
         ):
             raise MissingFileError(
-                f'data_root = {str(root)!r} ({place}): there is no such folder. Set data_root, '
-                f'see docs/data.md'
+                f'data_root = {str(root)!r} ({place}): there is no such folder; it must be the '
+                'folder of the unpacked dataset (docs/data.md)'
             )
 
 

@@ -18,18 +18,43 @@ from mmbmtas.errors import InputError
 from mmbmtas.launch.config_file import read_config_file
 from mmbmtas.launch.config_names import file_that_states, unread_names
 from mmbmtas.launch.override_types import check_override_types
-from mmbmtas.launch.shared_keys import SHARED_KEYS, has_entries, name_of, release, require_effect
+from mmbmtas.launch.shared_keys import (
+    SHARED_KEYS,
+    has_effect,
+    has_entries,
+    idle_key,
+    name_of,
+    release,
+)
 
 _READ = {
     *({*inspect.signature(Runner.__init__).parameters} - {'self', 'cfg'}),
     *('custom_imports', 'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn', 'compile'),
     *('find_unused_parameters', 'activation_checkpointing', 'efficient_conv_bn_eval'),
-    *('tta_model', 'tta_pipeline'),
+    *('tta_model', 'tta_pipeline', 'cell_search'),
 }
 """Names that mmengine and our tools read when they build a runner."""
 
 _ALIKE = 0.9
 _HOW = 'Set the entries that hold it: tools/misc/print_config.py shows all'
+
+
+def add_cfg_options(
+    parser: ArgumentParser, example: str = 'model.init_cfg=None or a.b="[1,2]"'
+) -> None:
+    """Add the option ``--cfg-options``, which every tool that reads a config has.
+
+    Args:
+        parser: The command line.
+        example: What its help gives as an example.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OverrideAction,
+        metavar='KEY=VALUE',
+        help=f'override entries of the config, for example {example}',
+    )
 
 
 class OverrideAction(DictAction):
@@ -88,7 +113,8 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
     except (KeyError, TypeError) as error:
         raise InputError(f'an override does not fit {name_of(cfg)}: {error.args[0]}') from error
     for name in {str(option).partition('.')[0] for option in options} & {*SHARED_KEYS}:
-        require_effect(cfg, name)
+        if not has_effect(cfg, name):
+            raise idle_key(cfg, name)
 
 
 def refuse_idle_names(cfg: Config) -> None:
@@ -103,16 +129,25 @@ def refuse_idle_names(cfg: Config) -> None:
     """
     if cfg.filename is None:
         return
+    release(cfg)
+    idle = {name for name in SHARED_KEYS if not has_effect(cfg, name, one_rank=False)}
     for path, names, bases in unread_names(Path(cfg.filename)):
         for name in sorted(names - _READ - {*SHARED_KEYS}):
             _refuse_idle(path, name, bases)
-        keys = sorted(names & {*SHARED_KEYS})
-        is_own = path == Path(cfg.filename)
-        own = cfg if is_own or not keys else read_config_file(path)
-        release(own)
-        for name in keys:
-            if (is_own and own.get('model')) or has_entries(own, name):
-                require_effect(own, name, one_rank=False)
+        for name in sorted(names & idle):
+            _refuse_idle_key(cfg, path, name)
+
+
+def _refuse_idle_key(cfg: Config, path: Path, name: str) -> None:
+    """Refuse a key that a file states in vain, unless a file that builds on it is the reason."""
+    if path == Path(cfg.filename):
+        if has_entries(cfg, name) or cfg.get('model'):
+            raise idle_key(cfg, name)
+        return
+    own = read_config_file(path)
+    release(own)
+    if has_entries(own, name) and not has_effect(own, name, one_rank=False):
+        raise idle_key(own, name)
 
 
 def _refuse_idle(path: Path, name: str, bases: Collection[Path]) -> None:

@@ -234,10 +234,10 @@ def release(cfg: Config) -> None:
     """Remove what was filled in and not changed since, in place."""
     for place, value in (cfg.get(FILLED_IN) or {}).items():
         holder, _, field = place.rpartition('.')
-        node = find_part(cfg, holder) if holder else cfg
+        node: Any = find_part(cfg, holder) if holder else cfg
         if place == 'tasks' and {*value} == {*(find_part(cfg, 'model.decode_heads') or ())}:
             continue  # their order counts, and mmengine sorts decoders when it writes a config
-        if isinstance(node, Mapping | Config) and field in node and node[field] == value:
+        if isinstance(node, dict | Config) and field in node and node[field] == value:
             node.pop(field)
     cfg.pop(FILLED_IN, None)
 
@@ -272,6 +272,7 @@ def _fill_tasks(cfg: Config, filled: dict[str, Any]) -> None:
             _fill([entry], known, filled)
     if sorted(cfg.tasks) != sorted(tasks):
         narrow_to_tasks(cfg, cfg.tasks)
+        filled.clear()  # what data sets were told has changed
     _fill(_of('model.backbone', 'tasks', MODELS)(cfg), [*cfg.tasks], filled)
 
 
@@ -280,33 +281,32 @@ def has_entries(cfg: Config, name: str) -> bool:
     return any(True for _ in _KEYS[name].entries(cfg))
 
 
-def require_effect(cfg: Config, name: str, one_rank: bool = True) -> None:
-    """Refuse a stated key that fills nothing in.
+def has_effect(cfg: Config, name: str, one_rank: bool = True) -> bool:
+    """Tell whether a key that a config states fills something in, or equals what is stated.
 
     Args:
         cfg: The config, not filled in.
         name: Name of the key.
         one_rank: Whether entries are those of a single rank; if not, of an unknown number.
-
-    Raises:
-        InputError: Nothing takes the key, or all entries are stated as something else.
     """
     key, value = _KEYS[name], cfg.get(name)
     if _is_off(value) or (key is _TASKS and find_part(cfg, 'model.decode_heads')):
-        return
-    entries = [*key.entries(cfg)]
-    if not entries:
-        raise InputError(
-            f'{name} = {value!r} has no effect: nothing in {name_of(cfg)} takes it. Its keys are '
-            f'{[known for known in _KEYS if has_entries(cfg, known)]}'
-        )
+        return True
     given, agrees = key.wrap(value), _equal if one_rank else key.may_give
-    if all(entry.is_stated and not agrees(given, entry.value) for entry in entries):
-        stated = ', '.join(f'{entry.place} = {entry.value!r}' for entry in entries[:4])
-        raise InputError(
-            f'{name} = {value!r} has no effect: {name_of(cfg)} states {stated}. State one of the '
-            f'two: {name} is filled in where these entries are left out'
-        )
+    return any(not e.is_stated or agrees(given, e.value) for e in key.entries(cfg))
+
+
+def idle_key(cfg: Config, name: str) -> InputError:
+    """Return an error that says why a key has no effect."""
+    text = f'{name} = {cfg[name]!r} has no effect: '
+    stated = [f'{entry.place} = {entry.value!r}' for entry in _KEYS[name].entries(cfg)]
+    if not stated:
+        known = [key for key in _KEYS if has_entries(cfg, key)]
+        return InputError(f'{text}nothing in {name_of(cfg)} takes it. Its keys are {known}')
+    return InputError(
+        f'{text}{name_of(cfg)} states {", ".join(stated[:4])}. State one of the two: {name} is '
+        'filled in where these entries are left out'
+    )
 
 
 def name_of(cfg: Config) -> str:

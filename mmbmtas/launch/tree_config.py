@@ -13,7 +13,7 @@ from mmbmtas.cost import NetworkCost
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import Tree
 from mmbmtas.launch import launch
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS, SCOPE
 from mmbmtas.structures import BranchedArchitecture
@@ -155,13 +155,7 @@ def add_tree_arguments(parser: ArgumentParser) -> None:
         metavar='FILE.json',
         help='file to write; of several, FILE_1.json, FILE_2.json, ...',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries',
-    )
+    add_cfg_options(parser)
 
 
 def config_of(args: Namespace) -> TreeConfig:

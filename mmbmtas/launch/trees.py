@@ -8,10 +8,9 @@ from mmengine.runner import CheckpointLoader
 
 from mmbmtas.checkpoints import require_finite
 from mmbmtas.errors import InputError, MissingFileError
-from mmbmtas.models.backbones.state import decode_json, decode_tree
+from mmbmtas.models.backbones.state import STATE, decode_json, decode_tree, kind_of
 from mmbmtas.structures import BranchedArchitecture
 
-_STATE = 'backbone._extra_state'
 _ARCH_PARAMS = 'backbone.arch_params'
 
 
@@ -32,7 +31,7 @@ def architecture_of_checkpoint(path: str | PathLike) -> BranchedArchitecture:
     tree = find_architecture(path)
     if tree is None:
         raise InputError(
-            f'{path} holds no tree: {_STATE} is missing among its weights. Expected a checkpoint '
+            f'{path} holds no tree: {STATE} is missing among its weights. Expected a checkpoint '
             'of a BranchedSupernet or a BranchedNetwork'
         )
     return tree
@@ -46,14 +45,14 @@ def find_architecture(path: str | PathLike) -> BranchedArchitecture | None:
     """
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
     weights = checkpoint.get('state_dict', {})
-    if _STATE not in weights:
+    if STATE not in weights:
         return None
-    if _ARCH_PARAMS not in weights:
-        return decode_tree(weights[_STATE], str(path))
+    state = decode_json(weights[STATE], str(path))
+    if kind_of(state) != 'search' or _ARCH_PARAMS not in weights:
+        return decode_tree(weights[STATE], str(path))
     require_finite({_ARCH_PARAMS: weights[_ARCH_PARAMS]}, path)
-    state = decode_json(weights[_STATE], str(path))
     if missing := [key for key in ('tasks', 'encoder') if key not in state]:
-        raise InputError(f'{path}: {_STATE} names no {missing[0]}')
+        raise InputError(f'{path}: {STATE} names no {missing[0]}')
     meta = checkpoint.get('meta', {})
     details = {
         'checkpoint': Path(path).name,

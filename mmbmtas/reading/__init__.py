@@ -5,25 +5,32 @@ file means the same everywhere. Each reader returns an array (or ids), or raises
 names the file and its fault.
 """
 
-from .arrays import plane, read_mat, read_npy
+from .arrays import mat_variables, plane, read_mat, read_npy
 from .faults import RangeError, SizeError
-from .id_lists import read_id_list
+from .id_lists import read_id_list, read_text
 from .images import (
     as_bgr,
+    as_mask,
     is_turned,
+    read_colour_normals,
     read_grey,
     read_image,
     read_index_image,
     read_mask,
     read_mask_values,
+    read_stored_values,
 )
+from .rows import read_rows
 
 __all__ = [
     'RangeError',
     'SizeError',
     'as_bgr',
+    'as_mask',
     'is_turned',
+    'mat_variables',
     'plane',
+    'read_colour_normals',
     'read_grey',
     'read_id_list',
     'read_image',
@@ -32,4 +39,7 @@ __all__ = [
     'read_mask_values',
     'read_mat',
     'read_npy',
+    'read_rows',
+    'read_stored_values',
+    'read_text',
 ]

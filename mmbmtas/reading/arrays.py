@@ -97,6 +97,18 @@ def read_mat(path: str | Path, name: str) -> np.ndarray:
     except _MAT_ERRORS as error:
         raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
     if name not in content:
-        found = ', '.join(sorted(entry[0] for entry in scipy.io.whosmat(path))) or 'none'
+        found = ', '.join(mat_variables(path)) or 'none'
         raise InputError(f'{path}: expected a variable {name!r}, found variables: {found}')
     return content[name]
+
+
+def mat_variables(path: str | Path) -> list[str]:
+    """Name the variables of a MATLAB file of version 4 to 7.
+
+    Raises:
+        ValueError: If the file cannot be decoded.
+    """
+    try:
+        return sorted(entry[0] for entry in scipy.io.whosmat(path))
+    except (NotImplementedError, *_MAT_ERRORS) as error:
+        raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error

@@ -31,23 +31,33 @@ def read_id_list(path: str | Path) -> list[str]:
         FileNotFoundError: If there is no such file.
         ValueError: If it has another encoding, or no id.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise MissingFileError(f'{path} is not a list of ids: there is no such file')
-    content = path.read_bytes()
-    encoding = _encoding(content)
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f'{path}: expected text in UTF-8 or UTF-16, found other bytes, at byte {error.start}; '
-            'save it as UTF-8'
-        ) from error
+    text = read_text(path)
     lines = (line.strip().strip(_INVISIBLE).strip() for line in text.splitlines())
     ids = [line for line in lines if line]
     if not ids:
         raise InputError(f'{path}: expected one id a line, found none')
     return ids
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file in UTF-8, UTF-16 or UTF-32.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it has another encoding.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f'{path}: there is no such file')
+    content = Path(path).read_bytes()
+    try:
+        return content.decode(_encoding(content))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f'{path}: expected text in UTF-8 or UTF-16, found other bytes, at byte {error.start}; '
+            'save it as UTF-8'
+        ) from error
 
 
 def _encoding(content: bytes) -> str:

@@ -63,7 +63,7 @@ def read_image(path: str | Path) -> np.ndarray:
     whole = pixels.astype(np.uint16)
     if not np.array_equal(whole, pixels):
         raise InputError(
-            f'{path}: expected 8 or 16 bits a channel, found {pixels.dtype} values beyond'
+            f'{path}: expected 8 or 16 bits per channel, found larger {pixels.dtype} values'
         )
     if isinstance(clear, int):
         whole[whole == clear] = np.iinfo(whole.dtype).max
@@ -163,6 +163,31 @@ def _grey_bits(image: Image.Image) -> int:
     return {'L;2': 2, 'L;4': 4}.get(name, 1 if image.mode == '1' else 8)
 
 
+def read_stored_values(path: str | Path) -> np.ndarray:
+    """Read the numbers that a single-channel image stores, of any depth.
+
+    Args:
+        path: Image file of 1 to 16 bits, of 32-bit integers or of floats; of a palette image the
+            indices count. EXIF data rotate it as in :func:`read_image`.
+
+    Returns:
+        ``(H, W)``: uint8, uint16, int32 or float32.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be decoded or has colours.
+    """
+    with _opened(path, 'image of values') as image:
+        mode = image.mode
+        if mode == 'F' or mode.startswith('I'):
+            ImageOps.exif_transpose(image, in_place=True)
+            values = np.array(image)
+            return values.astype(values.dtype.newbyteorder('='), copy=False)
+        if mode not in ('P', 'L', '1'):
+            raise InputError(f'{path}: expected one number a pixel, found an image of mode {mode}')
+    return read_index_image(path)
+
+
 def read_mask(path: str | Path) -> np.ndarray:
     """Read the foreground of an image or array: pixels that are 1, 255, white, or probable.
 
@@ -181,7 +206,23 @@ def read_mask(path: str | Path) -> np.ndarray:
         ValueError: If the file cannot be decoded, has another pixel format, or its foreground is
             unclear: it holds 1 and 255, or a few values above 1 and none above a half.
     """
-    values, highest = read_mask_values(path)
+    return as_mask(path, *read_mask_values(path))
+
+
+def as_mask(path: str | Path, values: np.ndarray, highest: int = 255) -> np.ndarray:
+    """Find the foreground among stored values, as :func:`read_mask` describes.
+
+    Args:
+        path: The file of the values, for messages.
+        values: ``(H, W)``.
+        highest: The highest value of the file's format.
+
+    Returns:
+        uint8, ``(H, W)``, 0 or 1.
+
+    Raises:
+        ValueError: If the foreground is unclear.
+    """
     if values.size == 0 or values.max() <= 1:
         return (values > 0.5).astype(np.uint8)
     if (values == 1).any() and np.isin(values, (0, 1, 255)).all():
@@ -193,7 +234,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     if not mask.any() and len(found := np.unique(values)) <= _FEW:
         raise RangeError(
             f'{path}: expected a mask of 0 and 1, or of 0 and {highest}, found the values '
-            f'{", ".join(map(str, found))}: what is the foreground cannot be told'
+            f'{", ".join(map(str, found))}, so the foreground is unclear'
         )
     return mask
 
@@ -232,6 +273,27 @@ def _grey_of_palette(path: str | Path, indices: np.ndarray, palette: np.ndarray)
     return indices
 
 
+def read_colour_normals(path: str | Path) -> np.ndarray:
+    """Read normals stored as colours, ``n = 2 v / 255 - 1`` with x, y, z in red, green, blue.
+
+    Args:
+        path: 8-bit colour image.
+
+    Returns:
+        float32, ``(H, W, 3)``; zero where all channels are 127 or 128.
+
+    Raises:
+        ValueError: If the file cannot be decoded.
+    """
+    colours = read_image(path)[..., ::-1]
+    normals = colours.astype(np.float32)
+    normals *= 2 / 255
+    normals -= 1
+    grey = (colours - np.uint8(127) <= 1).all(axis=-1)
+    normals[grey] = 0
+    return normals
+
+
 def read_grey(path: str | Path) -> np.ndarray:
     """Read a grey image as viewers show it: 0 black to 255 white.
 
@@ -250,5 +312,5 @@ def read_grey(path: str | Path) -> np.ndarray:
         mode = image.mode
         colours = np.asarray(_as_colours(image)) if mode[0] in 'L1PR' else np.zeros((0, 0, 3))
     if colours.size == 0 or np.ptp(colours, axis=-1).any():
-        raise InputError(f'{path}: expected 8-bit grey, found mode {mode} of other colours')
+        raise InputError(f'{path}: expected 8-bit grey, found mode {mode} with other colours')
     return np.ascontiguousarray(colours[..., 0])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmbmtas.datasets.pascal_context import VOC_CLASSES
-from mmbmtas.datasets.transforms.edges import thin
+from mmbmtas.structures.boundaries import label_boundaries, thin
 from mmbmtas.structures.palettes import class_palette
 
 from .classes import CATEGORIES, PARTS, PERSON, lookup
@@ -91,22 +91,9 @@ def write_nyud(root: Path, name: str, rendering: Rendering) -> None:
     objects = np.where(
         rendering.instance < 0, -1 - rendering.category.astype(np.int32), rendering.instance
     )
-    np.save(root / 'edge' / f'{name}.npy', thin(boundary(objects)).astype(np.float32))
+    np.save(root / 'edge' / f'{name}.npy', thin(label_boundaries(objects)).astype(np.float32))
     np.save(root / 'normals' / f'{name}.npy', rendering.normals)
     np.save(root / 'depth' / f'{name}.npy', rendering.depth)
-
-
-def boundary(labels: NDArray) -> NDArray[np.bool_]:
-    """Pixels whose label differs from that of their east, south or south-east neighbour.
-
-    Args:
-        labels: Any labels, ``(H, W)``.
-    """
-    edge = np.zeros(labels.shape, bool)
-    edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    edge[:-1] |= labels[:-1] != labels[1:]
-    edge[:-1, :-1] |= labels[:-1, :-1] != labels[1:, 1:]
-    return edge
 
 
 def _border(labels: NDArray) -> NDArray[np.bool_]:

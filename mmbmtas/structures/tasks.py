@@ -1,5 +1,7 @@
 """The dense-prediction tasks mmbmtas knows, and how their label maps behave."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,10 +20,13 @@ class Task:
         kind: ``classes`` (integers, 255 ignored), ``binary`` (0, 1, 255 ignored), ``normals``
             (camera-space unit vectors, the zero vector ignored), ``depth`` (metres, 0 ignored) or
             ``value`` (any other float map, 0 ignored).
+        zero_counts: Whether 0 is a value like any other in a map of kind ``value``, where then only
+            NaN is unknown.
     """
 
     name: str
     kind: LabelKind
+    zero_counts: bool = False
 
     @property
     def key(self) -> str:
@@ -29,9 +34,11 @@ class Task:
         return f'gt_{self.name}'
 
     @property
-    def pad_value(self) -> int:
+    def pad_value(self) -> float:
         """What padding a label map puts in: ignored in every kind."""
-        return IGNORE_INDEX if self.kind in ('classes', 'binary') else 0
+        if self.kind in ('classes', 'binary'):
+            return IGNORE_INDEX
+        return math.nan if self.zero_counts else 0
 
 
 TASKS: dict[str, Task] = {
@@ -47,19 +54,25 @@ TASKS: dict[str, Task] = {
 }
 
 
-def label_task(name: str, holds_floats: bool) -> Task:
+def label_task(name: str, holds_floats: bool, kinds: Mapping[str, LabelKind] | None = None) -> Task:
     """Find a task by its name; one that the table lacks is known by what its map holds.
 
     Args:
         name: Task name.
         holds_floats: Whether the map's numbers are floats.
+        kinds: Kinds that a data set states for its tasks. They come before the table; a map of
+            kind ``value`` then marks unknown values by NaN only.
 
     Returns:
-        The entry of :data:`TASKS`, or, for a task of the user's, one of kind ``value`` where the
-        map holds floats and ``classes`` where it holds integers.
+        The task as stated, else the entry of :data:`TASKS`, or, for a task of the user's, one of
+        kind ``value`` where the map holds floats and ``classes`` where it holds integers.
 
     Example:
-        >>> label_task('albedo', holds_floats=True)
-        Task(name='albedo', kind='value')
+        >>> label_task('albedo', holds_floats=True).kind
+        'value'
+        >>> label_task('crack', holds_floats=True, kinds={'crack': 'binary'}).kind
+        'binary'
     """
+    if kinds and name in kinds:
+        return Task(name, kinds[name], zero_counts=kinds[name] == 'value')
     return TASKS.get(name) or Task(name, 'value' if holds_floats else 'classes')

@@ -15,6 +15,9 @@ MAX_CHANNELS = 65_536
 MAX_SIDE = 65_536
 """Pixels; more than any image here has on a side."""
 
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+
 Init = TypeVar('Init', bound=Callable[..., None])
 
 
@@ -123,3 +126,53 @@ def require_shape(name: str, value: Any) -> tuple[int, int]:
         )
     height, width = value
     return height, width
+
+
+def require_numbers(name: str, value: Any) -> tuple[float, ...]:
+    """Return one finite number, or a list of them, as a tuple.
+
+    Raises:
+        InputError: It is something else.
+    """
+    listed = value if isinstance(value, list | tuple) else [value]
+    return tuple(require_number(name, number) for number in listed)
+
+
+def require_text(name: str, value: Any) -> str:
+    """Return a value that is text.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not isinstance(value, str):
+        raise InputError(f'{name} {value!r}: expected text')
+    return value
+
+
+def require_switch(name: str, value: Any) -> bool:
+    """Return a value that is True or False.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f'{name} {value!r}: expected True or False')
+    return value
+
+
+def require_colours(name: str, value: Any) -> tuple[Colour, ...]:
+    """Return a list of colours, red, green and blue from 0 to 255.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if not isinstance(value, list | tuple) or not all(map(_is_colour, value)):
+        raise InputError(
+            f'{name} {value!r:.80}: expected a list of colours [red, green, blue] of 0 to 255'
+        )
+    return tuple((colour[0], colour[1], colour[2]) for colour in value)
+
+
+def _is_colour(value: Any) -> bool:
+    listed = isinstance(value, list | tuple) and len(value) == 3
+    return listed and all(is_count(part) and 0 <= part <= 255 for part in value)

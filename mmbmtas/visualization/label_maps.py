@@ -31,7 +31,7 @@ _DIRECTIONS = {
 
 @dataclass(frozen=True)
 class Legend:
-    """What the colours of a picture mean.
+    """The meaning of the colours of a picture.
 
     Attributes:
         entries: Colour and name of each thing shown.
@@ -85,6 +85,7 @@ def describe_colours(
     names: Sequence[str] | None = None,
     palette: Sequence[Colour] | None = None,
     value_range: tuple[float, float] | None = None,
+    unit: str | None = None,
 ) -> Legend:
     """Write the legend of the pictures of a task.
 
@@ -94,9 +95,10 @@ def describe_colours(
         names: Name of each class; default its number.
         palette: As for :func:`draw_label`.
         value_range: As for :func:`draw_label`.
+        unit: Unit of values; default metres for depth, none for others.
 
     Returns:
-        The legend. It lists the classes that occur, by area.
+        The legend. It lists the classes that occur, in their order.
     """
     ignored = any(not valid_pixels(task, label).all() for label in maps)
     end = ((IGNORED_COLOUR, 'ignored'),) if ignored else ()
@@ -104,7 +106,7 @@ def describe_colours(
         values = np.concatenate([label.ravel() for label in maps]).astype(np.int64) & 255
         counts = np.bincount(values, minlength=256)
         table = class_table(palette or default_palette(task))
-        present = [c for c in np.argsort(-counts, kind='stable') if counts[c] and c != IGNORE_INDEX]
+        present = [int(c) for c in np.flatnonzero(counts) if c != IGNORE_INDEX]
         return Legend(
             tuple(
                 (tuple(table[c].tolist()), names[c] if names and c < len(names) else f'class {c}')
@@ -117,7 +119,9 @@ def describe_colours(
     if task.kind == 'normals':
         return Legend((*((colour, name) for name, colour in _DIRECTIONS.items()), *end))
     low, high = value_range or valid_range(task, *maps)
-    return Legend(end, (low, high, 'm' if task.kind == 'depth' else ''))
+    if unit is None:
+        unit = 'm' if task.kind == 'depth' else ''
+    return Legend(end, (low, high, unit))
 
 
 def default_palette(task: Task) -> Sequence[Colour]:
@@ -133,12 +137,12 @@ def class_table(palette: Sequence[Colour]) -> np.ndarray:
 
 
 def valid_pixels(task: Task, label: np.ndarray) -> np.ndarray:
-    """Where a map holds a label: not 255, not the zero vector, not 0, by kind, ``(H, W)``."""
+    """Where a map holds a label, by kind: not 255, the zero vector, 0 or NaN, ``(H, W)``."""
     if task.kind in ('classes', 'binary'):
         return label != IGNORE_INDEX
     if task.kind == 'normals':
         return np.asarray(label.any(axis=-1))
-    return np.isfinite(label) & (label != 0)
+    return np.isfinite(label) & (task.zero_counts | (label != 0))
 
 
 def valid_range(task: Task, *maps: np.ndarray) -> tuple[float, float]:

@@ -108,7 +108,7 @@ def draw_layer_madds(
     """
     if len(layer_madds) != architecture.num_layers:
         raise InputError(
-            f'{len(layer_madds)} costs of layers, expected {architecture.num_layers}, one a layer'
+            f'{len(layer_madds)} costs of layers, expected {architecture.num_layers}, one per layer'
         )
     positions = range(1, architecture.num_layers + 1)
     unit, sign = (1e9, '10⁹') if sum(layer_madds) >= 1e9 else (1e6, '10⁶')

@@ -99,7 +99,7 @@ def sample_columns(
     Args:
         sample: The sample.
         dataset_meta: The dataset's metainfo, of which ``classes`` and ``palette`` map a task's name
-            to its classes' names and colours.
+            to its classes' names and colours, and ``units`` to the unit of its values.
 
     Returns:
         One column per task, in the order of the task table, then users' own tasks.
@@ -117,7 +117,8 @@ def sample_columns(
             for key in ('gt', 'pred')
             if f'{key}_{name}' in sample
         }
-        task = label_task(name, next(iter(maps.values())).dtype.kind == 'f')
+        holds_floats = next(iter(maps.values())).dtype.kind == 'f'
+        task = label_task(name, holds_floats, sample.metainfo.get('task_kinds'))
         if task.kind == 'value':
             maps = {
                 key: label if label.ndim == 2 else label.mean(-1) for key, label in maps.items()
@@ -128,7 +129,8 @@ def sample_columns(
             limits = valid_range(task, next(iter(maps.values())))
         pictures = {key: draw_label(task, label, palette, limits) for key, label in maps.items()}
         classes = _of_task(meta.get('classes'), name)
-        legend = describe_colours(task, list(maps.values()), classes, palette, limits)
+        unit = _of_task(meta.get('units'), name)
+        legend = describe_colours(task, list(maps.values()), classes, palette, limits, unit)
         columns.append(Column(name, pictures.get('gt'), pictures.get('pred'), legend))
     return columns
 

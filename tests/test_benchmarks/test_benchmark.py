@@ -53,21 +53,6 @@ def benchmark(_beside, monkeypatch, capsys):
 
 
 class TestTiming:
-    def test_calls_take_turns_and_warm_up_is_not_timed(self, timing):
-        calls = []
-        named = {name: lambda name=name: calls.append(name) for name in 'ab'}
-        seconds = timing.interleave(named, CPU, warmup=1, repeats=3)
-        assert calls == ['a', 'b'] * 4
-        assert {name: len(found) for name, found in seconds.items()} == {'a': 3, 'b': 3}
-
-    def test_clocks(self, timing):
-        for clock, asleep in (('wall', 0.05), ('cpu', 0.0)):
-            calls = {'sleep': lambda: time.sleep(0.05)}
-            (found,) = timing.interleave(calls, CPU, 0, 1, clock)['sleep']
-            assert found == pytest.approx(asleep, abs=0.03)
-        with pytest.raises(ValueError, match='clock cpu says nothing of the time on cuda'):
-            timing.interleave({}, torch.device('cuda'), 0, 1, 'cpu')
-
     def test_summary_of_known_times(self, timing):
         summary = timing.summarise([0.3, 0.1, 0.2, 0.5, 0.4])
         assert summary == pytest.approx(
@@ -249,12 +234,13 @@ class TestSearch:
 
     @pytest.mark.parametrize('part', ['search', 'train'])
     def test_data_is_looked_at_first(
-        self, benchmark, search_config, scenes_roots, tmp_path, capsys, monkeypatch, timing, part
+        self, benchmark, search_config, scenes_roots, tmp_path, capsys, monkeypatch, part
     ):
         root = Path(shutil.copytree(scenes_roots['pascal'], tmp_path / 'scenes'))
         for label in (root / 'semseg').rglob('train_*'):
             label.unlink()
-        monkeypatch.setattr(timing, 'interleave', None)
+        module = importlib.import_module(f'benchmarking.{part}')
+        monkeypatch.setattr(module, 'interleave', None)
         config = search_config if part == 'search' else 'configs/branched_scenes.py'
         with pytest.raises(SystemExit):
             benchmark(part, config, '--batch-size', 2, '--cfg-options', f'data_root={root}')

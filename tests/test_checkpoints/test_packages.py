@@ -103,7 +103,7 @@ def test_a_package_that_is_not_there_comes_with_its_pip_line():
 @pytest.mark.parametrize('wanted', ['ight.pth', 'lost.pth', '../demo_weights/small.pt', '/etc'])
 def test_a_file_that_is_not_there_comes_with_those_that_are(wanted, install):
     install(TWO)
-    with pytest.raises(FileNotFoundError, match='is no file of the package') as caught:
+    with pytest.raises(FileNotFoundError, match='the package has no file') as caught:
         find_weights(f'package://{NAME}/{wanted}')
     assert f'package://{NAME}/demo_weights/small.pt' in str(caught.value)
 
@@ -111,16 +111,16 @@ def test_a_file_that_is_not_there_comes_with_those_that_are(wanted, install):
 def test_a_package_without_weights(install):
     """A .pth file beside the packages is Python's own: an editable installation has one."""
     install({'demo_weights/__init__.py': '', '__editable__.demo.pth': '/somewhere'})
-    with pytest.raises(FileNotFoundError, match=r'no weights in the package.*\.pth, \.pt'):
+    with pytest.raises(FileNotFoundError, match=r'the package has no weights.*\.pth, \.pt'):
         find_weights(f'package://{NAME}')
 
 
 def test_a_file_that_was_removed(install):
     site = install(ONE)
     (site / 'demo_weights/models/net-1a2b.pth').unlink()
-    with pytest.raises(FileNotFoundError, match='no weights in the package'):
+    with pytest.raises(FileNotFoundError, match='the package has no weights'):
         find_weights(f'package://{NAME}')
-    with pytest.raises(FileNotFoundError, match='is no file of the package'):
+    with pytest.raises(FileNotFoundError, match='the package has no file'):
         find_weights(f'package://{NAME}/net-1a2b.pth')
 
 

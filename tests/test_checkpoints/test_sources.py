@@ -82,7 +82,7 @@ def test_published_names_are_read_safely(published, tmp_path, name):
     weights = CheckpointLoader.load_checkpoint(name.format('net'))['state_dict']
     assert [*weights] == ['w' if name.startswith('mmcls') else 'backbone.w']
     if '//{}' in name:
-        with pytest.raises(ValueError, match="by the name 'nett': did you mean 'net'"):
+        with pytest.raises(ValueError, match="under the name 'nett': did you mean 'net'"):
             CheckpointLoader.load_checkpoint(name.format('nett'))
 
 

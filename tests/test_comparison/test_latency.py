@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmbmtas.comparison import latency
+from mmbmtas.comparison import latency, timing
 from mmbmtas.cost import LatencyTable, expected_cost
 from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.segmentors import SearchEncoderDecoder
@@ -48,7 +48,7 @@ def test_each_part_has_its_own_time(config, monkeypatch, options):
         return prepare(network, *args)
 
     monkeypatch.setattr(latency, 'prepare_for_inference', slowed)
-    monkeypatch.setitem(latency.CLOCKS, options.get('clock', 'wall'), lambda: now[0])
+    monkeypatch.setitem(timing.CLOCKS, options.get('clock', 'wall'), lambda: now[0])
     passes = []
     table = latency.measure_latency(
         config, torch.device('cpu'), 1, 3, **options, report=lambda: passes.append(1)

@@ -227,7 +227,7 @@ def test_refuses_what_is_no_distribution(expectation, probs, madds, message):
     ('shape', 'madds', 'message'),
     [
         ((2, 3, 2), [1, 1], 'as many candidates as tasks'),
-        ((1, 2, 2), [[1, 1]], 'one cost a layer'),
+        ((1, 2, 2), [[1, 1]], 'one cost per layer'),
         ((1, 8, 8), [1], 'at most 7'),
     ],
 )

@@ -192,7 +192,7 @@ def test_nyud_classes_and_edges_of_images(layouts, tmp_path):
     found = {Path(p.path).stem: (p.kind, p.message) for p in check_dataset(root).problems}
     assert found['0001'] == ('range', 'expected classes 0 to 40 or 255, found 41')
     message = 'expected a mask of 0 and 1, or of 0 and 255, found the values 7'
-    assert found['0002'] == ('range', f'{message}: what is the foreground cannot be told')
+    assert found['0002'] == ('range', f'{message}, so the foreground is unclear')
     assert found['9001'][0] == 'size'
 
 

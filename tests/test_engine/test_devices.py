@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
-from mmbmtas.comparison import latency
+from mmbmtas.comparison import timing
 from mmbmtas.engine import failures
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
 from mmbmtas.losses.balancing import carry_parts
@@ -122,7 +122,7 @@ def test_what_broke_is_found_there(toys, gpu):
 def test_a_clock_does_not_wait_between_its_marks(pretence):
     """A GPU has times of its own; waiting for each part would add what the waiting takes."""
     with pretence.pretend_gpu() as waits:
-        clock = latency._Clock(pretence.GPU, time.perf_counter)
+        clock = timing.Marks(pretence.GPU)
         for milliseconds in (20, 5):
             time.sleep(milliseconds / 1e3)
             clock.mark()

@@ -318,6 +318,7 @@ class TestCollapse:
         backbone = SimpleNamespace()
         loop = SimpleNamespace(
             plan=SimpleNamespace(warmup_iters=0, max_iters=20),
+            position=None,
             model=SimpleNamespace(backbone=backbone, resource_loss=ResourceLoss(1.0)),
         )
         hub = SimpleNamespace(runtime_info=info, update_info=info.__setitem__)
@@ -325,7 +326,8 @@ class TestCollapse:
         for index in range(20):
             choices = torch.zeros(3, 2, dtype=torch.long)
             choices[:, 1] = index >= 10
-            backbone.arch_params = nn.functional.one_hot(choices, 2).float()
+            probs = nn.functional.one_hot(choices, 2).float()
+            backbone.routing_probs = lambda probs=probs: probs
             hook.after_train_iter(SimpleNamespace(iter=index, train_loop=loop, message_hub=hub), 0)
         assert info['trivial_tree'] == {
             'kind': 'no two tasks share a layer',

@@ -426,6 +426,7 @@ class TestRefused:
         model = Line()
         model.backbone = nn.Module()
         model.backbone.arch_params = nn.Parameter(torch.zeros(1))
+        model.backbone.architecture_parameters = lambda: [model.backbone.arch_params]
         plain = {'optimizer': {'type': 'SGD', 'lr': 0.1}}
         cfg = {'weights': plain, 'arch_params': plain}
         aggregator = {'type': 'Sum'}

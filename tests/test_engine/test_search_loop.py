@@ -398,7 +398,7 @@ def test_a_search_that_is_nothing_but_warm_up(search_runner, tmp_path):
 def test_a_batch_size_that_nobody_has_filled_in(search_runner, tmp_path):
     runner = search_runner(tmp_path)
     del runner._train_dataloader['batch_size']
-    with pytest.raises(ValueError, match='states no batch_size: prepare_config'):
+    with pytest.raises(ValueError, match=r'train_dataloader\.batch_size is missing'):
         runner.train()
 
 

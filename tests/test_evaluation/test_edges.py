@@ -11,7 +11,6 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 from scipy.ndimage import gaussian_filter
 from scipy.signal import convolve2d
-from skimage import morphology
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import OdsF
@@ -20,11 +19,9 @@ from mmbmtas.evaluation.edges import (
     count_matches,
     edge_scores,
     evaluation_truth,
-    label_boundaries,
     precision_recall,
     protocol_of,
     suppress_non_maxima,
-    thin,
 )
 from mmbmtas.evaluation.edges.matching import (
     GrowingMatching,
@@ -32,6 +29,7 @@ from mmbmtas.evaluation.edges.matching import (
     matching_size,
     pairs_within,
 )
+from mmbmtas.structures.boundaries import thin
 
 MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 FEW = (0.25, 0.5, 0.75)
@@ -46,38 +44,6 @@ def scene(seed, size=(48, 64)):
     noise = gaussian_filter(rng.uniform(size=size), 1)
     prediction = soft / max(soft.max(), 1e-9) * 0.7 + 0.3 * noise
     return labels, (prediction.clip(0, 1) * 255).astype(np.uint8)
-
-
-# --- Boundaries and thinning ------------------------------------------------------------------
-
-
-@given(
-    hnp.arrays(
-        np.uint16, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(0, 2)
-    )
-)
-def test_boundaries_equal_the_definition(labels):
-    height, width = labels.shape
-    for y, x in itertools.product(range(height), range(width)):
-        looks_at = [
-            (y + dy, x + dx)
-            for dy, dx in ((0, 1), (1, 0), (1, 1))
-            if y + dy < height and x + dx < width
-        ]
-        expected = any(labels[place] != labels[y, x] for place in looks_at)
-        assert label_boundaries(labels)[y, x] == expected
-
-
-@given(hnp.arrays(bool, st.tuples(st.integers(1, 19), st.integers(1, 12), st.integers(1, 12))))
-def test_thinning_equals_skimage(stack):
-    expected = np.stack([morphology.thin(mask) for mask in stack])
-    np.testing.assert_array_equal(thin(stack), expected)
-    np.testing.assert_array_equal(thin(stack[0]), expected[0])
-
-
-def test_thinning_equals_skimage_on_large_shapes():
-    masks = gaussian_filter(np.random.default_rng(0).normal(size=(11, 90, 120)), (0, 4, 4)) > 0
-    np.testing.assert_array_equal(thin(masks), [morphology.thin(mask) for mask in masks])
 
 
 # --- Non-maximum suppression ------------------------------------------------------------------

@@ -215,7 +215,7 @@ def test_baseline_from_one_file_a_task(tmp_path):
     paths[1].write_text('{"semseg/mIoU": 60.0}')
     assert load_baseline(paths) == {'depth/rmse': 0.5, 'semseg/mIoU': 60.0}
     paths[1].write_text('{"depth/rmse": 0.6}')
-    with pytest.raises(ValueError, match=r'b\.json gives depth/rmse 0\.6, another file 0\.5'):
+    with pytest.raises(ValueError, match=r'b\.json: depth/rmse is 0\.6, but 0\.5 in another'):
         load_baseline(paths)
     paths[1].write_text('[1]')
     with pytest.raises(ValueError, match=r'b\.json should hold a JSON object'):

@@ -168,7 +168,7 @@ def test_images_that_look_the_same_to_a_network():
 def test_features_and_matrices_that_make_no_sense():
     with pytest.raises(ValueError, match='not finite'):
         dissimilarity([[1, np.nan], [0, 1]])
-    with pytest.raises(ValueError, match='expected squares of the same 3 or more'):
+    with pytest.raises(ValueError, match='expected square matrices of the same 3 or more'):
         rsa_affinity([np.zeros((3, 3)), np.zeros((4, 4))])
-    with pytest.raises(ValueError, match='expected squares of the same 3 or more'):
+    with pytest.raises(ValueError, match='expected square matrices of the same 3 or more'):
         rsa_affinity([np.zeros((2, 2))])

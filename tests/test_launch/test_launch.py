@@ -114,14 +114,10 @@ class TestTotalBatchSize:
         with pytest.raises(ValueError, match=r'total_batch_size = 7 .* by 2 ranks'):
             launch.prepare_config(_config(total_batch_size=7, train_dataloader={'a': 1}))
 
-    def test_must_be_that_of_the_loader_where_both_are_stated(self, two_ranks):
-        both = {'total_batch_size': 8, 'train_dataloader': {'batch_size': 4}}
-        assert launch.prepare_config(_config(**both)).train_dataloader.batch_size == 4
-        both['total_batch_size'] = 4
-        with pytest.raises(
-            ValueError, match=r'= 4 has no effect: train_dataloader\.batch_size = 4 on'
-        ):
-            launch.prepare_config(_config(**both))
+    def test_the_stated_one_of_the_loader_stays(self, two_ranks):
+        both = {'total_batch_size': 16, 'train_dataloader': {'batch_size': 3}}
+        cfg = launch.prepare_config(_config(**both))
+        assert (cfg.train_dataloader.batch_size, 'total_batch_size' in cfg) == (3, False)
 
     def test_configs_without_it_keep_their_batch_size(self, two_ranks):
         cfg = launch.prepare_config(_config(train_dataloader={'batch_size': 3}))

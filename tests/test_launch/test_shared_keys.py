@@ -68,7 +68,7 @@ class TestAFile:
     )
     def test_the_length_of_a_training_and_its_schedulers(self, derive, text):
         cfg = derive(text, 'branched_pascal.py')
-        assert cfg.max_iters == cfg.train_cfg.max_iters == 33
+        assert cfg.get('max_iters', 33) == cfg.train_cfg.max_iters == 33
         assert [scheduler.end for scheduler in cfg.param_scheduler] == [33]
 
     def test_the_tasks(self, derive):
@@ -79,8 +79,9 @@ class TestAFile:
     def test_a_decoder_more(self, derive):
         own = "model = dict(decode_heads=dict(rim=dict(type='DeepLabV3PlusHead')))"
         cfg = derive(own)
-        assert 'rim' in cfg.model.decode_heads
-        assert 'rim' not in cfg.tasks
+        assert [*cfg.model.decode_heads] == cfg.tasks == cfg.model.backbone.tasks
+        assert cfg.tasks[-1] == 'rim'
+        assert 'rim' not in cfg.train_dataloader.dataset.tasks  # its class has no such labels
 
     def test_a_chain_of_files(self, derive):
         derive("data_root = 'one'\nweight_iters = 5", name='middle.py')
@@ -91,7 +92,7 @@ class TestAFile:
         path = write('train_dataloader = dict(batch_size=4)', 'branched_scenes.py')
         cfg = launch.read_config(path)
         share_batch(cfg, 2)
-        assert (cfg.train_dataloader.batch_size, cfg.total_batch_size) == (4, None)
+        assert (cfg.train_dataloader.batch_size, cfg.get('total_batch_size')) == (4, None)
 
     def test_a_key_over_a_computed_entry(self, derive, write):
         """Whoever overrides the key of an old-style base learns which entry to set."""
@@ -105,9 +106,8 @@ class TestAFile:
     def test_both_in_one_file(self, derive):
         with pytest.raises(ValueError, match=r'weight_iters = 7 .* train_cfg\.weight_iters = 9'):
             derive('weight_iters = 7\ntrain_cfg = dict(weight_iters=9)')
-        cfg = derive('total_batch_size = 4\ntrain_dataloader = dict(batch_size=8)')
         with pytest.raises(ValueError, match=r'size = 4 has no .*_dataloader\.batch_size = 8'):
-            share_batch(cfg, 1)
+            derive('total_batch_size = 4\ntrain_dataloader = dict(batch_size=8)')
 
     def test_a_file_of_the_newer_style(self, tmp_path):
         (tmp_path / 'parts.py').write_text(
@@ -148,7 +148,8 @@ class TestTheCommandLine:
         tree.save(tmp_path / 'tree.json')
         options = {'model.backbone.architecture': str(tmp_path / 'tree.json')}
         cfg = read('branched_scenes.py', options)
-        assert cfg.architecture == cfg.model.backbone.architecture == str(tmp_path / 'tree.json')
+        assert cfg.model.backbone.architecture == str(tmp_path / 'tree.json')
+        assert 'architecture' not in cfg  # it would be another
         assert {*cfg.model.decode_heads} == {*cfg.tasks} == {'edge', 'semseg'}
         both = {**options, 'architecture': 'another.json'}
         with pytest.raises(ValueError, match='State one of the two: architecture'):
@@ -170,7 +171,7 @@ class TestTheCommandLine:
         for name in holder.split('.'):
             node = node[name]
         assert node[field] == value
-        assert cfg[key] in (None, value)
+        assert cfg.get(key) in (None, value)
 
     def test_a_part_that_holds_the_entry(self, read):
         cfg = read('branched_scenes.py', {'train_cfg': {'max_iters': 5}})
@@ -220,6 +221,66 @@ def test_a_written_config_takes_overrides_as_its_source_does(read, pytestconfig,
     assert roots(again) == ['new'] * 3
 
 
+def test_a_loaded_config_follows_its_keys(pytestconfig):
+    """What was filled in follows the key; what a notebook states meanwhile stays."""
+    cfg = launch.read_config(str(pytestconfig.rootpath / 'configs' / 'branched_scenes.py'))
+    cfg.data_root, cfg.max_iters = 'new', 7
+    cfg.val_dataloader.dataset.data_root = 'own'
+    fill_in(cfg)
+    assert roots(cfg) == ['new', 'own', 'new']
+    assert (cfg.train_cfg.max_iters, cfg.param_scheduler[0].end) == (7, 7)
+    cfg.train_cfg.max_iters = 9
+    assert fill_in(cfg).param_scheduler[0].end == 9
+    assert 'max_iters' not in cfg
+
+
+def test_a_written_config_edited_by_hand(read, tmp_path):
+    written = tmp_path / 'branched_scenes.py'
+    cfg = read('branched_scenes.py', {})
+    cfg.val_dataloader.dataset.data_root = 'mine'
+    cfg.data_root = 'theirs'
+    cfg.dump(written)
+    assert roots(launch.read_config(str(written))) == ['theirs', 'mine', 'theirs']
+    assert roots(launch.read_config(str(written), {'data_root': 'c'})) == ['c', 'mine', 'c']
+
+
+@pytest.mark.parametrize('value', [None, {'type': 'Normal', 'layer': 'Conv2d'}])
+def test_an_entry_stated_as_nothing_stays(pytestconfig, value):
+    cfg = Config.fromfile(pytestconfig.rootpath / 'configs' / 'branched_scenes.py')
+    cfg.model.backbone.init_cfg = value
+    cfg.pretrained = 'a.pth'
+    assert fill_in(cfg).model.backbone.init_cfg == value
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('branched_scenes.py', {'data_root': 'a', 'max_iters': 5, 'total_batch_size': 2}),
+        ('branched_scenes.py', {'tasks': ['edge', 'semseg'], 'cost_shape': (32, 64)}),
+        ('search_scenes.py', {'weight_iters': 5, 'pretrained': 'a.pth', 'tasks': ['edge']}),
+    ],
+)
+def test_one_result_by_every_way(read, pytestconfig, tmp_path, name, options):
+    """The command line, a derived file, one of mmengine's newer style, and a notebook."""
+    base = pytestconfig.rootpath / 'configs' / name
+    lines = ''.join(f'{key} = {value!r}\n' for key, value in options.items())
+    (tmp_path / 'derived.py').write_text(f'_base_ = {str(base)!r}\n{lines}')
+    parts = Config.fromfile(base).to_dict()
+    (tmp_path / 'parts.py').write_text(''.join(f'{k} = {v!r}\n' for k, v in parts.items()))
+    (tmp_path / 'newer.py').write_text(
+        'from mmengine.config import read_base\n\n'
+        f'with read_base():\n    from .parts import *\n\n{lines}'
+    )
+    notebook = Config.fromfile(base)
+    for key, value in options.items():
+        notebook[key] = value
+    expected = launch.read_config(str(base), options).to_dict()
+    others = [launch.read_config(str(tmp_path / f'{way}.py')) for way in ('derived', 'newer')]
+    for cfg in (*others, fill_in(notebook)):
+        found = {key: value for key, value in cfg.to_dict().items() if key in expected}
+        assert found == expected
+
+
 def test_only_what_takes_a_key_gets_it():
     datasets = [{'type': 'PascalContextMT'}, {'type': 'mmseg.CityscapesDataset'}]
     cfg = Config(
@@ -260,6 +321,8 @@ def test_modules_named_on_the_command_line_are_imported(pytestconfig):
     ('name', 'line', 'message'),
     [
         ('planted/branched.py', "data_root = 'there'", "data_root = 'there' has no effect"),
+        ('exchange/mtan_scenes.py', "architecture = 'a.json'", "'a.json' has no effect: nothing"),
+        ('search_scenes.py', 'max_iters = 5', r"max_iters = 5 has .*keys are .*'weight_iters'"),
         ('planted/branched.py', "path = data_root = 'there'\nwork_dir = data_root", None),
         ('planted/branched.py', 'max_iters = 40', None),
         ('exchange/nddr_scenes.py', "single_checkpoints = dict(semseg='a.pth')", None),

@@ -134,3 +134,22 @@ def test_wrapped_data_sets_and_data_without_the_task(tree):
     cfg.test_dataloader = {'dataset': {'tasks': ['rim']}}
     with pytest.raises(ValueError, match=r"test_dataloader has labels of none of .*\['edge'\]"):
         narrow_to_architecture(cfg)
+
+
+def test_a_concatenation_without_the_tasks_is_like_any_data_without_them(tree):
+    """Alone it is an error; inside another it goes, as a plain data set does."""
+    others = {'type': 'ConcatDataset', 'datasets': [{'tasks': ['rim']}, {'tasks': ['rim']}]}
+    nested = {'type': 'ConcatDataset', 'datasets': [others, {'tasks': ['rim', 'edge']}]}
+    heads = {'edge': {}, 'rim': {}}
+    cfg = Config(
+        {
+            'model': {'backbone': {'architecture': tree}, 'decode_heads': heads},
+            'train_dataloader': {'dataset': nested},
+        }
+    )
+    narrow_to_architecture(cfg)
+    assert cfg.train_dataloader.dataset.datasets == [{'tasks': ['edge']}]
+    cfg.model.decode_heads.rim = {}
+    cfg.val_dataloader = {'dataset': others}
+    with pytest.raises(ValueError, match=r"val_dataloader has labels of none of .*\['edge'\]"):
+        narrow_to_architecture(cfg)

@@ -106,7 +106,10 @@ def test_a_class_beyond_the_last_is_named(toys):
     head = MODELS.build(toys.head('semseg'))
     _, samples = toys.batch(['semseg'], size=(64, 64))
     samples[0].gt_semseg.data[0, 0, 0] = 77
-    with pytest.raises(ValueError, match=r'gt_semseg: Target 77 .* 0 to \d+ \(num_classes\), 255'):
+    for name, sample in zip(('bad.jpg', 'good.jpg'), samples, strict=True):
+        sample.set_metainfo({'img_path': name})
+    message = r'gt_semseg: Target 77 .* 0 to \d+ \(num_classes\), 255 .* the label of bad\.jpg$'
+    with pytest.raises(ValueError, match=message):
         head.loss_by_feat(head(features()), samples)
 
 

@@ -56,9 +56,14 @@ class Network:
         return '-'.join([self.library, *map(str, self.cfg.values())])
 
 
+def list_residual_blocks(model):
+    stages = model.layer1, model.layer2, model.layer3, model.layer4
+    return [[block] for stage in stages for block in stage]
+
+
 def resnet(library, build, exact=True, **cfg):
-    blocks = lambda m: [[b] for s in (m.layer1, m.layer2, m.layer3, m.layer4) for b in s]  # noqa: E731
-    return Network({'type': 'ResNetEncoder', **cfg}, library, build, blocks, exact=exact)
+    cfg = {'type': 'ResNetEncoder', **cfg}
+    return Network(cfg, library, build, list_residual_blocks, exact=exact)
 
 
 def mobilenet_v3(library, arch):
@@ -103,9 +108,8 @@ def convnext(library, arch):
 
 
 def regnet(arch):
-    blocks = lambda m: [[b] for s in (m.layer1, m.layer2, m.layer3, m.layer4) for b in s]  # noqa: E731
     cfg = {'type': 'RegNetEncoder', 'arch': arch}
-    return Network(cfg, 'mmpretrain', lambda: mmpretrain.RegNet(arch), blocks)
+    return Network(cfg, 'mmpretrain', lambda: mmpretrain.RegNet(arch), list_residual_blocks)
 
 
 def mix_transformer(arch, width, depths):
@@ -359,6 +363,16 @@ def test_keys_of_larger_networks(network, monkeypatch):
 def config(request):
     """The config of an encoder, narrowed where it has no more to show."""
     return {**request.param.cfg, 'context_channels': 8}
+
+
+def test_another_context_module(config):
+    """The encoder's file states it, as any encoder's does."""
+    encoder = build_encoder({**config, 'context': {'dilations': [1, 2]}})
+    assert encoder.to_config()['context']['dilations'] == [1, 2]
+    rates = [
+        branch.conv.dilation for branch in encoder.build_layer(encoder.num_layers - 1).branches
+    ]
+    assert rates == [(1, 1), (2, 2)]
 
 
 def test_what_is_searched_is_what_is_trained(config):

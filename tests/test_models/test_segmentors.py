@@ -214,6 +214,23 @@ class TestPredict:
         assert {x.shape[2:] for x in maps.values()} == {(53, 70)}
 
 
+@pytest.mark.parametrize('encoder', ['MOBILENET', 'TINY'])
+def test_decoders_take_the_channels_of_the_encoder(toys, encoder):
+    """The network is the one whose decoders state them."""
+    encoder = getattr(toys, encoder)
+    stated = toys.search_config(THREE, encoder)
+    silent = toys.search_config(THREE, encoder)
+    silent['decode_heads'] = {
+        task: {key: value for key, value in head.items() if key != 'in_channels'}
+        for task, head in silent['decode_heads'].items()
+    }
+    silent['decode_heads']['edge']['in_channels'] = None
+    one, other = (MODELS.build(cfg) for cfg in (stated, silent))
+    shapes = [{k: v.shape for k, v in model.state_dict().items()} for model in (one, other)]
+    assert shapes[0] == shapes[1]
+    assert 'in_channels' not in silent['decode_heads']['semseg']  # the config stays
+
+
 class TestRefused:
     def test_heads_for_another_encoder(self, toys, config):
         broken = config(THREE)

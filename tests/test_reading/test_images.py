@@ -113,7 +113,7 @@ def test_masks_of_dark_values_are_refused(tmp_path):
         if palette:
             picture.putpalette(palette)
         picture.save(tmp_path / 'dark.png')
-        with pytest.raises(ValueError, match=r'dark\.png: .* the values 0, .* cannot be told'):
+        with pytest.raises(ValueError, match=r'dark\.png: .* the values 0, .* is unclear'):
             read_mask(tmp_path / 'dark.png')
 
 

@@ -12,7 +12,7 @@ from mmbmtas.datasets.pascal_labels import NORMALS_VALID, PARTS, read_human_part
 from mmbmtas.scenes import render_image, write_scenes
 from mmbmtas.scenes.classes import CATEGORIES, lookup
 from mmbmtas.scenes.classes import PARTS as DRAWN_PARTS
-from mmbmtas.scenes.writers import boundary
+from mmbmtas.structures.boundaries import label_boundaries
 from mmbmtas.structures.palettes import class_palette
 
 SIZE = (48, 64)
@@ -30,7 +30,7 @@ def test_part_names_are_those_of_the_release():
 def test_boundary_compares_east_south_and_south_east():
     labels = np.array([[1, 1, 1], [1, 1, 2], [1, 1, 2]])
     expected = [[False, True, True], [False, True, False], [False, True, False]]
-    assert boundary(labels).tolist() == expected
+    assert label_boundaries(labels).tolist() == expected
 
 
 @pytest.fixture(scope='module')

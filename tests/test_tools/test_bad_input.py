@@ -52,9 +52,10 @@ def train(tmp_path, monkeypatch, capfd):
 
 
 class TestFiles:
-    def test_missing_folder(self, train):
+    def test_missing_folder(self, train, tmp_path):
         line = train(CONFIGS / 'branched_scenes.py', 'data_root=nowhere')
-        assert 'nowhere' in line
+        assert "data_root = 'nowhere' (train_dataloader.dataset)" in line
+        assert not (tmp_path / 'work').exists()  # before any work
         assert 'must be the folder of the unpacked dataset' in line
 
     def test_missing_folder_in_a_search(self, train):

@@ -17,8 +17,8 @@ tasks = ['normals', 'edge']
 model = dict(
     decode_heads=dict(
         _delete_=True,
-        normals=_base_.decode_heads['normals'],
-        edge=_base_.decode_heads['edge'],
+        normals=_base_.model.decode_heads['normals'],
+        edge=_base_.model.decode_heads['edge'],
     )
 )
 train_dataloader = dict(

@@ -18,10 +18,10 @@ from mmbmtas.evaluation.edges import (
     count_matches,
     edge_scores,
     evaluation_truth,
-    thin,
 )
 from mmbmtas.evaluation.edges.truths import list_truths, read_truths
 from mmbmtas.reading import read_grey
+from mmbmtas.structures.boundaries import thin
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/eval_edges.py'
 SIZE = (40, 50)

@@ -63,12 +63,12 @@ def test_value_range_leaves_outliers_out():
     assert valid_range(TASKS['depth'], np.zeros((2, 2))) == (0, 1)
 
 
-def test_legend_lists_what_is_there_by_area():
+def test_legend_lists_what_is_there_in_the_order_of_the_classes():
     truth = np.array([[0, 0, 0, 2, 255]])
     prediction = np.array([[2, 2, 2, 2, 1]])
     legend = describe_colours(TASKS['semseg'], [truth, prediction], ['background', 'cat'])
-    assert [name for _, name in legend.entries] == ['class 2', 'background', 'cat', 'ignored']
-    assert legend.entries[2][0] == (128, 0, 0)
+    assert [name for _, name in legend.entries] == ['background', 'cat', 'class 2', 'ignored']
+    assert legend.entries[1][0] == (128, 0, 0)
     legend = describe_colours(TASKS['depth'], [np.ones((2, 2))], value_range=(1, 4))
     assert legend.scale == (1, 4, 'm')
     assert legend.entries == ()

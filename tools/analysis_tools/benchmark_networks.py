@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from mmbmtas.comparison.networks import build_networks, latency_place, measure_latencies
+from mmbmtas.comparison.networks import build_networks, measure_latencies
+from mmbmtas.comparison.timing import latency_place
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.stages import write_json

@@ -7,11 +7,12 @@ the config's cost_shape, one image at a time. A search takes the file in place o
 
 import argparse
 
-from mmbmtas.comparison.latency import CLOCKS, measure_latency
+from mmbmtas.comparison.latency import measure_latency
+from mmbmtas.comparison.timing import CLOCKS
 from mmbmtas.cost import LatencyTable
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.inference import choose_device
 from mmbmtas.progress import Progress
@@ -41,13 +42,7 @@ def parse_args() -> argparse.Namespace:
         help='what to time with: cpu counts the seconds of all threads, which with one thread '
         '(OMP_NUM_THREADS=1) leaves out what else the machine does',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -3,6 +3,8 @@
 Exit status 0 where all is well, 1 where something is wrong. Example:
 
     python tools/dataset_converters/check_dataset.py data/PASCAL_MT --jobs 4
+
+A config names its training set: my_project/branched.py in the place of the folder.
 """
 
 import argparse
@@ -11,6 +13,7 @@ from pathlib import Path
 
 from mmbmtas.datasets.checking import check_dataset, report_places, write_report
 from mmbmtas.datasets.finding import find_dataset_class
+from mmbmtas.launch.described import describe_dataset
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.writing import file_place
 
@@ -21,7 +24,11 @@ def parse_args() -> argparse.Namespace:
         description='Open every file that the splits of a dataset list, and report those that are '
         'missing, damaged, of another size than their image, or hold values out of range.'
     )
-    parser.add_argument('root', metavar='ROOT', help='folder PASCAL_MT or NYUD_MT')
+    parser.add_argument(
+        'root',
+        metavar='ROOT',
+        help='folder PASCAL_MT or NYUD_MT, or a config (.py) whose training set is checked',
+    )
     parser.add_argument(
         '--report',
         type=file_place,
@@ -43,10 +50,11 @@ def main() -> None:
     args = parse_args()
     # A polite kill keeps what was found, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    dataset_type = find_dataset_class(args.dataset) if args.dataset else None
-    name = args.report or f'{Path(args.root).resolve().name}.check.json'
+    described = describe_dataset(args.root, args.dataset)
+    name = args.report or f'{Path(described.root).resolve().name}.check.json'
     report_places(name)
-    report = check_dataset(args.root, args.jobs, dataset_type)
+    dataset_type = find_dataset_class(described.dataset_type) if described.dataset_type else None
+    report = check_dataset(described.root, args.jobs, dataset_type, described.options)
     _, text_file = write_report(report, name)
     print(report.summary())
     for problem in report.problems[:10]:

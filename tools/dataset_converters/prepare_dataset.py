@@ -16,6 +16,7 @@ from mmbmtas.datasets.cache import default_cache
 from mmbmtas.datasets.finding import find_dataset_class
 from mmbmtas.datasets.preparing import Prepared, prepare_dataset
 from mmbmtas.datasets.unpacking import DEFAULT_LIMIT, GIB
+from mmbmtas.launch.described import describe_dataset
 from mmbmtas.launch.errors import one_line_errors
 
 
@@ -26,7 +27,9 @@ def parse_args() -> argparse.Namespace:
         'several times faster than the files.'
     )
     parser.add_argument(
-        'source', metavar='ARCHIVE_OR_ROOT', help='PASCAL_MT.tgz, NYUD_MT.tgz, or such a folder'
+        'source',
+        metavar='ARCHIVE_OR_ROOT',
+        help='PASCAL_MT.tgz, NYUD_MT.tgz, such a folder, or a config (.py) with a training set',
     )
     parser.add_argument('out', metavar='OUT', help='folder to unpack to and write the cache to')
     parser.add_argument('--jobs', type=int, default=1, help='processes, %(default)s by default')
@@ -73,14 +76,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     limit = int(args.max_gib * GIB)
     try:
-        prepared = prepare_dataset(
-            args.source,
-            args.out,
-            args.jobs,
-            limit,
-            args.allow_missing_labels,
-            find_dataset_class(args.dataset) if args.dataset else None,
-        )
+        described = describe_dataset(args.source, args.dataset)
+        options = dict(described.options)
+        allow = options.pop('allow_missing_labels', False) or args.allow_missing_labels
+        kind = find_dataset_class(described.dataset_type) if described.dataset_type else None
+        prepared = prepare_dataset(described.root, args.out, args.jobs, limit, allow, kind, options)
     except KeyboardInterrupt:
         print('\ninterrupted: the same command goes on from here', file=sys.stderr)
         raise SystemExit(130) from None

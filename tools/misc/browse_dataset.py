@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 
 from mmbmtas import launch
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 from mmbmtas.registry import DATASETS, SCOPE
 from mmbmtas.visualization import MultiTaskVisualizer, sample_image, sheet_name
 
@@ -22,9 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show-interval', type=float, default=2, help='seconds a window stays')
     parser.add_argument('--phase', choices=('train', 'val', 'test'), default='train')
     parser.add_argument('--number', type=int, help='number of samples to draw; default all')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=OverrideAction, help='settings to override, as key=value'
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if args.output_dir is None and (args.not_show or matplotlib.get_backend().lower() == 'agg'):
         parser.error('without a screen, or with --not-show, it needs --output-dir')

@@ -5,18 +5,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.runner import CheckpointLoader
 from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.data import DataLoader
 
-from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import dissimilarity
-from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.models.backbones import BranchedNetwork
-from mmbmtas.models.encoders import Encoder, check_fits
+from mmbmtas.models.encoders import Encoder
+from mmbmtas.models.single_networks import read_single_network
+from mmbmtas.structures import BranchedArchitecture
 
 from .images import with_progress
 
@@ -36,21 +35,15 @@ def load_single_network(
         FileNotFoundError: There is no such checkpoint.
         ValueError: It is of another encoder, or of other tasks.
     """
-    tree = architecture_of_checkpoint(path)
-    if tree.tasks != (task,):
-        raise InputError(
-            f'{path} holds a network of the tasks {[*tree.tasks]}, expected one of {task!r} alone'
-        )
-    check_fits(tree, encoder, str(path))
+    weights = read_single_network(path, task, encoder)
+    tree = BranchedArchitecture.shared([task], encoder.to_config(), encoder.num_layers)
     network = BranchedNetwork(tree, encoder=dict(encoder_cfg))
-    weights = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')['state_dict']
     prefix = 'backbone.'
     own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
     try:
         network.load_state_dict(own)
     except RuntimeError as error:
         raise InputError(f'{path} does not fit the encoder: {error}') from error
-    require_finite(network_weights(network), path)
     return network
 
 

@@ -103,7 +103,7 @@ def _list_samples(datasets: Sequence[MultiTaskDataset], report: Report) -> list[
             report.packaging = dataset.describe_packaging(ids)
             checks.update(dataset.extra_checks(ids))
             files.update(zip(ids, dataset.sample_files(ids), strict=True))
-    return _find_files(report, files, checks)
+    return _find_files(report, files, checks, datasets[0].allow_missing_labels)
 
 
 def _split_ids(dataset: MultiTaskDataset, report: Report) -> Iterator[str]:
@@ -130,8 +130,10 @@ def _find_files(
     report: Report,
     files: dict[str, dict[str, list[str]]],
     checks: Mapping[str, Mapping[str, ExtraCheck]],
+    allow_missing_labels: bool,
 ) -> list[SampleFiles]:
-    """The files that there are, counted by folder; the others become problems."""
+    """The files that there are, counted by folder; the others become problems, or are noted."""
+    lacking: Counter[str] = Counter()
     listings: dict[str, set[str]] = {}
     found_in: Counter[str] = Counter()
     samples = []
@@ -146,12 +148,15 @@ def _find_files(
                 if file in listings[folder]:
                     found_in[folder] += 1
                     paths.setdefault(name, []).append(os.path.join(report.root, place))
-            if name not in paths:
+            if name not in paths and name != 'img' and allow_missing_labels:
+                lacking[name] += 1
+            elif name not in paths:
                 what = 'image' if name == 'img' else name
                 message = f'expected the {what} of {img_id!r}, which a split lists'
                 place = ' or '.join(os.path.join(report.root, place) for place in places)
                 report.problems.append(Problem('missing', place, message))
         samples.append(SampleFiles(img_id, paths, checks.get(img_id, {})))
+    report.notes += [f'{count} images have no label of {name}' for name, count in lacking.items()]
     for folder, listing in listings.items():
         listed = found_in[folder]
         report.folders[folder] = FolderCount(len(listing), listed, len(files) - listed)

@@ -70,6 +70,8 @@ def check_sample(release: Release, files: SampleFiles) -> Checked:
 
 def _mask_form(path: str) -> Remark | None:
     """Which numbers a mask is stored in; None where it is empty."""
+    if path.lower().endswith('.mat'):
+        return None
     highest = read_mask_values(path)[0].max(initial=0)
     return None if highest == 0 else 'mask of 0 and 1' if highest <= 1 else 'mask of 0 to 255'
 

@@ -1,4 +1,5 @@
 from .edges import DeriveEdges
+from .folder import LoadFolderLabels
 from .formatting import IgnoreEmptyParts, PackMultiTaskInputs
 from .geometry import (
     PadToSize,
@@ -13,6 +14,7 @@ from .view import ViewImage
 __all__ = [
     'DeriveEdges',
     'IgnoreEmptyParts',
+    'LoadFolderLabels',
     'LoadNYUDv2Labels',
     'LoadPascalContextLabels',
     'LoadSampleImage',

@@ -8,53 +8,9 @@ from mmcv.transforms import BaseTransform
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import TRANSFORMS
+from mmbmtas.structures.boundaries import label_boundaries, thin
 
 from .labels import add_label
-
-# Bit of each neighbour: east 1, north-east 2, and so on against the clock.
-_NEIGHBOUR_BITS = np.array([[8, 4, 2], [16, 0, 1], [32, 64, 128]], np.float32)
-
-
-def _removal_tables() -> tuple[np.ndarray, np.ndarray]:
-    """1 for each neighbourhood whose pixel goes, in either sub-iteration of Guo and Hall."""
-    ring = ((np.arange(256) >> np.arange(8)[:, None]) & 1).astype(bool)
-    # Pairs (i, i + 1) starting at each of the four sides, and the neighbour before each pair.
-    sides, corners, next_sides = ring[0::2], ring[1::2], np.roll(ring[0::2], -1, axis=0)
-    crossings = (~sides & (corners | next_sides)).sum(0)
-    fewest = np.minimum((sides | corners).sum(0), (corners | next_sides).sum(0))
-    removable = (crossings == 1) & (fewest >= 2) & (fewest <= 3)
-    east, north_east, north, north_west, west, south_west, south, south_east = ring
-    first = removable & ~((north_east | north | ~south_east) & east)
-    second = removable & ~((south_west | south | ~north_west) & west)
-    return first.astype(np.uint8), second.astype(np.uint8)
-
-
-_REMOVAL_TABLES = _removal_tables()
-
-
-def thin(mask: np.ndarray) -> np.ndarray:
-    """Thin a mask to lines one pixel wide (Guo and Hall 1989, two sub-iterations).
-
-    The result is that of :func:`skimage.morphology.thin`, in a fraction of its time, which was the
-    larger part of loading a training sample.
-
-    Args:
-        mask: ``(H, W)``; non-zero is foreground.
-
-    Returns:
-        uint8, ``(H, W)``, 0 or 1.
-    """
-    lines = (mask != 0).astype(np.uint8)
-    changed = True
-    while changed:
-        changed = False
-        for table in _REMOVAL_TABLES:
-            around = cv2.filter2D(lines, -1, _NEIGHBOUR_BITS, borderType=cv2.BORDER_CONSTANT)
-            removed = cv2.LUT(around, table) & lines
-            if removed.any():
-                lines -= removed
-                changed = True
-    return lines
 
 
 def laplacian_edges(label_map: np.ndarray) -> np.ndarray:
@@ -70,7 +26,7 @@ def laplacian_edges(label_map: np.ndarray) -> np.ndarray:
     response = cv2.Laplacian(
         label_map.astype(np.float32), cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REFLECT_101
     )
-    return thin(response)
+    return thin(response).astype(np.uint8)
 
 
 def boundary_edges(label_map: np.ndarray) -> np.ndarray:
@@ -85,11 +41,7 @@ def boundary_edges(label_map: np.ndarray) -> np.ndarray:
     Returns:
         uint8, ``(H, W)``, 0 or 1.
     """
-    boundary = np.zeros(label_map.shape, bool)
-    boundary[:, :-1] |= label_map[:, :-1] != label_map[:, 1:]
-    boundary[:-1] |= label_map[:-1] != label_map[1:]
-    boundary[:-1, :-1] |= label_map[:-1, :-1] != label_map[1:, 1:]
-    return thin(boundary)
+    return thin(label_boundaries(label_map)).astype(np.uint8)
 
 
 @TRANSFORMS.register_module()

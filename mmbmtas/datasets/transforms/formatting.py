@@ -58,6 +58,7 @@ class PackMultiTaskInputs(BaseTransform):
             'scale_factor',
             'flip',
             'flip_direction',
+            'task_kinds',
         ),
     ) -> None:
         self.meta_keys = tuple(meta_keys)

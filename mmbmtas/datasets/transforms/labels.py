@@ -16,14 +16,16 @@ def iter_labels(results: dict) -> Iterator[tuple[Task, np.ndarray]]:
     """Go through the labels that a sample has.
 
     Args:
-        results: The pipeline's dict with ``label_keys`` and a map for each.
+        results: The pipeline's dict with ``label_keys`` and a map for each; with ``task_kinds``
+            where the data set states kinds.
 
     Yields:
         The task and its label map.
     """
+    kinds = results.get('task_kinds')
     for key in results.get('label_keys', ()):
         label = results[key]
-        yield label_task(key.removeprefix(_KEY_PREFIX), label.dtype.kind == 'f'), label
+        yield label_task(key.removeprefix(_KEY_PREFIX), label.dtype.kind == 'f', kinds), label
 
 
 def check_sizes(results: dict, where: str, size: tuple[int, int] | None = None) -> None:

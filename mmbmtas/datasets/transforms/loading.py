@@ -11,6 +11,7 @@ from mmbmtas.reading import (
     RangeError,
     SizeError,
     plane,
+    read_colour_normals,
     read_image,
     read_index_image,
     read_mask,
@@ -44,7 +45,7 @@ class LoadSampleImage(BaseTransform):
         return results
 
 
-class _LoadLabels(BaseTransform):
+class LoadLabels(BaseTransform):
     """Reads each of ``label_paths`` by the subclass's reader and checks its size."""
 
     def readers(self) -> dict[str, Callable[[str, dict], np.ndarray]]:
@@ -73,7 +74,7 @@ class _LoadLabels(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class LoadPascalContextLabels(_LoadLabels):
+class LoadPascalContextLabels(LoadLabels):
     """Read the labels of a :class:`PascalContextMT` sample; follows :class:`LoadSampleImage`.
 
     Adds ``gt_<task>`` for each label (see ``docs/design.md`` for their arrays) and ``label_keys``.
@@ -115,7 +116,7 @@ class LoadPascalContextLabels(_LoadLabels):
 
 
 @TRANSFORMS.register_module()
-class LoadNYUDv2Labels(_LoadLabels):
+class LoadNYUDv2Labels(LoadLabels):
     """Read the labels of a :class:`NYUDv2MT` sample, of any packaging; follows the image.
 
     Adds ``gt_<task>`` for each label (see ``docs/design.md`` for their arrays) and ``label_keys``.
@@ -135,27 +136,6 @@ class LoadNYUDv2Labels(_LoadLabels):
             'normals': lambda path, _: _read_nyud_normals(path),
             'depth': lambda path, _: _read_depth(path),
         }
-
-
-def read_colour_normals(path: str) -> np.ndarray:
-    """Read normals stored as colours, ``n = 2 v / 255 - 1`` with x, y, z in red, green, blue.
-
-    Args:
-        path: 8-bit colour image.
-
-    Returns:
-        float32, ``(H, W, 3)``; zero where all channels are 127 or 128.
-
-    Raises:
-        ValueError: If the file cannot be decoded.
-    """
-    colours = read_image(path)[..., ::-1]
-    normals = colours.astype(np.float32)
-    normals *= 2 / 255
-    normals -= 1
-    grey = (colours - np.uint8(127) <= 1).all(axis=-1)
-    normals[grey] = 0
-    return normals
 
 
 def _read_parts(path: str, results: dict) -> np.ndarray:

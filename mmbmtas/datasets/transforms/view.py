@@ -5,9 +5,8 @@ from typing import Any
 import mmcv
 from mmcv.transforms import BaseTransform
 
-from mmbmtas.errors import InputError
 from mmbmtas.registry import TRANSFORMS
-from mmbmtas.structures.values import require_positive
+from mmbmtas.structures.values import require_positive, require_switch
 
 from .geometry import scaled_size
 
@@ -29,9 +28,7 @@ class ViewImage(BaseTransform):
 
     def __init__(self, scale_factor: float = 1.0, flip: bool = False) -> None:
         self.scale_factor = require_positive('scale_factor of ViewImage', scale_factor, most=16)
-        if not isinstance(flip, bool):
-            raise InputError(f'flip {flip!r} of ViewImage: expected True or False')
-        self.flip = flip
+        self.flip = require_switch('flip of ViewImage', flip)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Scale and mirror ``img``; add ``scale_factor``, ``flip`` and the labels' shape."""

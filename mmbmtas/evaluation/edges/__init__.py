@@ -1,4 +1,3 @@
-from mmbmtas.evaluation.edges.boundaries import label_boundaries, thin
 from mmbmtas.evaluation.edges.nms import suppress_non_maxima
 from mmbmtas.evaluation.edges.scoring import (
     MAX_DIST,
@@ -18,9 +17,7 @@ __all__ = [
     'count_matches',
     'edge_scores',
     'evaluation_truth',
-    'label_boundaries',
     'precision_recall',
     'protocol_of',
     'suppress_non_maxima',
-    'thin',
 ]

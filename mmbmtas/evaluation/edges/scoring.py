@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
-from mmbmtas.evaluation.edges.boundaries import label_boundaries, thin
 from mmbmtas.evaluation.edges.matching import (
     GrowingMatching,
     assign,
@@ -22,6 +21,7 @@ from mmbmtas.evaluation.edges.matching import (
 )
 from mmbmtas.evaluation.edges.nms import suppress_non_maxima
 from mmbmtas.evaluation.functional import nan_with_warning
+from mmbmtas.structures.boundaries import label_boundaries, thin
 from mmbmtas.structures.values import require_positive
 
 THRESHOLDS = tuple(step / 100 for step in range(1, 100))
@@ -41,7 +41,7 @@ no true pixel          recall 1, precision 0, so F is 0   recall 0
 
 @dataclass(frozen=True)
 class EdgeProtocol:
-    """How boundaries are scored.
+    """A protocol for scoring boundaries.
 
     Attributes:
         max_dist: Tolerance as a share of the image's diagonal.

@@ -1,9 +1,9 @@
-"""What all task metrics share: reading one sample's label and prediction, and their direction."""
+"""Base of the task metrics: it reads each sample, and a class declares how to read its scores."""
 
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -72,8 +72,8 @@ class TaskMetric(BaseMetric):
 
     @property
     def headline(self) -> HeadlineMetric:
-        """The headline number of this metric for its task."""
-        return self.headline_of(self.task)
+        """The headline number of this metric for its task, in the unit of its labels."""
+        return replace(self.headline_of(self.task), unit=self.unit)
 
     @property
     def names(self) -> list[str]:
@@ -92,7 +92,7 @@ class TaskMetric(BaseMetric):
         if not hasattr(cls, 'headline_name'):
             raise InputError(
                 f'the metric {cls.__name__} declares no headline_name, the name of the number that '
-                'stands for its task'
+                'represents its task'
             )
         key = f'{task or cls.default_task}/{cls.headline_name}'
         return HeadlineMetric(key, cls.lower_is_better, cls.unit, cls.digits)

@@ -53,7 +53,7 @@ class DepthMetric(TaskMetric):
     unit = 'm'
     digits = 4
 
-    def __init__(self, task: str | None = None, ignore: float | None = 0.0, **kwargs) -> None:
+    def __init__(self, task: str | None = None, ignore: float | None = 0.0, **kwargs: Any) -> None:
         super().__init__(task, **kwargs)
         self.ignore = None if ignore is None else require_number('ignore of DepthMetric', ignore)
 
@@ -79,6 +79,7 @@ class ValueMetric(TaskMetric):
         task: The task; there is no default.
         ignore: The label that stands for an unknown value: a number, or None (default) for none.
             NaN is always left out.
+        unit: Unit of the labels, for tables.
         **kwargs: ``collect_device``, ``collect_dir``.
     """
 
@@ -87,8 +88,11 @@ class ValueMetric(TaskMetric):
     unit = ''
     digits = 4
 
-    def __init__(self, task: str, ignore: float | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, task: str, ignore: float | None = None, unit: str = '', **kwargs: Any
+    ) -> None:
         super().__init__(task, **kwargs)
+        self.unit = unit  # type: ignore[misc]
         self.ignore = None if ignore is None else require_number('ignore of ValueMetric', ignore)
 
     def score_image(

@@ -28,7 +28,7 @@ class UncertaintyWeighting(LossBalancing):
 
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__(tasks)
-        # One parameter a task: one that a batch lacks gets no gradient, hence no step either.
+        # One parameter per task: without a label in a batch it gets no gradient and no step.
         self.log_variances = nn.ParameterDict(
             {task: nn.Parameter(torch.zeros(())) for task in self.tasks}
         )

@@ -21,7 +21,7 @@ from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
 from .protocols import Features, RoutingMode
 from .routing import Mixture, build_routing
-from .state import decode_json, encode_json
+from .state import decode_json, encode_json, kind_of
 
 _DECIDED = 10.0
 """Architecture parameter of a candidate that was chosen, where the others have 0."""
@@ -251,7 +251,7 @@ class BranchedSupernet(BaseModule):
             ValueError: Tasks or encoder differ.
         """
         found, own = decode_json(state), decode_json(self.get_extra_state())
-        if not found.keys() <= own.keys():
+        if kind_of(found) != 'search':
             raise InputError(
                 f'the checkpoint is of a network for the tasks {found.get("tasks")} that was not '
                 'searched but trained: expected one of a search'

@@ -1,13 +1,19 @@
 """What a backbone says of itself in a checkpoint, as ``backbone._extra_state``."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
+
+STATE = 'backbone._extra_state'
+"""Where it lies in a checkpoint of a segmentor."""
+
+Kind = Literal['tree', 'search', 'exchange']
 
 
 def decode_tree(state: Tensor, name: str = 'the checkpoint') -> BranchedArchitecture:
@@ -21,17 +27,33 @@ def decode_tree(state: Tensor, name: str = 'the checkpoint') -> BranchedArchitec
         ValueError: It is that of another kind of backbone, or damaged.
     """
     content = decode_json(state, name)
-    if 'method' in content:  # see TaskEncoders
+    kind = kind_of(content)
+    if kind == 'exchange':
         raise InputError(
             f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
             'tree: expected a BranchedNetwork'
         )
-    if 'format' not in content:  # see BranchedSupernet
+    if kind == 'search':
         raise InputError(
             f'{name} is of a search, with all candidates: expected one of a retrained tree '
             '(architecture=FILE with the architecture.json that the search wrote)'
         )
     return BranchedArchitecture.from_dict(content, name)
+
+
+def kind_of(content: Mapping[str, Any]) -> Kind:
+    """Tell what wrote a state: since version 0.1.0 its other keys do.
+
+    Args:
+        content: What :func:`decode_json` gave.
+
+    Returns:
+        ``exchange`` (:class:`TaskEncoders`, which name their ``method``), ``tree`` (a document of
+        an architecture with its ``format``) or ``search`` (tasks and encoder alone).
+    """
+    if 'method' in content:
+        return 'exchange'
+    return 'tree' if 'format' in content else 'search'
 
 
 def encode_json(content: dict[str, Any]) -> Tensor:
@@ -49,7 +71,7 @@ def decode_json(state: Any, where: str = 'the checkpoint') -> dict[str, Any]:
     Raises:
         InputError: It holds something else.
     """
-    message = f'{where}: the entry backbone._extra_state is damaged'
+    message = f'{where}: the entry {STATE} is damaged'
     if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.dim() != 1:
         kind = state.dtype if isinstance(state, Tensor) else type(state).__name__
         raise InputError(f'{message}: expected a vector of bytes, found {kind}')

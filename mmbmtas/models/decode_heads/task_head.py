@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -12,14 +12,13 @@ from mmseg.models.utils import resize
 from mmseg.registry import TASK_UTILS as PIXEL_SAMPLERS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmbmtas.checkpoints import require_fitting
 from mmbmtas.errors import InputError
 from mmbmtas.structures.documents import is_count
 from mmbmtas.structures.values import require_count, require_number, require_share
 
-Output = Literal['classes', 'probability', 'normals', 'value']
+from .outputs import Output, decide, to_mean, to_prediction
 
 _RELU: dict[str, Any] = {'type': 'ReLU'}
 _CLASSES_OR_BINARY = ('classes', 'probability')
@@ -235,11 +234,22 @@ class TaskHead(BaseDecodeHead):
                 value = loss(logits, target, **options, **self._average(loss, logits, target))
                 results[loss.loss_name] = results.get(loss.loss_name, 0) + value
         except IndexError as error:
+            where = self._images_beyond(batch_data_samples)
             raise InputError(
                 f'{self.target_key}: {error} The classes are 0 to {self.num_classes - 1} '
-                f'(num_classes), {self.ignore_index} is ignored'
+                f'(num_classes), {self.ignore_index} is ignored{where}'
             ) from error
         return results
+
+    def _images_beyond(self, data_samples: Sequence[SegDataSample]) -> str:
+        """Name the images of a batch whose labels have classes beyond the last."""
+        paths = []
+        for sample in data_samples:
+            if self.target_key in sample:
+                label = sample.get(self.target_key).data
+                if bool(((label >= self.num_classes) & (label != self.ignore_index)).any()):
+                    paths.append(str(sample.metainfo.get('img_path', '(no img_path)')))
+        return f'. Look at the label of {", ".join(paths)}' if paths else ''
 
     def _average(self, loss: Any, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Say what mmseg's cross-entropy is divided by where classes have weights.
@@ -255,31 +265,15 @@ class TaskHead(BaseDecodeHead):
 
     def to_prediction(self, logits: Tensor) -> Tensor:
         """Turn a full-size map ``(channels, H, W)`` into the task's prediction."""
-        if self.output == 'classes':  # of logits, since a softmax rounds
-            return self.decide(logits)
-        return self.decide(self.to_mean(logits))
+        return to_prediction(self.output, logits)
 
     def to_mean(self, logits: Tensor) -> Tensor:
-        """Turn a map into what predictions of one image are averaged in, with :meth:`decide` next.
-
-        Args:
-            logits: ``(channels, H, W)``.
-
-        Returns:
-            Of the same shape: probabilities of the classes, or of the positive; unit vectors; or
-            values.
-        """
-        if self.output == 'classes':
-            return logits.softmax(dim=0)
-        if self.output == 'probability':
-            return logits.sigmoid()
-        return F.normalize(logits, dim=0) if self.output == 'normals' else logits
+        """Turn a map ``(channels, H, W)`` into what predictions are averaged in."""
+        return to_mean(self.output, logits)
 
     def decide(self, mean: Tensor) -> Tensor:
         """Turn an average of :meth:`to_mean` into the task's prediction."""
-        if self.output == 'classes':
-            return mean.argmax(dim=0, keepdim=True)
-        return F.normalize(mean, dim=0) if self.output == 'normals' else mean
+        return decide(self.output, mean)
 
 
 def _check_loss(loss: Any, num_classes: int, where: str) -> None:

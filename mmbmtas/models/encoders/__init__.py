@@ -2,8 +2,9 @@
 
 from .base import CONTEXT, Encoder
 from .building import build_encoder, check_fits
-from .context import ContextModule
+from .context import Context, ContextModule
 from .convnext import ConvNeXtEncoder
+from .dense_prediction_cell import DensePredictionCell
 from .efficientnet import EfficientNetEncoder
 from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
 from .mix_transformer import MixTransformerEncoder
@@ -16,8 +17,10 @@ from .swin import SwinEncoder
 
 __all__ = [
     'CONTEXT',
+    'Context',
     'ContextModule',
     'ConvNeXtEncoder',
+    'DensePredictionCell',
     'EfficientNetEncoder',
     'EfficientNetLite0Encoder',
     'EfficientNetLiteEncoder',

@@ -2,16 +2,17 @@
 
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from mmcv.cnn import ConvModule, build_norm_layer
 from torch import nn
 
-from mmbmtas.structures.values import require_choice, require_count
+from mmbmtas.structures.values import require_choice
 
-from .base import CONTEXT, Encoder
-from .context import ContextModule
+from .base import CONTEXT, RASPP, Encoder
+from .context import Context
+from .context_config import ContextConfig
 
 LOW_LEVEL_STRIDE = 4
 """Stride of the features that also feed the decoders."""
@@ -28,34 +29,41 @@ class BlockEncoder(Encoder):
     Args:
         context_channels: Channels of the context module's branches and output.
         norm_cfg: Normalisation of every convolution.
+        context: Another context module, or other arguments of the usual one.
 
     Attributes:
         stem_stride: Stride of the stem.
         output_stride: The largest stride.
         usual_channels: Channels of the context module, unless stated.
-        context_dilations: Rates of the context module's convolutions.
+        usual_context: Config of the context module, unless stated.
         eps: The normalisations' ``eps``, unless stated; None is torch's.
         act_cfg: Activation of the context module; None is ReLU.
         blocks: Arguments of every block in order. All have ``name``, ``stride``, ``dilation``,
             ``in_channels`` and ``out_channels``.
 
     Raises:
-        InputError: ``context_channels`` means nothing.
+        InputError: ``context_channels`` or ``context`` means nothing.
     """
 
     stem_stride: int = 2
     output_stride: int = 16
     usual_channels: int = 128
-    context_dilations: tuple[int, ...] = (1,)
+    usual_context: Mapping[str, Any] = RASPP
     eps: float | None = None
     act_cfg: dict[str, Any] | None = None
     blocks: list[dict[str, Any]]
 
-    def __init__(self, context_channels: int | None = None, norm_cfg: dict | None = None) -> None:
-        self.context_channels = require_count(
-            f'context_channels of {type(self).__name__}',
-            self.usual_channels if context_channels is None else context_channels,
+    def __init__(
+        self,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> None:
+        kind = type(self).__name__
+        self.context = ContextConfig(
+            kind, context, self.usual_context, context_channels, self.usual_channels
         )
+        self.context_channels = self.context.channels
         eps = {} if self.eps is None else {'eps': self.eps}
         self.norm_cfg = eps | (norm_cfg or dict(type='BN'))
         self.blocks = self._place_blocks()
@@ -92,19 +100,13 @@ class BlockEncoder(Encoder):
     def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
         """Build block ``index``, or the context module for the last index."""
         if self.layer_names[index] == CONTEXT:
-            return ContextModule(
-                self.blocks[-1]['out_channels'],
-                self.context_channels,
-                dilations=self.context_dilations,
-                dropout=dropout,
-                norm_cfg=self.norm_cfg,
-                act_cfg=self.act_cfg,
-            )
+            channels = self.blocks[-1]['out_channels']
+            return self.context.build(channels, dropout, self.norm_cfg, self.act_cfg)
         return self._build_block(**{k: v for k, v in self.blocks[index].items() if k != 'name'})
 
     def last_norm(self, layer: Any) -> nn.Module | None:
         """Return the normalisation that ends a block, or that of the context's projection."""
-        if isinstance(layer, ContextModule):
+        if isinstance(layer, Context):
             return layer.projection.norm
         return self._block_norm(layer)
 
@@ -129,8 +131,7 @@ class BlockEncoder(Encoder):
 
     def to_config(self) -> dict[str, Any]:
         """Return the config of this encoder."""
-        options = self._options()
-        return dict(type=type(self).__name__, **options, context_channels=self.context_channels)
+        return dict(type=type(self).__name__, **self._options(), **self.context.to_config())
 
 
 class FamilyEncoder(BlockEncoder):
@@ -142,6 +143,8 @@ class FamilyEncoder(BlockEncoder):
             256 of ASPP by default.
         norm_cfg: Normalisation of every convolution, or of the context module alone if the blocks
             have LayerNorm.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of the usual one, see :class:`ContextModule`.
 
     Attributes:
         archs: Names of the networks.
@@ -153,10 +156,14 @@ class FamilyEncoder(BlockEncoder):
     archs: Collection[str]
 
     def __init__(
-        self, arch: str, context_channels: int | None = None, norm_cfg: dict | None = None
+        self,
+        arch: str,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
     ) -> None:
         self.arch = require_choice(f'arch of {type(self).__name__}', arch, self.archs)
-        super().__init__(context_channels, norm_cfg)
+        super().__init__(context_channels, norm_cfg, context)
 
     def _options(self) -> dict[str, Any]:
         return dict(arch=self.arch)

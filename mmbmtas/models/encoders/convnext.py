@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmbmtas.registry import TASK_UTILS
 
+from .base import ASPP
 from .blocks import FamilyEncoder, stage
 
 _LAYER_NORM = {'type': 'LN2d', 'eps': 1e-6}
@@ -41,7 +42,7 @@ class ConvNeXtEncoder(FamilyEncoder):
 
     Args:
         arch: ``tiny``, ``small`` or ``base``.
-        context_channels, norm_cfg: See :class:`FamilyEncoder`.
+        context_channels, norm_cfg, context: See :class:`FamilyEncoder`.
 
     Example:
         >>> encoder = ConvNeXtEncoder(arch='tiny')
@@ -52,7 +53,7 @@ class ConvNeXtEncoder(FamilyEncoder):
     archs = ('tiny', 'small', 'base')
     stem_stride = 4
     usual_channels = 256
-    context_dilations = (1, 6, 12, 18)
+    usual_context = ASPP
 
     @property
     def stem_channels(self) -> int:  # type: ignore[override]

@@ -63,6 +63,7 @@ class EfficientNetEncoder(FamilyEncoder):
         context_channels: Channels of R-ASPP's branches and output, 128 by default.
         norm_cfg: Normalisation of every convolution; its ``eps`` is torch's unless stated, 1e-3
             with ``tensorflow``.
+        context: Another context module, see :class:`FamilyEncoder`.
         tensorflow: Compute as TensorFlow does.
 
     Raises:
@@ -82,6 +83,7 @@ class EfficientNetEncoder(FamilyEncoder):
         arch: str,
         context_channels: int | None = None,
         norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
         tensorflow: bool = False,
     ) -> None:
         if not isinstance(tensorflow, bool):
@@ -90,7 +92,7 @@ class EfficientNetEncoder(FamilyEncoder):
             )
         self.tensorflow = tensorflow
         self.eps = 1e-3 if tensorflow else None
-        super().__init__(arch, context_channels, norm_cfg)
+        super().__init__(arch, context_channels, norm_cfg, context)
 
     @property
     def stem_channels(self) -> int:  # type: ignore[override]

@@ -36,6 +36,8 @@ class EfficientNetLiteEncoder(BlockEncoder):
         variant: 0 to 4; later ones are wider and deeper.
         context_channels: Channels of R-ASPP's branches and output, 128 by default.
         norm_cfg: Normalisation of every convolution; its ``eps`` is 1e-3 unless stated.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of R-ASPP, see :class:`ContextModule`.
 
     Raises:
         ValueError: There is no such variant.
@@ -51,14 +53,18 @@ class EfficientNetLiteEncoder(BlockEncoder):
     act_cfg = dict(type='ReLU6')  # noqa: RUF012
 
     def __init__(
-        self, variant: int, context_channels: int | None = None, norm_cfg: dict | None = None
+        self,
+        variant: int,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(variant, int) or variant not in range(len(SCALES)):
             raise InputError(
                 f'variant {variant!r} of EfficientNetLiteEncoder: not in {[*range(len(SCALES))]}'
             )
         self.variant = variant
-        super().__init__(context_channels, norm_cfg)
+        super().__init__(context_channels, norm_cfg, context)
 
     def _list_blocks(self) -> Iterator[dict[str, Any]]:
         yield from list_blocks(*SCALES[self.variant], ends_grow=False)
@@ -119,7 +125,14 @@ class EfficientNetLite0Encoder(EfficientNetLiteEncoder):
     Args:
         context_channels: Channels of R-ASPP's branches and output, 128 by default.
         norm_cfg: Normalisation of every convolution; its ``eps`` is 1e-3 unless stated.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of R-ASPP, see :class:`ContextModule`.
     """
 
-    def __init__(self, context_channels: int | None = None, norm_cfg: dict | None = None) -> None:
-        super().__init__(0, context_channels, norm_cfg)
+    def __init__(
+        self,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(0, context_channels, norm_cfg, context)

@@ -36,7 +36,7 @@ class MixTransformerEncoder(FamilyEncoder):
 
     Args:
         arch: ``b0``, ``b1`` or ``b2``.
-        context_channels, norm_cfg: See :class:`FamilyEncoder`.
+        context_channels, norm_cfg, context: See :class:`FamilyEncoder`.
 
     Example:
         >>> encoder = MixTransformerEncoder(arch='b0')

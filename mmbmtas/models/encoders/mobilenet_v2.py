@@ -29,6 +29,8 @@ class MobileNetV2Encoder(BlockEncoder):
         widen_factor: Width multiplier of all channels but R-ASPP's, above 0, at most 16.
         context_channels: Channels of R-ASPP's branches and output, 128 by default.
         norm_cfg: Normalisation of every convolution.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of R-ASPP, see :class:`ContextModule`.
 
     Raises:
         InputError: A number means nothing.
@@ -46,12 +48,13 @@ class MobileNetV2Encoder(BlockEncoder):
         widen_factor: float = 1.0,
         context_channels: int | None = None,
         norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
     ) -> None:
         self.widen_factor = require_positive(
             'widen_factor of MobileNetV2Encoder', widen_factor, most=16
         )
         self.stem_channels = make_divisible(32 * widen_factor, 8)
-        super().__init__(context_channels, norm_cfg)
+        super().__init__(context_channels, norm_cfg, context)
 
     def _list_blocks(self) -> Iterator[dict[str, Any]]:
         for index, (expand_ratio, channels, repeats) in enumerate(MobileNetV2.arch_settings):

@@ -26,7 +26,7 @@ class MobileNetV3Encoder(FamilyEncoder):
 
     Args:
         arch: ``large``, ``small``, ``small_075`` or ``small_050``.
-        context_channels, norm_cfg: See :class:`FamilyEncoder`.
+        context_channels, norm_cfg, context: See :class:`FamilyEncoder`.
 
     Example:
         >>> encoder = MobileNetV3Encoder(arch='large')

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.registry import TASK_UTILS
 
+from .base import ASPP
 from .blocks import FamilyEncoder, build_shortcut, stage
 
 
@@ -27,7 +28,7 @@ class RegNetEncoder(FamilyEncoder):
 
     Args:
         arch: mmpretrain's name, ``regnetx_400mf`` to ``regnetx_12gf``.
-        context_channels, norm_cfg: See :class:`FamilyEncoder`.
+        context_channels, norm_cfg, context: See :class:`FamilyEncoder`.
 
     Example:
         >>> encoder = RegNetEncoder(arch='regnetx_400mf')
@@ -38,7 +39,7 @@ class RegNetEncoder(FamilyEncoder):
     archs = tuple(RegNet.arch_settings)
     stem_channels = 32
     usual_channels = 256
-    context_dilations = (1, 6, 12, 18)
+    usual_context = ASPP
 
     def _list_blocks(self) -> Iterator[dict[str, Any]]:
         with torch.device('meta'):

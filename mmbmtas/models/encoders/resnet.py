@@ -16,6 +16,7 @@ from mmbmtas.registry import TASK_UTILS
 from mmbmtas.structures.documents import is_count
 from mmbmtas.structures.values import require_count
 
+from .base import ASPP
 from .blocks import BlockEncoder, build_shortcut, stage
 
 _STRIDES = (1, 2, 2, 2)  # of the first block of each stage
@@ -42,6 +43,8 @@ class ResNetEncoder(BlockEncoder):
         depth: 18, 34, 50, 101 or 152.
         context_channels: Channels of ASPP's branches and output, 256 by default.
         norm_cfg: Normalisation of every convolution.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of ASPP, see :class:`ContextModule`.
         deep_stem: Begin with three 3x3 convolutions instead of one 7x7.
         avg_down: Average in a shortcut where it halves the resolution, instead of skipping pixels.
         groups: Groups of the 3x3 convolutions, which ResNeXts of 50 and more layers have.
@@ -59,13 +62,14 @@ class ResNetEncoder(BlockEncoder):
     stem_channels = 64
     stem_stride = 4
     usual_channels = 256
-    context_dilations = (1, 6, 12, 18)
+    usual_context = ASPP
 
     def __init__(
         self,
         depth: int,
         context_channels: int | None = None,
         norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
         deep_stem: bool = False,
         avg_down: bool = False,
         groups: int = 1,
@@ -92,7 +96,7 @@ class ResNetEncoder(BlockEncoder):
                 f'groups {groups} of ResNetEncoder: expected 1 at depth {depth}, as only the '
                 'blocks of 50 and more layers have groups'
             )
-        super().__init__(context_channels, norm_cfg)
+        super().__init__(context_channels, norm_cfg, context)
 
     def _list_blocks(self) -> Iterator[dict[str, Any]]:
         for index, repeats in enumerate(self.stage_blocks):

@@ -33,7 +33,7 @@ class SwinEncoder(FamilyEncoder):
 
     Args:
         arch: ``tiny`` or ``small``.
-        context_channels, norm_cfg: See :class:`FamilyEncoder`.
+        context_channels, norm_cfg, context: See :class:`FamilyEncoder`.
 
     Example:
         >>> encoder = SwinEncoder(arch='tiny')

@@ -288,7 +288,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         """
         maps = self.encode_decode(inputs)
         for index, sample in enumerate(data_samples):
-            yield {task: _unpad(x[index].float(), sample.metainfo) for task, x in maps.items()}
+            yield {task: unpad(x[index].float(), sample.metainfo) for task, x in maps.items()}
 
     def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
         """Measure the cost of the network's parts, without computing anything.
@@ -317,12 +317,17 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         return sum((forward_cost(head, features[task])[1] for task, head in heads), cost)
 
 
-def _unpad(logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
-    """Cut the padding off a map ``(C, H, W)`` and bring it to the original size."""
+def cut_padding(maps: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
+    """Cut the padding off a map ``(C, H, W)``, as a sample's metainfo says."""
     left, top, right, bottom = metainfo.get('padding', (0, 0, 0, 0))
     # Smaller than the map where a batch has inputs of several sizes: they are stacked top left.
-    height, width = metainfo.get('img_shape', logits.shape[1:])[:2]
-    logits = logits[:, top : height - bottom, left : width - right]
+    height, width = metainfo.get('img_shape', maps.shape[1:])[:2]
+    return maps[:, top : height - bottom, left : width - right]
+
+
+def unpad(logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
+    """Cut the padding off a map ``(C, H, W)`` and bring it to the original size."""
+    logits = cut_padding(logits, metainfo)
     size = tuple(metainfo.get('ori_shape', logits.shape[1:]))[:2]
     if logits.shape[1:] == size:
         return logits

@@ -4,17 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.errors import InputError
 from mmbmtas.losses.balancing import without_balancing
 from mmbmtas.models.backbones import BranchedNetwork, ExchangeNetwork
-from mmbmtas.models.backbones.state import decode_tree
-from mmbmtas.models.encoders import check_fits
-
-_STATE = 'backbone._extra_state'
+from mmbmtas.models.single_networks import read_single_network
 
 
 def load_single_networks(
@@ -52,22 +47,9 @@ def load_single_networks(
 
 def _load(path: str, task: str, encoder: BranchedNetwork, head: nn.Module) -> None:
     """Copy one task's network."""
-    content = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')
-    weights = content.get('state_dict', {}) if isinstance(content, Mapping) else {}
-    if _STATE not in weights:
-        raise InputError(
-            f'{path} is no single-task network of {task!r}: {_STATE} is missing among its '
-            f'{len(weights)} entries'
-        )
-    tree = decode_tree(weights[_STATE], path)
-    if tree.tasks != (task,):
-        raise InputError(
-            f'{path} holds a network of the tasks {[*tree.tasks]}, expected one of {task!r} alone'
-        )
-    check_fits(tree, encoder.encoder, path)
+    weights = read_single_network(path, task, encoder.encoder)
     network = nn.ModuleDict({'backbone': encoder, 'decode_heads': nn.ModuleDict({task: head})})
     try:
         network.load_state_dict(without_balancing(weights))
     except RuntimeError as error:
         raise InputError(f'{path} does not fit the network of {task!r}: {error}') from error
-    require_finite(network_weights(network), path)

@@ -116,7 +116,8 @@ class MultiTaskTTAModel(BaseTTAModel):
                 mean = mean.flip(-1)
                 if head.output == 'normals':
                     mean = torch.cat([-mean[:1], mean[1:]])
-            if label_task(task, holds_floats=True).kind == 'depth':
+            kinds = sample.metainfo.get('task_kinds')
+            if label_task(task, holds_floats=True, kinds=kinds).kind == 'depth':
                 mean = mean * _scale_of(sample.metainfo)
             restored[task] = mean
         return restored

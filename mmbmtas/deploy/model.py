@@ -1,0 +1,112 @@
+"""An exported network in the place of the trained one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from torch import Tensor
+
+from mmbmtas.errors import InputError
+from mmbmtas.launch.task_subset import narrow_to_tasks
+from mmbmtas.models.decode_heads.outputs import to_prediction
+from mmbmtas.models.segmentors.multi_task_encoder_decoder import cut_padding, unpad
+from mmbmtas.registry import MODELS
+from mmbmtas.structures.data_sample import MultiTaskDataSample
+
+from .runtime import OnnxNetwork
+
+
+@MODELS.register_module()
+class OnnxModel(BaseModel):
+    """An exported network as a model that predicts what the data pipeline gives it.
+
+    Args:
+        path: The ONNX file.
+        device: See :class:`OnnxNetwork`.
+
+    Raises:
+        FileNotFoundError: See :class:`OnnxNetwork`.
+        InputError: See :class:`OnnxNetwork`.
+
+    Example:
+        >>> model = dict(type='OnnxModel', path='network.onnx')
+    """
+
+    def __init__(self, path: str | Path, device: str | None = None) -> None:
+        super().__init__()
+        self.network = OnnxNetwork(path, device)
+
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        data_samples: Sequence[MultiTaskDataSample],
+        mode: str = 'predict',
+    ) -> list[MultiTaskDataSample]:
+        """Predict every task at the images' original size.
+
+        Args:
+            inputs: BGR uint8, ``(3, H, W)`` each.
+            data_samples: Their samples, see :class:`MultiTaskEncoderDecoder`.
+            mode: ``predict``.
+
+        Returns:
+            The samples with ``pred_<task>``.
+
+        Raises:
+            InputError: The file is for images of another size, or its predictions would have to be
+                resized.
+        """
+        if mode != 'predict':
+            raise InputError(f'{self.network.name} cannot be trained, it only predicts')
+        for image, sample in zip(inputs, data_samples, strict=True):
+            outputs = self.network.run(image.flip(0)[None].cpu().numpy())
+            for task, output in outputs.items():
+                found = self._finish(task, torch.from_numpy(output[0]), sample.metainfo)
+                sample.set_data({f'pred_{task}': PixelData(data=found)})
+        return [*data_samples]
+
+    def _finish(self, task: str, output: Tensor, metainfo: dict[str, Any]) -> Tensor:
+        """Turn an output of the padded image into the prediction of the image."""
+        description = self.network.description
+        kind = description['tasks'][task]['output']
+        if description['postprocess'] == 'none':
+            return to_prediction(kind, unpad(output, metainfo))
+        found = cut_padding(output, metainfo)
+        size = tuple(metainfo.get('ori_shape', found.shape[1:]))[:2]
+        if found.shape[1:] != size:
+            raise InputError(
+                f'{self.network.name} gives decisions at {found.shape[1]} x {found.shape[2]}, the '
+                f'image has {size[0]} x {size[1]} pixels: export it with --postprocess none, since '
+                'only maps can be resized'
+            )
+        return found.long() if kind == 'classes' else found
+
+
+def is_exported(checkpoint: str | Path) -> bool:
+    """Tell whether a file in the place of a checkpoint is an exported network, by its name."""
+    return Path(checkpoint).suffix == '.onnx'
+
+
+def use_exported(cfg: Config, path: str) -> None:
+    """Let a config test an exported network in place of its own, in place.
+
+    Labels and metrics of tasks that the network lacks are left out.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is no exported network, or has tasks that the config does not know.
+    """
+    tasks = OnnxNetwork(path, 'cpu').tasks
+    heads = (cfg.get('model') or {}).get('decode_heads') or {}
+    if {*tasks} != {*heads}:
+        narrow_to_tasks(cfg, tasks)
+        if cfg.get('tasks') is not None:
+            cfg.tasks = [*tasks]
+    for key in ('architecture', 'pretrained', 'single_checkpoints', 'cost_shape', 'load_from'):
+        if key in cfg:
+            cfg[key] = None
+    cfg.model = {'type': 'mmbmtas.OnnxModel', 'path': path}

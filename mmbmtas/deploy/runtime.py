@@ -1,0 +1,97 @@
+"""Runs exported networks by ONNX Runtime."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmbmtas.errors import InputError, MissingFileError
+from mmbmtas.structures.documents import expect
+
+from .description import INPUT, from_metadata
+from .extra import require
+
+_PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
+
+
+class OnnxNetwork:
+    """An exported network in ONNX Runtime, on as many threads as torch has.
+
+    Args:
+        source: An ONNX file that ``tools/export_onnx.py`` wrote, or its bytes.
+        device: ``cpu`` or ``cuda``; by default a GPU if this ONNX Runtime knows one.
+
+    Attributes:
+        description: What its metadata say, see :mod:`mmbmtas.deploy.description`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is no ONNX file, or says nothing of its tasks; ONNX Runtime is missing, or
+            has no such device.
+    """
+
+    def __init__(self, source: str | Path | bytes, device: str | None = None) -> None:
+        runtime = require('onnxruntime')
+        name = 'the exported network' if isinstance(source, bytes) else os.fspath(source)
+        if not isinstance(source, bytes) and not Path(source).is_file():
+            raise MissingFileError(f'{name} is not an ONNX file: there is no such file')
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        providers = _providers(runtime.get_available_providers(), device)
+        content = source if isinstance(source, bytes) else name
+        try:
+            self._session = runtime.InferenceSession(content, options, providers=providers)
+        except Exception as error:  # ONNX Runtime's have no base of their own
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            raise InputError(f'{name} is no ONNX file that can be run: {first:.300}') from error
+        self.name = name
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.description = from_metadata(metadata, name)
+        found = [place.name for place in self._session.get_outputs()]
+        expect(found == [*self.tasks], name, 'outputs', found, f'the tasks {[*self.tasks]}')
+        inputs = self._session.get_inputs()
+        right = [place.name for place in inputs] == [INPUT] and inputs[0].type == 'tensor(uint8)'
+        expect(right, name, 'inputs', [place.name for place in inputs], f'{INPUT}, uint8')
+        self._shape = inputs[0].shape
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Task names, in the order of the outputs."""
+        return tuple(self.description['tasks'])
+
+    def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray]:
+        """Return the output of each task.
+
+        Args:
+            images: RGB, ``(N, 3, H, W)``.
+
+        Raises:
+            InputError: The network was exported for images of another size.
+        """
+        fits = [
+            isinstance(size, str) or size == now
+            for size, now in zip(self._shape, images.shape, strict=True)
+        ]
+        if not all(fits):
+            count, _, height, width = self._shape
+            raise InputError(
+                f'{self.name} takes {count} image of {height} x {width} pixels at a time, not '
+                f'{len(images)} of {images.shape[2]} x {images.shape[3]}: export it with '
+                '--dynamic, or with another --shape'
+            )
+        outputs = self._session.run(None, {INPUT: np.ascontiguousarray(images)})
+        return dict(zip(self.tasks, outputs, strict=True))
+
+
+def _providers(available: list[str], device: str | None) -> list[str]:
+    """Choose where ONNX Runtime computes; the CPU comes last, for what a GPU lacks."""
+    if device is None:
+        return [name for name in reversed(_PROVIDERS.values()) if name in available]
+    kind = device.partition(':')[0]
+    if kind not in _PROVIDERS or _PROVIDERS[kind] not in available:
+        known = [name for name, provider in _PROVIDERS.items() if provider in available]
+        raise InputError(f'device {device!r}: this ONNX Runtime has {" and ".join(known)}')
+    return [*dict.fromkeys((_PROVIDERS[kind], _PROVIDERS['cpu']))]

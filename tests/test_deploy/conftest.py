@@ -1,0 +1,73 @@
+"""A small trained network, as config and checkpoint."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+TASKS = ('semseg', 'saliency', 'normals', 'depth')
+META = {
+    'classes': {'semseg': [f'thing {i}' for i in range(21)]},
+    'palette': {'semseg': [(i, 2 * i, 3 * i) for i in range(21)]},
+    'tasks': TASKS,
+}
+PREPROCESSOR = {
+    'type': 'mmengine.ImgDataPreprocessor',
+    'mean': [123.0, 116.0, 103.0],
+    'std': [58.0, 57.0, 56.0],
+    'bgr_to_rgb': True,
+}
+
+
+@pytest.fixture(scope='session')
+def build_network(toys):
+    """Build a network in evaluation mode whose weights and statistics no initialisation has."""
+
+    def build(config):
+        network = toys.build({**config, 'data_preprocessor': PREPROCESSOR}).eval()
+        toys.randomise(network)
+        return network
+
+    return build
+
+
+@pytest.fixture(scope='session')
+def files(toys, build_network, pascal_root, tmp_path_factory):
+    """Config and checkpoint of a tree of four tasks."""
+    folder = tmp_path_factory.mktemp('network')
+    model = toys.branched_config(TASKS, toys.TINY)
+    pipeline = [
+        {'type': 'LoadSampleImage'},
+        {'type': 'LoadPascalContextLabels'},
+        {'type': 'PadToSize', 'divisor': 16, 'pad_labels': False},
+        {'type': 'PackMultiTaskInputs'},
+    ]
+    dataset = {
+        'type': 'PascalContextMT',
+        'data_root': str(pascal_root),
+        'split': 'val',
+        'tasks': ['semseg', 'saliency', 'normals'],
+        'pipeline': pipeline,
+        'cache': None,
+    }
+    loader = {
+        'batch_size': 2,
+        'num_workers': 0,
+        'dataset': dataset,
+        'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+    }
+    Config(
+        {
+            'default_scope': 'mmbmtas',
+            'model': {**model, 'data_preprocessor': PREPROCESSOR},
+            'test_dataloader': loader,
+            'test_evaluator': [
+                {'type': 'mmbmtas.SemSegMetric', 'num_classes': 21},
+                {'type': 'mmbmtas.SaliencyMetric'},
+                {'type': 'mmbmtas.NormalsMetric'},
+            ],
+            'test_cfg': {'type': 'mmengine.TestLoop'},
+        }
+    ).dump(folder / 'config.py')
+    state = {'state_dict': build_network(model).state_dict(), 'meta': {'dataset_meta': META}}
+    torch.save(state, folder / 'weights.pth')
+    return folder / 'config.py', folder / 'weights.pth'

@@ -1,0 +1,130 @@
+"""What an exported file computes and says, on small networks of every kind."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmbmtas import deploy
+
+onnx = pytest.importorskip('onnx')
+onnxruntime = pytest.importorskip('onnxruntime')
+TWO = ('semseg', 'normals')
+
+
+def run(exported, images):
+    """The outputs for RGB images ``(N, H, W, 3)``, by ONNX Runtime alone."""
+    session = onnxruntime.InferenceSession(exported.content)
+    names = [output.name for output in session.get_outputs()]
+    found = session.run(None, {'image': images.transpose(0, 3, 1, 2)})
+    return dict(zip(names, found, strict=True))
+
+
+def draw(*shape):
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def normalise(images):
+    """By hand what the preprocessor of the fixtures does, in double precision."""
+    mean, std = torch.tensor([123.0, 116, 103]), torch.tensor([58.0, 57, 56])
+    return ((torch.from_numpy(images).double() - mean) / std).permute(0, 3, 1, 2)
+
+
+def weights_of(exported):
+    graph = onnx.load_from_string(exported.content).graph
+    return sum(int(np.prod(weight.dims)) for weight in graph.initializer)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'encoder'),
+    [
+        ('tree', 'MOBILENET'),
+        ('tree', 'RESNET'),
+        ('CrossStitchNetwork', 'TINY'),
+        ('NDDRCNN', 'TINY'),
+        ('MTAN', 'MOBILENET'),
+    ],
+)
+def test_networks_of_every_kind(toys, build_network, kind, encoder):
+    encoder = getattr(toys, encoder)
+    config = toys.branched_config(TWO, encoder)
+    if kind != 'tree':
+        config = toys.exchange_config(kind, TWO, encoder)
+    network = build_network(config)
+    exported = deploy.export_onnx(network, {}, dynamic=True)
+    cost = network.measure_network((64, 64)).madds
+    assert exported.description['madds'] == {'shape': [64, 64], 'network': cost}
+    operators = {node.op_type for node in onnx.load_from_string(exported.content).graph.node}
+    assert 'BatchNormalization' not in operators
+    network.double()
+    for shape in ((1, 64, 64), (2, 45, 71)):
+        images = draw(*shape)
+        with torch.no_grad():
+            expected = network.encode_decode(normalise(images))
+        for task, found in run(exported, images).items():
+            scale = expected[task].abs().max()
+            np.testing.assert_allclose(found / scale, expected[task] / scale, rtol=0, atol=1e-5)
+
+
+def test_some_tasks_are_the_network_of_these_tasks(toys, build_network):
+    """A tree of three tasks, of which two share the first layer only."""
+    tree = toys.random_tree(('semseg', 'normals', 'depth'), toys.TINY)
+    network = build_network(toys.branched_config(tree.tasks, toys.TINY, tree))
+    kept = ('depth', 'semseg')
+    exported = deploy.export_onnx(network, {}, kept)
+    alone = build_network(toys.branched_config(kept, toys.TINY, tree.for_tasks(kept)))
+    assert [*exported.description['tasks']] == [*kept]
+    assert exported.description['architecture']['tasks'] == [*kept]
+    assert exported.description['madds']['network'] == alone.measure_network((64, 64)).madds
+    assert weights_of(exported) == weights_of(deploy.export_onnx(alone, {}))
+    whole = deploy.export_onnx(network, {})
+    assert weights_of(exported) < weights_of(whole)
+    images = draw(1, 64, 64)
+    for task, found in run(exported, images).items():
+        assert np.array_equal(found, run(whole, images)[task])
+
+
+def test_what_a_network_with_exchange_leaves_out_is_not_guessed(toys, build_network):
+    network = build_network(toys.exchange_config('CrossStitchNetwork', TWO, toys.TINY))
+    exported = deploy.export_onnx(network, {}, TWO[:1])
+    assert exported.description['madds'] is None
+    assert weights_of(exported) < weights_of(deploy.export_onnx(network, {}))
+
+
+def test_bgr_networks_and_networks_without_normalisation(toys, build_network):
+    network = build_network(toys.branched_config(TWO, toys.TINY))
+    network.data_preprocessor._channel_conversion = False
+    network.data_preprocessor._enable_normalize = False
+    images = draw(1, 64, 64)
+    x = torch.from_numpy(np.ascontiguousarray(images[..., ::-1])).float().permute(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = network.encode_decode(x)
+    found = run(deploy.export_onnx(network, {}), images)
+    for task in TWO:
+        scale = expected[task].abs().max()
+        np.testing.assert_allclose(found[task] / scale, expected[task] / scale, rtol=0, atol=1e-5)
+
+
+def test_supernets_are_refused(toys):
+    network = toys.build(toys.search_config(TWO, toys.TINY))
+    with pytest.raises(ValueError, match=r'export_architecture\.py CHECKPOINT'):
+        deploy.export_onnx(network, {})
+
+
+@pytest.mark.parametrize(
+    ('tasks', 'message'),
+    [
+        (['semseg', 'edge'], r"tasks \['semseg', 'edge'\]: expected different ones out of"),
+        (['semseg', 'semseg'], 'expected different ones'),
+        ([], 'expected different ones'),
+    ],
+)
+def test_wrong_tasks(toys, build_network, tasks, message):
+    network = build_network(toys.branched_config(TWO, toys.TINY))
+    with pytest.raises(ValueError, match=message):
+        deploy.export_onnx(network, {}, tasks)
+
+
+def test_other_preprocessors_are_refused(toys):
+    network = toys.build(toys.branched_config(TWO, toys.TINY))
+    with pytest.raises(ValueError, match=r'BaseDataPreprocessor: expected mmengine\.Img'):
+        deploy.export_onnx(network, {})
