@@ -90,8 +90,8 @@ class BlockEncoder(Encoder):
         """Yield name, stride, output channels and further arguments of every block in order."""
 
     @abstractmethod
-    def _build_block(self, **block: Any) -> nn.Module:
-        """Build a block from its arguments, except ``name``."""
+    def _build_block(self, *args: Any, **block: Any) -> nn.Module:
+        """Build a block from its arguments but ``name``, all by keyword; a subclass lists some."""
 
     @abstractmethod
     def _block_norm(self, block: Any) -> nn.Module | None:

@@ -1,6 +1,7 @@
 """MobileNetV3 as stem and layers, from mmpretrain's inverted residuals."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,7 +59,9 @@ class MobileNetV3Encoder(FamilyEncoder):
         return build_conv_stem(self.stem_channels, self.norm_cfg, dict(type='HSwish'))
 
     def _build_block(self, **block: Any) -> nn.Module:
-        return build_inverted_residual(**block, norm_cfg=self.norm_cfg)
+        with warnings.catch_warnings():  # of mmcv, of a default that is stated here
+            warnings.filterwarnings('ignore', 'In MMCV v1.4.4')
+            return build_inverted_residual(**block, norm_cfg=self.norm_cfg)
 
     def _block_norm(self, block: Any) -> _BatchNorm:
         return block.linear_conv.norm
