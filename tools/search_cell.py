@@ -7,14 +7,15 @@ far), report.md and report.html; docs/cells.md explains them. Needs Optuna: pip 
 """
 
 import argparse
-import os
 import shlex
 import signal
 import sys
 from pathlib import Path
 
+from mmbmtas.command_line import typed
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.jobs import add_job_arguments
 from mmbmtas.launch.overrides import OverrideAction
 
 TOOLS = Path(__file__).resolve().parent
@@ -32,16 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--trials', type=int, help='trials in all, references included (default: of the config)'
     )
-    parser.add_argument('--jobs', type=int, default=1, help='processes at once (default: 1)')
-    parser.add_argument(
-        '--gpus', nargs='+', default=[], metavar='ID', help='GPUs to deal the processes to'
-    )
-    parser.add_argument(
-        '--launch',
-        default='',
-        metavar='WORDS',
-        help="what to put before each command line, for example 'srun -n1 --gres=gpu:1'",
-    )
+    add_job_arguments(parser)
     parser.add_argument('--seed', type=int, default=0, help='of the search (default: 0)')
     parser.add_argument(
         '--rerank', type=int, default=0, metavar='K', help='train the K best in full (default: 0)'
@@ -95,7 +87,7 @@ def main() -> int:
     if not args.report_only:
         work.run(search)
     full = work.full_results(search) if args.report_only else work.rerank(search, args.rerank)
-    command = shlex.join(['python', os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    command = typed(sys.argv[1:])
     records = search.desk.records(args.seed)
     write_report(args.out, command, records, work.full_scores(search, full))
     print(f'Wrote {args.out / "report.md"} and report.html')

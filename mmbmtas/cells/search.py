@@ -11,7 +11,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmbmtas.cells.features import encoder_of, write_features
+from mmbmtas.cells.backbone import encoder_of
+from mmbmtas.cells.feature_writer import write_features
 from mmbmtas.cells.settings import CellSearchSettings
 from mmbmtas.cells.study import Record, best
 from mmbmtas.cells.trial import score_of

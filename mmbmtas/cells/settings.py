@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -21,6 +22,8 @@ STRIDE = 16
 """Of the features that context modules read."""
 ASPP = {'type': 'ContextModule', 'dilations': [1, 6, 12, 18], 'separable': True}
 """The reference of every search, trial 0: the separable ASPP of DeepLabv3+."""
+PUBLISHED = str(Path(__file__).parents[1] / '.mim/configs/bmtas/cells/dpc_cityscapes.json')
+"""The cell that was found on Cityscapes, trial 1."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class CellSearchSettings:
 
     pipeline: list[dict[str, Any]]
     mirror: dict[str, Any]
-    published: str = 'configs/cells/dpc_cityscapes.json'
+    published: str = PUBLISHED
     trials: int = 48
     space: dict[str, Any] = field(default_factory=dict)
     sampler: dict[str, Any] = field(default_factory=lambda: {'type': 'NearBest'})

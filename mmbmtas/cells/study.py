@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mmbmtas.cells.sampler import (
@@ -116,7 +117,7 @@ def open_study(
     study = optuna.create_study(
         storage=storage,
         study_name=name,
-        directions=['maximize', 'minimize'][:objectives],
+        directions=[StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE][:objectives],
         load_if_exists=True,
     )
     plain = json.loads(json.dumps(dict(settings), default=str))

@@ -15,7 +15,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import EVALUATOR, MODELS, PARAM_SCHEDULERS
 from torch import Tensor, nn
 
-from mmbmtas.cells.features import CachedFeatures, FeatureCache, encoder_of
+from mmbmtas.cells.backbone import encoder_of
+from mmbmtas.cells.features import CachedFeatures, FeatureCache
 from mmbmtas.cells.settings import CellSearchSettings
 from mmbmtas.cost import count_madds
 from mmbmtas.errors import DivergenceError, InputError
@@ -74,6 +75,10 @@ class CachedBackbone(nn.Module):
         """Build the context module with fresh random weights."""
         self.context = self.encoder.build_layer(self.encoder.num_layers - 1, dropout)
         init_random(self.context)
+
+    def shared_by(self) -> Iterator[tuple[nn.Module, int]]:
+        """Yield the context module, which all tasks share."""
+        yield self.context, len(self.tasks or ('',))
 
     def forward(self, x: CachedFeatures) -> Any:
         """Return low-level and context features, of each task the same."""

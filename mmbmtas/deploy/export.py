@@ -93,8 +93,8 @@ def export_onnx(
         source: What the description says of config and checkpoint.
 
     Raises:
-        InputError: The network is a supernet, has no such task, or is of a kind that cannot be
-            exported; or the package onnx is missing.
+        InputError: The network is a supernet, has no such task, or does what torch cannot export;
+            or the package onnx is missing.
     """
     onnx = require('onnx')
     if isinstance(network, SearchEncoderDecoder):
@@ -144,15 +144,26 @@ def _trace(graph: ImageNetwork, shape: tuple[int, int], dynamic: bool) -> Any:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')  # what was read from a shape, and that it is TorchScript
         path = str(Path(folder, 'network.onnx'))
-        torch.onnx.export(
-            graph,
-            (image,),
-            path,
-            input_names=[INPUT],
-            output_names=[*graph.tasks],
-            opset_version=OPSET,
-            **options,
-        )
+        try:
+            torch.onnx.export(
+                graph,
+                (image,),
+                path,
+                input_names=[INPUT],
+                output_names=[*graph.tasks],
+                opset_version=OPSET,
+                **options,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            first = str(error).strip().splitlines()[0]
+            hint = (
+                'a fixed --shape, or a newer torch, may help'
+                if dynamic
+                else 'a newer torch may help'
+            )
+            raise InputError(
+                f'torch {torch.__version__} cannot export this network: {first:.300} ({hint})'
+            ) from error
         return require('onnx').load(path)
 
 

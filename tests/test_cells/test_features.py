@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmbmtas.cells import features as module
-from mmbmtas.cells.features import FrozenBackbone, _dataset
+from mmbmtas.cells import feature_writer as module
+from mmbmtas.cells.backbone import FrozenBackbone
+from mmbmtas.cells.feature_writer import _dataset
 from mmbmtas.errors import InputError
 
 

@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from mmbmtas.datasets import FolderMT
+from mmbmtas.datasets import ConcatDataset, FolderMT
 from mmbmtas.datasets.checking import check_dataset
 from mmbmtas.datasets.folder_files import draw_split
 from mmbmtas.datasets.preparing import prepare_dataset
@@ -499,3 +499,21 @@ def test_a_config_names_its_data_set_for_the_tools(photos, tmp_path):
     assert describe_dataset('data/PASCAL_MT') == ('data/PASCAL_MT', None, {})
     with pytest.raises(InputError, match='names the class'):
         describe_dataset(str(path), 'NYUDv2MT')
+
+
+def test_folders_are_joined_if_they_agree_on_units_and_kinds(photos):
+    def joined(**changes):
+        parts = [
+            FolderMT(str(photos), {'masks': MASKS}),
+            FolderMT(str(photos), {'depth': DEPTH}),
+            FolderMT(str(photos), {'depth': {**DEPTH, **changes}}),
+        ]
+        return ConcatDataset(parts)
+
+    meta = joined().metainfo
+    assert meta['task_kinds'] == {'masks': 'classes', 'depth': 'depth'}
+    assert meta['units'] == {'depth': 'm'}
+    with pytest.raises(InputError, match="different units of depth: 'm' and 'mm'"):
+        joined(unit='mm')
+    with pytest.raises(InputError, match="different task_kinds of depth: 'depth' and 'value'"):
+        joined(shrinks=False)

@@ -60,11 +60,9 @@ class EfficientNetEncoder(FamilyEncoder):
 
     Args:
         arch: ``b0`` to ``b4``; later ones are wider and deeper.
-        context_channels: Channels of R-ASPP's branches and output, 128 by default.
-        norm_cfg: Normalisation of every convolution; its ``eps`` is torch's unless stated, 1e-3
-            with ``tensorflow``.
-        context: Another context module, see :class:`FamilyEncoder`.
         tensorflow: Compute as TensorFlow does.
+        **options: See :class:`FamilyEncoder`; the normalisations' ``eps`` is torch's unless stated,
+            1e-3 with ``tensorflow``.
 
     Raises:
         InputError: There is no such network, ``context_channels`` means nothing, or ``tensorflow``
@@ -78,21 +76,14 @@ class EfficientNetEncoder(FamilyEncoder):
 
     archs = tuple(f'b{index}' for index in range(len(SCALES)))
 
-    def __init__(
-        self,
-        arch: str,
-        context_channels: int | None = None,
-        norm_cfg: dict | None = None,
-        context: dict[str, Any] | None = None,
-        tensorflow: bool = False,
-    ) -> None:
+    def __init__(self, arch: str, tensorflow: bool = False, **options: Any) -> None:
         if not isinstance(tensorflow, bool):
             raise InputError(
                 f'tensorflow {tensorflow!r} of EfficientNetEncoder: expected True or False'
             )
         self.tensorflow = tensorflow
         self.eps = 1e-3 if tensorflow else None
-        super().__init__(arch, context_channels, norm_cfg, context)
+        super().__init__(arch, **options)
 
     @property
     def stem_channels(self) -> int:  # type: ignore[override]

@@ -52,19 +52,13 @@ class EfficientNetLiteEncoder(BlockEncoder):
     eps = 1e-3
     act_cfg = dict(type='ReLU6')  # noqa: RUF012
 
-    def __init__(
-        self,
-        variant: int,
-        context_channels: int | None = None,
-        norm_cfg: dict | None = None,
-        context: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, variant: int, **options: Any) -> None:
         if not isinstance(variant, int) or variant not in range(len(SCALES)):
             raise InputError(
                 f'variant {variant!r} of EfficientNetLiteEncoder: not in {[*range(len(SCALES))]}'
             )
         self.variant = variant
-        super().__init__(context_channels, norm_cfg, context)
+        super().__init__(**options)
 
     def _list_blocks(self) -> Iterator[dict[str, Any]]:
         yield from list_blocks(*SCALES[self.variant], ends_grow=False)
@@ -129,10 +123,5 @@ class EfficientNetLite0Encoder(EfficientNetLiteEncoder):
             arguments of R-ASPP, see :class:`ContextModule`.
     """
 
-    def __init__(
-        self,
-        context_channels: int | None = None,
-        norm_cfg: dict | None = None,
-        context: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(0, context_channels, norm_cfg, context)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(0, **options)
