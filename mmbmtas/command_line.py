@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     'train': 'train.py',
     'test': 'test.py',
     'infer': 'infer.py',
+    'search-cell': 'search_cell.py',
     'export': 'export_onnx.py',
     'compare': 'compare.py',
     'export-architecture': 'export_architecture.py',

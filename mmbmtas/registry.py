@@ -137,6 +137,28 @@ def build_kind(
     return found(**options)
 
 
+def find_registered(registry: Registry, kind: Any, base: type, name: str) -> Any:
+    """Return a class that is registered already, whatever the default scope.
+
+    mmengine's registries import and call whatever a name says, ``subprocess.Popen`` included; so
+    configs of strangers' files are looked up here.
+
+    Args:
+        registry: Where the class is registered; its parents are not looked at.
+        kind: The class or its name.
+        base: What the class must derive from.
+        name: What messages call the config.
+
+    Raises:
+        InputError: There is no such class.
+    """
+    known = {key: value for key, value in registry.module_dict.items() if _derives(value, base)}
+    found = known.get(kind.removeprefix(f'{SCOPE}.')) if isinstance(kind, str) else kind
+    if not isinstance(found, type) or found not in known.values():
+        raise InputError(f'{name} type {kind!r}, expected one of {sorted(known)}')
+    return found
+
+
 def _derives(value: Any, base: type | tuple[type, ...]) -> bool:
     return isinstance(value, type) and issubclass(value, base)
 

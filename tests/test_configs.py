@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / 'configs').rglob('*.py')
-    if not {'_base_', 'compare'} & {*path.parts}
+    if not {'_base_', 'compare', 'dpc'} & {*path.parts}
 )
 PAIRS = [f'{data}{net}' for data in ('pascal', 'nyud', 'scenes') for net in ('', '_r50')]
 TREE_PAIRS = [*PAIRS, 'nyud_lite0']
@@ -75,7 +75,8 @@ def adapt(cfg, roots):
 
 
 def takes_long(name):
-    return 'r50' in name or (name in EXCHANGES and 'scenes' not in name)
+    cells = name.endswith('_dpc.py') and 'scenes' not in name
+    return 'r50' in name or cells or (name in EXCHANGES and 'scenes' not in name)
 
 
 @pytest.mark.parametrize(

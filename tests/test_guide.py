@@ -1,4 +1,4 @@
-"""The guide's examples of data, tasks and encoders of one's own do what it says."""
+"""The examples of data, tasks and encoders of one's own do what it says."""
 
 import re
 import sys
@@ -14,7 +14,8 @@ from mmbmtas import launch
 from mmbmtas.registry import DATASETS, METRICS, MODELS
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r'```python\n(.*?)```', (ROOT / 'docs/guide.md').read_text(), re.DOTALL)
+TEXT = ''.join((ROOT / 'docs' / page).read_text() for page in ('guide.md', 'extending/data_set.md'))
+BLOCKS = re.findall(r'```python\n(.*?)```', TEXT, re.DOTALL)
 
 
 @pytest.fixture
@@ -60,6 +61,14 @@ def test_data_and_tasks_of_ones_own(prepare, tmp_path):
         metric = METRICS.build(entry)
         metric.process(None, [predicted.to_dict()])
         assert metric.compute_metrics(metric.results and [metric.results[0]])
+
+
+def test_a_config_of_ones_own(prepare):
+    cfg = launch.read_config(str(prepare('# search_mine.py', 'search_mine.py')))
+    assert cfg.test_dataloader.dataset.data_root == '/data/PASCAL_MT'
+    assert cfg.model.resource_loss == {'type': 'ResourceLoss', 'weight': 0.5, 'target_madds': 5.5e9}
+    init_default_scope('mmbmtas')
+    assert MODELS.build(cfg.model).decode_heads['edge'].in_channels == [16, 128]
 
 
 def test_another_encoder(prepare):

@@ -20,7 +20,7 @@ from mmbmtas.comparison.report import read_paper, write_report
 from mmbmtas.comparison.spec import read_comparison
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.jobs import with_needs
+from mmbmtas.launch.jobs import add_job_arguments, with_needs
 from mmbmtas.launch.overrides import add_cfg_options
 
 TOOLS = Path(__file__).resolve().parent
@@ -40,20 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--work-dir', type=Path, help='folder of trainings and checkpoints (default: DIR/work)'
     )
-    parser.add_argument('--jobs', type=int, default=1, help='processes at once (default: 1)')
-    parser.add_argument(
-        '--launch',
-        default='',
-        metavar='WORDS',
-        help="what to put before each command line, for example 'srun -n1 --gres=gpu:1'",
-    )
-    parser.add_argument(
-        '--gpus',
-        nargs='+',
-        default=[],
-        metavar='ID',
-        help='GPUs to deal the processes to, for example 0 1 2 3 with --jobs 4',
-    )
+    add_job_arguments(parser)
     parser.add_argument(
         '--rerun', action='store_true', help='run again what was made with other settings'
     )

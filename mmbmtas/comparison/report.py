@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from mmbmtas.comparison.document import (
+from mmbmtas.comparison.results import Row, half_interval, mean_and_deviation
+from mmbmtas.errors import InputError
+from mmbmtas.evaluation import HeadlineMetric
+from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures.documents import read_document
+from mmbmtas.visualization.affinity import plot_affinities_and_tree
+from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
+from mmbmtas.visualization.document import (
     Block,
     Code,
     Grid,
@@ -18,13 +25,6 @@ from mmbmtas.comparison.document import (
     to_html,
     to_markdown,
 )
-from mmbmtas.comparison.results import Row, half_interval, mean_and_deviation
-from mmbmtas.errors import InputError
-from mmbmtas.evaluation import HeadlineMetric
-from mmbmtas.structures import BranchedArchitecture
-from mmbmtas.structures.documents import read_document
-from mmbmtas.visualization.affinity import plot_affinities_and_tree
-from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
 from mmbmtas.writing import written_beside
 
 _NOT_TREES = ('single', 'exchange')

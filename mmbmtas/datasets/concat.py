@@ -9,7 +9,7 @@ from mmengine.dataset import ConcatDataset as _ConcatDataset
 from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS
 
-_BY_TASK = ('classes', 'palette')
+_BY_TASK = ('classes', 'palette', 'units', 'task_kinds')
 
 
 @DATASETS.register_module()
@@ -17,9 +17,9 @@ class ConcatDataset(_ConcatDataset):
     """mmengine's concatenation, for data sets that may have different tasks.
 
     mmengine's wants the data sets' metainfo to be equal. Here ``tasks`` is the union, and the
-    ``classes`` and ``palette`` of each task come from the data sets that have it; other entries are
-    the first's. A sample has the labels of its own data set; losses and metrics of the other tasks
-    leave it out.
+    ``classes``, ``palette``, ``units`` and ``task_kinds`` of each task come from the data sets that
+    have it; other entries are the first's. A sample has the labels of its own data set; losses and
+    metrics of the other tasks leave it out.
 
     Args:
         datasets: The data sets or their configs.
@@ -60,7 +60,7 @@ def merge_metainfo(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         As :class:`ConcatDataset` describes it.
 
     Raises:
-        ValueError: If a task's classes or colours differ.
+        ValueError: If a task's classes, colours, unit or kind differ.
     """
     merged = {key: value for meta in reversed(metas) for key, value in meta.items()}
     merged['tasks'] = tuple(dict.fromkeys(task for meta in metas for task in meta.get('tasks', ())))
@@ -72,7 +72,12 @@ def merge_metainfo(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 if merged[key].setdefault(task, of_task[task]) != of_task[task]:
                     raise InputError(
                         f'the concatenated data sets have different {key} of {task}: '
-                        f'{len(merged[key][task])} and {len(of_task[task])}. A decoder has one '
-                        f'list: leave {task} out of the tasks=[...] of all but one kind of them'
+                        f'{_brief(merged[key][task])} and {_brief(of_task[task])}. A decoder has '
+                        f'one: leave {task} out of the tasks=[...] of all but one kind of them'
                     )
     return merged
+
+
+def _brief(entry: Any) -> str:
+    """An entry for a message: the length of a list, anything else as it is."""
+    return repr(entry) if isinstance(entry, str) else str(len(entry))

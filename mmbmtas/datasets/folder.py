@@ -38,12 +38,12 @@ class FolderMT(MultiTaskDataset):
         data_root: The folder.
         labels: For each task its ``kind`` and the settings of this kind.
         images: Pattern of the images' names below the folder, with ``{stem}`` for an image's own
-            name, or a folder of images.
+            name, or a folder of images; default the folder ``images``.
         files: A list of images and labels in the place of patterns, below the folder.
         splits: File of ids of each split, ``dict(train='train.txt', val='val.txt')``. An id is a
             stem or a file's name. By default the list's column ``split``, else a drawn split.
-        val_share: Share of the images in a drawn validation split.
-        split_seed: Seed of a drawn split.
+        val_share: Share of the images in a drawn validation split, 0.2 by default.
+        split_seed: Seed of a drawn split, 0 by default.
         cached_scales: What ``mmbmtas prepare-dataset`` caches beside samples at full size: training
             samples that ``ResizeSample`` has reduced by these factors.
         split: See :class:`MultiTaskDataset`, as all others.
@@ -84,11 +84,11 @@ class FolderMT(MultiTaskDataset):
         self,
         data_root: str,
         labels: Mapping[str, Mapping[str, Any]],
-        images: str = 'images',
+        images: str | None = None,
         files: str | None = None,
         splits: Mapping[str, str] | None = None,
-        val_share: float = 0.2,
-        split_seed: int = 0,
+        val_share: float | None = None,
+        split_seed: int | None = None,
         cached_scales: Sequence[float] = (),
         split: Literal['train', 'val'] = 'train',
         tasks: Sequence[str] | None = None,
@@ -98,7 +98,13 @@ class FolderMT(MultiTaskDataset):
     ) -> None:
         self.labels = build_labels(labels, data_root)
         self.TASKS = (*self.labels,)
-        self.images, self.files = images, files
+        if files is not None and images is not None:
+            raise InputError(f'images {images!r} of FolderMT: the list {files} names the images')
+        self.images, self.files = images or 'images', files
+        drawing = {'val_share': val_share, 'split_seed': split_seed}
+        for name, value in drawing.items() if splits is not None else ():
+            if value is not None:
+                raise InputError(f'{name} {value!r} of FolderMT: splits names the images')
         if splits is not None and (
             not isinstance(splits, Mapping) or not {*splits} <= {'train', 'val'}
         ):
@@ -106,8 +112,9 @@ class FolderMT(MultiTaskDataset):
                 f"splits {splits!r} of FolderMT: expected dict(train='train.txt', val='val.txt')"
             )
         self.splits = splits
-        self.val_share = require_share('val_share of FolderMT', val_share)
-        self.split_seed = require_count('split_seed of FolderMT', split_seed, least=0)
+        share = 0.2 if val_share is None else val_share
+        self.val_share = require_share('val_share of FolderMT', share)
+        self.split_seed = require_count('split_seed of FolderMT', split_seed or 0, least=0)
         self.RELEASE = self._describe_files(cached_scales)
         self._samples: dict[str, FolderSample] | None = None
         super().__init__(
@@ -155,7 +162,7 @@ class FolderMT(MultiTaskDataset):
         """List the ids of the split's images, those without any label left out.
 
         Raises:
-            InputError: The split is empty, or its images are in another split too.
+            InputError: No image has a label of the tasks, or the split is empty.
             MissingFileError: A list names images that there are not.
         """
         samples = self._all_samples()

@@ -1,9 +1,8 @@
 """From a config file and a command line to a runner: ``read_config``, ``build_runner``."""
 
+from .building import TRAINING_DATA, build_runner, require_data, runner_of
 from .launch import (
-    TRAINING_DATA,
     add_common_arguments,
-    build_runner,
     find_beside_config,
     leave_out_weights,
     load_config,
@@ -11,8 +10,6 @@ from .launch import (
     prepare_config,
     read_config,
     require_checkpoint,
-    require_data,
-    runner_of,
     use_amp,
     use_drawing,
     use_resume,

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,24 @@ class Step:
     command: Callable[[], Sequence[str | Path]]
     output: Path
     needs: tuple['Step', ...] = ()
+
+
+def add_job_arguments(parser: ArgumentParser) -> None:
+    """Add the options of tools that run many processes."""
+    parser.add_argument('--jobs', type=int, default=1, help='processes at once (default: 1)')
+    parser.add_argument(
+        '--launch',
+        default='',
+        metavar='WORDS',
+        help="what to put before each command line, for example 'srun -n1 --gres=gpu:1'",
+    )
+    parser.add_argument(
+        '--gpus',
+        nargs='+',
+        default=[],
+        metavar='ID',
+        help='GPUs to deal the processes to, for example 0 1 2 3 with --jobs 4',
+    )
 
 
 def with_needs(steps: Sequence[Step]) -> list[Step]:

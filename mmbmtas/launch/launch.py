@@ -10,35 +10,26 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from mmbmtas.checkpoints import PREFIX, find_weights, is_whole
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
-from mmbmtas.engine.runner.page_runner import PageRunner
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.launch.config_file import read_config_file
-from mmbmtas.launch.loading import guard_loading
 from mmbmtas.launch.overrides import add_cfg_options, apply_overrides, refuse_idle_names
 from mmbmtas.launch.ranks import adapt_to_ranks, start_ranks
 from mmbmtas.launch.shared_keys import (
     FILLED_IN,
     fill_in,
-    placed_datasets,
     plain_datasets,
     share_batch,
 )
 from mmbmtas.launch.task_subset import narrow_to_architecture
 from mmbmtas.launch.trees import find_architecture
 from mmbmtas.models.encoders import build_encoder, check_fits
-from mmbmtas.registry import DATASETS, OPTIM_WRAPPERS, find_type, is_type
+from mmbmtas.registry import OPTIM_WRAPPERS, find_type
 from mmbmtas.writing import written_beside
-
-TRAINING_DATA = ('train_dataloader', 'val_dataloader')
-"""Loaders of the data that a training needs."""
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -104,7 +95,17 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     cfg = read_config_file(path)
     refuse_idle_names(cfg)
     override(cfg, options)
+    _find_cell(cfg)
     return cfg
+
+
+def _find_cell(cfg: Config) -> None:
+    """Look for the file of the encoder's cell beside the config too."""
+    place: Any = cfg
+    for name in ('model', 'backbone', 'encoder', 'context'):
+        place = place.get(name) if isinstance(place, Mapping | Config) else None
+    if isinstance(place, dict) and isinstance(place.get('cell'), str):
+        place['cell'] = find_beside_config(place['cell'], cfg.filename, 'cell file')
 
 
 def override(cfg: Config, options: Mapping[str, Any] | None) -> None:
@@ -302,30 +303,6 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
     backbone.architecture = tree.to_dict()
 
 
-def require_data(cfg: Config, *loaders: str) -> None:
-    """Refuse data sets whose folder does not exist, before anything is built.
-
-    Args:
-        cfg: The config, filled in.
-        loaders: Names of the data loaders that are needed.
-
-    Raises:
-        MissingFileError: There is no such folder.
-    """
-    for place, dataset in placed_datasets(cfg, loaders):
-        root, kind = dataset.get('data_root'), dataset.get('type')
-        if (
-            isinstance(root, str | Path)
-            and '://' not in str(root)
-            and is_type(DATASETS, kind, BaseDataset, cfg.get('default_scope'))
-            and not Path(root).exists()
-        ):
-            raise MissingFileError(
-                f'data_root = {str(root)!r} ({place}): there is no such folder; it must be the '
-                'folder of the unpacked dataset (docs/data.md)'
-            )
-
-
 def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
     """Give the path back when it is a file, or an address that one of mmengine's backends reads.
 
@@ -381,42 +358,6 @@ def use_tta(cfg: Config) -> None:
         dataset.pipeline = cfg.tta_pipeline
     cfg.tta_model.module = cfg.model
     cfg.model = cfg.tta_model
-
-
-def build_runner(cfg: Config, strict: bool = False) -> Runner:
-    """Build the runner of a config, as ``tools/train.py`` does; for notebooks and scripts.
-
-    Args:
-        cfg: The config, as :func:`read_config` or ``Config.fromfile`` gives it; it is filled in
-            place. Without ``launcher`` there is one rank, without ``work_dir`` it is
-            ``work_dirs/NAME_OF_CONFIG``.
-        strict: Whether weights that ``load_from`` names must fit exactly.
-
-    Returns:
-        The runner: ``runner.train()`` trains.
-
-    Raises:
-        InputError: As :func:`prepare_config`.
-        MissingFileError: As :func:`prepare_config`, or a folder of data does not exist.
-
-    Example:
-        >>> from mmbmtas import launch  # doctest: +SKIP
-        >>> cfg = launch.read_config('configs/search_scenes.py', {'weight_iters': 20})
-        >>> launch.build_runner(cfg).train()
-    """
-    cfg.setdefault('launcher', 'none')
-    if cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'config').stem)
-    prepare_config(cfg)
-    require_data(cfg, *TRAINING_DATA)
-    return runner_of(cfg, strict)
-
-
-def runner_of(cfg: Config, strict: bool) -> Runner:
-    """Build the runner of a prepared config; see :func:`guard_loading` for what it loads."""
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PageRunner.from_cfg(cfg)
-    guard_loading(runner, strict)
-    return runner
 
 
 def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:

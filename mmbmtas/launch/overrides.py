@@ -31,7 +31,7 @@ _READ = {
     *({*inspect.signature(Runner.__init__).parameters} - {'self', 'cfg'}),
     *('custom_imports', 'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn', 'compile'),
     *('find_unused_parameters', 'activation_checkpointing', 'efficient_conv_bn_eval'),
-    *('tta_model', 'tta_pipeline'),
+    *('tta_model', 'tta_pipeline', 'cell_search'),
 }
 """Names that mmengine and our tools read when they build a runner."""
 

@@ -2,8 +2,9 @@
 
 from .found import Found, inspect_folder
 from .plan import Plan, make_plan
+from .report import report
 from .sheet import draw_samples
-from .text import report, write_project
+from .text import write_project
 
 __all__ = [
     'Found',

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from mmbmtas.errors import InputError
 from mmbmtas.structures.architecture_file import FORMAT, VERSION, check_document
-from mmbmtas.structures.documents import expect, read_document, write_document
+from mmbmtas.structures.documents import expect, plain_json, read_document, write_document
 from mmbmtas.structures.task_grouping import TaskGrouping
 
 
@@ -64,9 +64,9 @@ class BranchedArchitecture:
             'tasks': tasks,
             'routing': routing,
             'layers': None if self.layers is None else tuple(self.layers),
-            'encoder': _plain_json(self.encoder, 'encoder'),
-            'madds': _plain_json(self.madds, 'madds'),
-            'source': _plain_json(self.source, 'source'),
+            'encoder': plain_json(self.encoder, 'encoder'),
+            'madds': plain_json(self.madds, 'madds'),
+            'source': plain_json(self.source, 'source'),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
@@ -287,14 +287,6 @@ class BranchedArchitecture:
     def _identity(self) -> tuple:
         """What equality is about."""
         return self.tasks, json.dumps(self.encoder, sort_keys=True), self.groupings
-
-
-def _plain_json(value: Any, name: str) -> Any:
-    """Copy a value by way of JSON, so that it comes back from a file as it went in."""
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InputError(f'{name} must hold JSON values only: {error}') from error
 
 
 def as_architecture(

@@ -28,6 +28,7 @@ from typing import Any
 from .documents import (
     MAX_LAYERS,
     MAX_TASKS,
+    SOURCE_CHECK,
     are_tasks,
     check_keys,
     expect,
@@ -69,7 +70,7 @@ def check_document(document: Any, where: str | os.PathLike) -> None:
         )
 
 
-def _is_madds(value: Any) -> bool:
+def is_madds(value: Any) -> bool:
     """Tell whether a value maps names to amounts or lists of amounts, as the table above says."""
     if not isinstance(value, dict):
         return False
@@ -105,12 +106,9 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         'for each layer a list of groups, lists of task names',
     ),
     'madds': (
-        lambda value: value is None or _is_madds(value),
+        lambda value: value is None or is_madds(value),
         'null, or non-negative numbers or lists of them by name ("shape" two integers, '
         '"layers" a list, "network" a number)',
     ),
-    'source': (
-        lambda value: value is None or isinstance(value, (str, dict)),
-        'null, text or an object',
-    ),
+    'source': SOURCE_CHECK,
 }

@@ -147,6 +147,18 @@ def is_encoder(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get('type'), str)
 
 
+def plain_json(value: Any, name: str) -> Any:
+    """Copy a value by way of JSON, so that it comes back from a file as it went in.
+
+    Raises:
+        InputError: It holds something that JSON lacks; ``name`` says where.
+    """
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f'{name} must hold JSON values only: {error}') from error
+
+
 def list_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Make a check for lists whose items all pass ``is_valid``."""
     return lambda value: isinstance(value, list) and all(map(is_valid, value))
@@ -177,3 +189,10 @@ def _check_nesting(value: Any, levels: int = MAX_NESTING) -> None:
     for item in value.values() if isinstance(value, dict) else value:
         if isinstance(item, (dict, list)):
             _check_nesting(item, levels - 1)
+
+
+SOURCE_CHECK: tuple[Callable[[Any], bool], str] = (
+    lambda value: value is None or isinstance(value, (str, dict)),
+    'null, text or an object',
+)
+"""Of the key ``source``: where a document came from."""

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from mmbmtas.errors import InputError
@@ -99,6 +99,17 @@ def require_share(name: str, value: Any, below_one: bool = False) -> float:
     if not (usual and 0 <= value <= 1 and not (below_one and value == 1)):
         end = 'less than 1' if below_one else '1'
         raise InputError(f'{name} {value!r}: expected a number from 0 to {end}')
+    return value
+
+
+def require_choice(name: str, value: Any, choices: Collection[str]) -> str:
+    """Return a value that is one of some names.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f'{name} {value!r}: expected one of {[*choices]}')
     return value
 
 

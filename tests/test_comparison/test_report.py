@@ -9,15 +9,6 @@ import numpy as np
 import pytest
 
 from mmbmtas.comparison import report
-from mmbmtas.comparison.document import (
-    Code,
-    Grid,
-    Heading,
-    Paragraph,
-    Picture,
-    to_html,
-    to_markdown,
-)
 from mmbmtas.comparison.report import (
     paired_differences,
     read_paper,
@@ -29,6 +20,15 @@ from mmbmtas.evaluation import HEADLINE_METRICS, HeadlineMetric
 from mmbmtas.evaluation.functional import delta_m
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.visualization.comparison import plot_pareto
+from mmbmtas.visualization.document import (
+    Code,
+    Grid,
+    Heading,
+    Paragraph,
+    Picture,
+    to_html,
+    to_markdown,
+)
 
 TASKS = ('semseg', 'normals')
 HEADLINES = [HEADLINE_METRICS[task] for task in TASKS]

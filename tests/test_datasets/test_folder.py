@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from mmbmtas.datasets import FolderMT
+from mmbmtas.datasets import ConcatDataset, FolderMT
 from mmbmtas.datasets.checking import check_dataset
 from mmbmtas.datasets.folder_files import draw_split
 from mmbmtas.datasets.preparing import prepare_dataset
@@ -209,6 +209,21 @@ def test_folders_within_images(tmp_path):
     (tmp_path / 'images/.thumbs.png').write_text('')
     dataset = FolderMT(str(tmp_path), {'masks': {'kind': 'classes', 'classes': 2}})
     assert sorted(dataset._all_samples()) == ['day__1', 'night__1']
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'files': 'list.csv', 'images': 'pictures'}, "images 'pictures' .* list.csv"),
+        ({'splits': {'train': 'a.txt'}, 'val_share': 0.5}, 'val_share 0.5 .* splits names'),
+        ({'splits': {'train': 'a.txt'}, 'split_seed': 3}, 'split_seed 3 .* splits names'),
+        ({'splits': {'tarin': 'a.txt'}}, "expected dict.train='train.txt', val='val.txt'."),
+        ({'val_share': 20}, 'val_share of FolderMT 20: expected a number from 0 to 1'),
+    ],
+)
+def test_settings_without_effect_are_refused(photos, options, message):
+    with pytest.raises(InputError, match=message):
+        FolderMT(str(photos), {'masks': MASKS}, **options)
 
 
 def test_two_files_for_one_label_are_refused(photos):
@@ -499,3 +514,21 @@ def test_a_config_names_its_data_set_for_the_tools(photos, tmp_path):
     assert describe_dataset('data/PASCAL_MT') == ('data/PASCAL_MT', None, {})
     with pytest.raises(InputError, match='names the class'):
         describe_dataset(str(path), 'NYUDv2MT')
+
+
+def test_folders_are_joined_if_they_agree_on_units_and_kinds(photos):
+    def joined(**changes):
+        parts = [
+            FolderMT(str(photos), {'masks': MASKS}),
+            FolderMT(str(photos), {'depth': DEPTH}),
+            FolderMT(str(photos), {'depth': {**DEPTH, **changes}}),
+        ]
+        return ConcatDataset(parts)
+
+    meta = joined().metainfo
+    assert meta['task_kinds'] == {'masks': 'classes', 'depth': 'depth'}
+    assert meta['units'] == {'depth': 'm'}
+    with pytest.raises(InputError, match="different units of depth: 'm' and 'mm'"):
+        joined(unit='mm')
+    with pytest.raises(InputError, match="different task_kinds of depth: 'depth' and 'value'"):
+        joined(shrinks=False)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mmbmtas.cost import measure
+from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import (
     CONTEXT,
     ContextModule,
@@ -224,6 +225,44 @@ def test_unknown_depth(depth):
 def test_unknown_variant(variant):
     with pytest.raises(ValueError, match=r'variant .* not in \[0, 1, 2, 3, 4\]'):
         EfficientNetLiteEncoder(variant)
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'message'),
+    [
+        ({'depth': 18, 'groups': 32}, 'groups 32 .* expected 1 at depth 18'),
+        ({'depth': 50, 'base_width': 4}, 'base_width 4 .* only with groups above 1'),
+        ({'depth': 50, 'groups': 0}, 'groups of ResNetEncoder 0: expected a whole number'),
+        ({'depth': 50, 'groups': 2, 'base_width': 0}, 'base_width of ResNetEncoder 0: expected'),
+        ({'depth': 50, 'deep_stem': 1}, 'deep_stem 1 .* expected True or False'),
+        ({'depth': 50, 'avg_down': 'no'}, "avg_down 'no' .* expected True or False"),
+    ],
+)
+def test_unknown_resnets(cfg, message):
+    with pytest.raises(InputError, match=message):
+        build_encoder({'type': 'ResNetEncoder', **cfg})
+
+
+@pytest.mark.parametrize('arch', ['b9', 'B0', 0, None, ['b0']])
+@pytest.mark.parametrize(
+    'kind', ['MobileNetV3', 'EfficientNet', 'ConvNeXt', 'RegNet', 'MixTransformer', 'Swin']
+)
+def test_unknown_networks_of_a_family(kind, arch):
+    with pytest.raises(InputError, match=rf'arch of {kind}Encoder .*expected one of \[.\w+'):
+        build_encoder({'type': f'{kind}Encoder', 'arch': arch})
+
+
+@pytest.mark.parametrize(
+    ('key', 'tensorflow'),
+    [('layers.1.0.depthwise_conv.conv.weight', False), ('features.0.0.weight', True)],
+)
+def test_efficientnets_of_another_library(key, tensorflow):
+    """They have a place for such weights, but compute something else."""
+    encoder = build_encoder({'type': 'EfficientNetEncoder', 'arch': 'b0', 'tensorflow': tensorflow})
+    with pytest.raises(InputError, match=f'{key} .* with tensorflow={not tensorflow}'):
+        encoder.translate_state_dict({key: torch.zeros(1)})
+    with pytest.raises(InputError, match=r'tensorflow 1 .* expected True or False'):
+        build_encoder({'type': 'EfficientNetEncoder', 'arch': 'b0', 'tensorflow': 1})
 
 
 def test_resnet_has_its_stride_in_the_3x3_convolution():

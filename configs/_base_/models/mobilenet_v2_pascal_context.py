@@ -1,49 +1,36 @@
-# MobileNetV2 with R-ASPP and a DeepLabv3+ decoder for each task of PASCAL-Context, with the
-# paper's loss weights. search_*.py and branched_*.py put a supernet or a branched network around
-# the encoder. Decoders take as many channels as the encoder gives.
-_head = dict(
-    type='DeepLabV3PlusHead',
-    channels=128,
-    separable=True,  # and with it ReLU6, as in all of MobileNetV2 (paper, Appendix B)
-)
+# MobileNetV2 with a decoder for each task of PASCAL-Context, with the paper's loss weights.
+_base_ = './mobilenet_v2.py'
+
 model = dict(
-    type='MultiTaskEncoderDecoder',
-    data_preprocessor=dict(
-        type='mmengine.ImgDataPreprocessor',
-        mean=[127.5] * 3,  # intensities to [-1, 1]
-        std=[127.5] * 3,
-        bgr_to_rgb=True,
-    ),
-    backbone=dict(encoder=dict(type='MobileNetV2Encoder')),
     decode_heads=dict(
         semseg=dict(
-            **_head,
+            **_base_._head,
             num_classes=21,
             target_key='gt_semseg',
             loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True, loss_weight=1.0),
         ),
         human_parts=dict(
-            **_head,
+            **_base_._head,
             num_classes=7,
             target_key='gt_human_parts',
             loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True, loss_weight=2.0),
         ),
         saliency=dict(
-            **_head,
+            **_base_._head,
             num_classes=1,
             target_key='gt_saliency',
             output='probability',
             loss_decode=dict(type='BalancedBCELoss', loss_weight=5.0),
         ),
         normals=dict(
-            **_head,
+            **_base_._head,
             num_classes=3,
             target_key='gt_normals',
             output='normals',
             loss_decode=dict(type='NormalsL1Loss', loss_weight=10.0),
         ),
         edge=dict(
-            **_head,
+            **_base_._head,
             num_classes=1,
             target_key='gt_edge',
             output='probability',

@@ -1,7 +1,7 @@
 """TorchJD's aggregators, from configs."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +14,8 @@ class AggregatorFactory:
     """Builds an aggregator of ``torchjd.aggregation`` for any set of tasks.
 
     Args:
-        cfg: ``type``, the name of the class, and its arguments. One that is a dictionary,
+        cfg: ``type``, the name of a class of theirs or of one that derives from their
+            ``Aggregator``, and its arguments. One that is a dictionary,
             ``{task: number}``, becomes a vector with an entry a row.
 
     Raises:
@@ -68,7 +69,7 @@ class AggregatorFactory:
 
 
 def _aggregators() -> dict[str, Any]:
-    """Return TorchJD's aggregators by name."""
+    """Return TorchJD's aggregators by name, and those of the user's modules."""
     try:
         module = import_module('torchjd.aggregation')
     except ImportError as error:
@@ -77,11 +78,20 @@ def _aggregators() -> dict[str, Any]:
             "pip install 'mmbmtas[balancing]', or pip install -r requirements/balancing.txt"
         ) from error
     bases = (module.Aggregator, module.WeightedAggregator, module.GramianWeightedAggregator)
+    known = {kind.__name__: kind for kind in _derived(module.Aggregator)} | vars(module)
     return {
         name: value
-        for name, value in vars(module).items()
+        for name, value in known.items()
         if inspect.isclass(value) and issubclass(value, module.Aggregator) and value not in bases
     }
+
+
+def _derived(kind: type) -> Iterator[type]:
+    """Yield the classes that derive from a class, as far as their modules are imported."""
+    derived: type
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from _derived(derived)
 
 
 def _vector(name: str, value: Any, tasks: Sequence[str], device: torch.device | str) -> Any:

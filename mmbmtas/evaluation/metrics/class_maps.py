@@ -1,5 +1,7 @@
 """Mean IoU of semantic segmentation and human parts."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ class SemSegMetric(TaskMetric):
     default_task = 'semseg'
     headline_name = 'mIoU'
 
-    def __init__(self, num_classes: int, task: str | None = None, **kwargs) -> None:
+    def __init__(self, num_classes: int, task: str | None = None, **kwargs: Any) -> None:
         super().__init__(task, **kwargs)
         self.num_classes = num_classes
 
@@ -43,5 +45,5 @@ class HumanPartsMetric(SemSegMetric):
 
     default_task = 'human_parts'
 
-    def __init__(self, num_classes: int = 7, task: str | None = None, **kwargs) -> None:
+    def __init__(self, num_classes: int = 7, task: str | None = None, **kwargs: Any) -> None:
         super().__init__(num_classes, task, **kwargs)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from mmengine.dist import is_distributed
@@ -64,7 +65,7 @@ class OdsF(TaskMetric):
         thresholds: Sequence[float] = THRESHOLDS,
         jobs: int | None = None,
         task: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if dataset not in ('pascal', 'nyud'):
             raise InputError(f"dataset should be 'pascal' or 'nyud', not {dataset!r}")

@@ -53,7 +53,7 @@ class DepthMetric(TaskMetric):
     unit = 'm'
     digits = 4
 
-    def __init__(self, task: str | None = None, ignore: float | None = 0.0, **kwargs) -> None:
+    def __init__(self, task: str | None = None, ignore: float | None = 0.0, **kwargs: Any) -> None:
         super().__init__(task, **kwargs)
         self.ignore = None if ignore is None else require_number('ignore of DepthMetric', ignore)
 

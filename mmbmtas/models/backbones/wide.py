@@ -25,7 +25,7 @@ from mmseg.models.utils import InvertedResidual
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbmtas.models.encoders.context import ContextModule
+from mmbmtas.models.encoders.context import ContextModule, require_several_values
 
 from .operations import conv2d, relu6_
 
@@ -123,6 +123,7 @@ def _mix_inverted_residuals(blocks: Modules, weights: Tensor, x: Tensor) -> Tens
 def _mix_context_modules(modules: Modules, weights: Tensor, x: Tensor) -> Tensor:
     views = [_conv_modules(branch, x) for branch in zip(*_parts(modules, 'branches'), strict=True)]
     pools, convs = zip(*_parts(modules, 'image_pool'), strict=True)
+    require_several_values(convs[0], len(x), 'image pooling')
     pooled = _conv_modules(convs, pools[0](x)).expand(-1, -1, *x.shape[2:])
     own = zip(*(maps.chunk(len(modules), dim=1) for maps in (*views, pooled)), strict=True)
     joined = torch.cat([maps for views_of_one in own for maps in views_of_one], dim=1)

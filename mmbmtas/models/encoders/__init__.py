@@ -2,21 +2,36 @@
 
 from .base import CONTEXT, Encoder
 from .building import build_encoder, check_fits
-from .context import ContextModule
+from .context import Context, ContextModule
+from .convnext import ConvNeXtEncoder
+from .dense_prediction_cell import DensePredictionCell
+from .efficientnet import EfficientNetEncoder
 from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
+from .mix_transformer import MixTransformerEncoder
 from .mobilenet_v2 import MobileNetV2Encoder
+from .mobilenet_v3 import MobileNetV3Encoder
 from .plain import PlainEncoder
+from .regnet import RegNetEncoder
 from .resnet import ResNetEncoder
+from .swin import SwinEncoder
 
 __all__ = [
     'CONTEXT',
+    'Context',
     'ContextModule',
+    'ConvNeXtEncoder',
+    'DensePredictionCell',
+    'EfficientNetEncoder',
     'EfficientNetLite0Encoder',
     'EfficientNetLiteEncoder',
     'Encoder',
+    'MixTransformerEncoder',
     'MobileNetV2Encoder',
+    'MobileNetV3Encoder',
     'PlainEncoder',
+    'RegNetEncoder',
     'ResNetEncoder',
+    'SwinEncoder',
     'build_encoder',
     'check_fits',
 ]

@@ -10,6 +10,10 @@ from torch import Tensor, nn
 
 CONTEXT = 'context'
 """Name of the last encoder layer, the context module."""
+RASPP = {'type': 'ContextModule', 'dilations': [1]}
+"""The context module of mobile encoders, unless a config states another."""
+ASPP = {'type': 'ContextModule', 'dilations': [1, 6, 12, 18]}
+"""The context module of ResNets, unless a config states another."""
 
 _SIDE = 64  # pixels of the image whose features' channels are looked at
 
@@ -17,9 +21,10 @@ _SIDE = 64  # pixels of the image whose features' channels are looked at
 class Encoder(ABC):
     """A backbone cut into a stem and an ordered list of layers (paper, section 3.1).
 
-    The context module, R-ASPP or ASPP, is the last layer. A subclass builds one copy of any part on
-    request, so that a supernet can hold several candidates of a layer and a branched network
-    several branches, and translates the names of public ImageNet checkpoints.
+    The context module, R-ASPP or ASPP unless a config states another, is the last layer. A subclass
+    builds one copy of any part on request, so that a supernet can hold several candidates of a
+    layer and a branched network several branches, and translates the names of public ImageNet
+    checkpoints.
 
     Attributes:
         layer_names: Names of the layers, context module last; layer ``l`` is ``layer_names[l]``.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mmbmtas.errors import InputError
-from mmbmtas.registry import SCOPE, TASK_UTILS
+from mmbmtas.registry import TASK_UTILS, find_registered
 from mmbmtas.structures import BranchedArchitecture
 
 from .base import Encoder
@@ -12,9 +12,8 @@ from .base import Encoder
 def build_encoder(cfg: dict[str, Any] | Encoder, name: str = 'encoder') -> Encoder:
     """Build an encoder description from its config, whatever the default scope of the config.
 
-    The config may come from a stranger's ``architecture.json``. mmengine's registries import and
-    call whatever ``type`` names, ``subprocess.Popen`` included; so only encoders that are
-    registered already, in ``mmbmtas.registry.TASK_UTILS``, are looked up here.
+    The config may come from a stranger's ``architecture.json``, so only encoders that are
+    registered already are looked up, see :func:`~mmbmtas.registry.find_registered`.
 
     Raises:
         ValueError: There is no such encoder, or it takes other arguments; ``name`` says where.
@@ -23,16 +22,7 @@ def build_encoder(cfg: dict[str, Any] | Encoder, name: str = 'encoder') -> Encod
         return cfg
     options = dict(cfg)
     kind = options.pop('type', None)
-    encoders = {
-        key: value
-        for key, value in TASK_UTILS.module_dict.items()
-        if isinstance(value, type) and issubclass(value, Encoder)
-    }
-    found = kind if isinstance(kind, type) else None
-    if isinstance(kind, str):
-        found = encoders.get(kind.removeprefix(f'{SCOPE}.'))
-    if found is None or found not in encoders.values():
-        raise InputError(f'{name}: encoder type {kind!r}, expected one of {sorted(encoders)}')
+    found = find_registered(TASK_UTILS, kind, Encoder, f'{name}: encoder')
     try:
         return found(**options)
     except TypeError as error:

@@ -1,37 +1,36 @@
 """MobileNetV2 as stem and layers, from mmseg's inverted residuals."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from mmcv.cnn import ConvModule
 from mmseg.models.backbones import MobileNetV2
 from mmseg.models.utils import InvertedResidual, make_divisible
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.registry import TASK_UTILS
-from mmbmtas.structures.values import require_count, require_positive
+from mmbmtas.structures.values import require_positive
 
-from .base import CONTEXT, Encoder
-from .context import ContextModule
+from .blocks import BlockEncoder, build_conv_stem, stage
 
-# Of stages 1 to 7, at output stride 16: the stride of the first block, the dilation of the first
-# block, the dilation of the others. mmseg's backbone dilates only the first block of a stage.
-_STRIDES = (1, 2, 2, 2, 1, 1, 1)
-_DILATIONS = ((1, 1), (1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (2, 2))
+_STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of the first block of each stage
 
 
 @TASK_UTILS.register_module()
-class MobileNetV2Encoder(Encoder):
+class MobileNetV2Encoder(BlockEncoder):
     """MobileNetV2 (17 inverted residuals) and R-ASPP, at output stride 16.
 
     In the last stage that halves the resolution (6) the first block has stride 1 and dilation 1;
-    all later blocks, through block 17, have dilation 2.
+    all later blocks, through block 17, have dilation 2. (mmseg's backbone dilates only the first
+    block of a stage.)
 
     Args:
         widen_factor: Width multiplier of all channels but R-ASPP's, above 0, at most 16.
-        context_channels: Channels of R-ASPP's branches and output.
+        context_channels: Channels of R-ASPP's branches and output, 128 by default.
         norm_cfg: Normalisation of every convolution.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of R-ASPP, see :class:`ContextModule`.
 
     Raises:
         InputError: A number means nothing.
@@ -42,72 +41,41 @@ class MobileNetV2Encoder(Encoder):
         (18, 24)
     """
 
+    act_cfg = dict(type='ReLU6')  # noqa: RUF012
+
     def __init__(
-        self, widen_factor: float = 1.0, context_channels: int = 128, norm_cfg: dict | None = None
+        self,
+        widen_factor: float = 1.0,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
     ) -> None:
         self.widen_factor = require_positive(
             'widen_factor of MobileNetV2Encoder', widen_factor, most=16
         )
-        self.context_channels = require_count(
-            'context_channels of MobileNetV2Encoder', context_channels
-        )
-        self.norm_cfg = norm_cfg or dict(type='BN')
         self.stem_channels = make_divisible(32 * widen_factor, 8)
-        self.blocks = self._list_blocks()
-        self._block_of = {
-            block['name']: index for index, block in enumerate(self.blocks)
-        }  # mmpretrain's name to layer
-        self.layer_names = (*self._block_of, CONTEXT)
-        self.low_level_index = 2
-        self.low_level_channels = self.blocks[self.low_level_index]['out_channels']
+        super().__init__(context_channels, norm_cfg, context)
 
-    def _list_blocks(self) -> list[dict[str, Any]]:
-        """List the arguments of every inverted residual in order."""
-        blocks, in_channels = [], self.stem_channels
-        for stage, (expand_ratio, channels, repeats) in enumerate(MobileNetV2.arch_settings):
-            for repeat in range(repeats):
-                blocks.append(
-                    dict(
-                        name=f'layer{stage + 1}.{repeat}',
-                        in_channels=in_channels,
-                        out_channels=make_divisible(channels * self.widen_factor, 8),
-                        stride=_STRIDES[stage] if repeat == 0 else 1,
-                        expand_ratio=expand_ratio,
-                        dilation=_DILATIONS[stage][repeat > 0],
-                    )
-                )
-                in_channels = blocks[-1]['out_channels']
-        return blocks
+    def _list_blocks(self) -> Iterator[dict[str, Any]]:
+        for index, (expand_ratio, channels, repeats) in enumerate(MobileNetV2.arch_settings):
+            yield from stage(
+                f'layer{index + 1}',
+                repeats,
+                _STRIDES[index],
+                out_channels=make_divisible(channels * self.widen_factor, 8),
+                expand_ratio=expand_ratio,
+            )
 
     def build_stem(self) -> nn.Module:
         """Build the first convolution, 3 channels to ``32 * widen_factor`` at stride 2."""
-        return ConvModule(
-            3,
-            self.stem_channels,
-            3,
-            stride=2,
-            padding=1,
-            norm_cfg=self.norm_cfg,
-            act_cfg=dict(type='ReLU6'),
-        )
+        return build_conv_stem(self.stem_channels, self.norm_cfg, self.act_cfg)
 
-    def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
-        """Build inverted residual ``index``, or R-ASPP for the last index."""
-        if self.layer_names[index] == CONTEXT:
-            return ContextModule(
-                self.blocks[-1]['out_channels'],
-                self.context_channels,
-                dilations=(1,),
-                dropout=dropout,
-                norm_cfg=self.norm_cfg,
-                act_cfg=dict(type='ReLU6'),
-            )
-        block = {key: value for key, value in self.blocks[index].items() if key != 'name'}
+    def _build_block(self, **block: Any) -> InvertedResidual:
         return InvertedResidual(**block, norm_cfg=self.norm_cfg)
 
-    def last_norm(self, layer: Any) -> _BatchNorm:
-        """Return the normalisation of the linear bottleneck, or of R-ASPP's projection."""
-        return layer.projection.norm if isinstance(layer, ContextModule) else layer.conv[-1].norm
+    def _block_norm(self, block: Any) -> _BatchNorm:
+        """Return the normalisation of the linear bottleneck."""
+        return block.conv[-1].norm
 
     def translate(self, key: str) -> str | None:
         """Translate a key of mmpretrain's, mmseg's or torchvision's MobileNetV2."""
@@ -124,13 +92,8 @@ class MobileNetV2Encoder(Encoder):
             return f'layers.{layer}.conv.{_translate_inside(match[2], expands=layer > 0)}'
         raise KeyError(key)
 
-    def to_config(self) -> dict[str, Any]:
-        """Return the config of this encoder."""
-        return dict(
-            type='MobileNetV2Encoder',
-            widen_factor=self.widen_factor,
-            context_channels=self.context_channels,
-        )
+    def _options(self) -> dict[str, Any]:
+        return dict(widen_factor=self.widen_factor)
 
 
 def _translate_inside(name: str, expands: bool) -> str:

@@ -1,11 +1,13 @@
-"""ResNets as stem and layers, from mmseg's residual blocks."""
+"""ResNets and ResNeXts as stem and layers, from mmseg's residual blocks."""
 
 import re
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
-from mmcv.cnn import build_norm_layer
+from mmcv.cnn import ConvModule, build_norm_layer
 from mmseg.models.backbones import ResNet
+from mmseg.models.backbones.resnext import Bottleneck as ResNeXtBottleneck
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -14,29 +16,42 @@ from mmbmtas.registry import TASK_UTILS
 from mmbmtas.structures.documents import is_count
 from mmbmtas.structures.values import require_count
 
-from .base import CONTEXT, Encoder
-from .context import ContextModule
+from .base import ASPP
+from .blocks import BlockEncoder, build_shortcut, stage
 
-# Of stages 1 to 4, at output stride 16: the stride of the first block, the dilation of the others
-# (of the first it is 1 in every stage).
-_STRIDES = (1, 2, 2, 1)
-_DILATIONS = (1, 1, 1, 2)
+_STRIDES = (1, 2, 2, 2)  # of the first block of each stage
+_BASE_WIDTH = 4
 
 
 @TASK_UTILS.register_module()
-class ResNetEncoder(Encoder):
+class ResNetEncoder(BlockEncoder):
     """ResNet-18, -34, -50, -101 or -152 and ASPP, at output stride 16.
 
-    ``style='pytorch'``: the stride is in the 3x3 convolution; no deep stem. A basic block of mmseg
-    dilates its first convolution only.
+    ``style='pytorch'``: the stride is in the 3x3 convolution. That is V1b, the default. A basic
+    block of mmseg dilates its first convolution only.
+
+    ======== ====================================== ===========================================
+    network  arguments                              public weights
+    ======== ====================================== ===========================================
+    V1b      ``depth=50``                           ``torchvision://resnet50``
+    V1c      ``depth=50, deep_stem=True``           ``open-mmlab://resnet50_v1c``
+    V1d      ``..., deep_stem=True, avg_down=True`` ``mmcls://resnet50_v1d``
+    ResNeXt  ``depth=50, groups=32, base_width=4``  ``torchvision://resnext50_32x4d``
+    ======== ====================================== ===========================================
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        context_channels: Channels of ASPP's branches and output.
+        context_channels: Channels of ASPP's branches and output, 256 by default.
         norm_cfg: Normalisation of every convolution.
+        context: Another context module: ``dict(type='DensePredictionCell', cell=FILE)``, or other
+            arguments of ASPP, see :class:`ContextModule`.
+        deep_stem: Begin with three 3x3 convolutions instead of one 7x7.
+        avg_down: Average in a shortcut where it halves the resolution, instead of skipping pixels.
+        groups: Groups of the 3x3 convolutions, which ResNeXts of 50 and more layers have.
+        base_width: Channels of a group in the first stage, 4 by default; only with ``groups``.
 
     Raises:
-        InputError: There is no ResNet of that depth, or ``context_channels`` means nothing.
+        InputError: There is no such ResNet, or a number means nothing.
 
     Example:
         >>> encoder = ResNetEncoder(depth=50)
@@ -45,89 +60,127 @@ class ResNetEncoder(Encoder):
     """
 
     stem_channels = 64
+    stem_stride = 4
+    usual_channels = 256
+    usual_context = ASPP
 
     def __init__(
-        self, depth: int, context_channels: int = 256, norm_cfg: dict | None = None
+        self,
+        depth: int,
+        context_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        context: dict[str, Any] | None = None,
+        deep_stem: bool = False,
+        avg_down: bool = False,
+        groups: int = 1,
+        base_width: int | None = None,
     ) -> None:
         if not is_count(depth) or depth not in ResNet.arch_settings:
             raise InputError(
                 f'depth {depth!r} of ResNetEncoder: not in {sorted(ResNet.arch_settings)}'
             )
-        self.depth = depth
-        self.context_channels = require_count('context_channels of ResNetEncoder', context_channels)
-        self.norm_cfg = norm_cfg or dict(type='BN')
+        for name, flag in (('deep_stem', deep_stem), ('avg_down', avg_down)):
+            if not isinstance(flag, bool):
+                raise InputError(f'{name} {flag!r} of ResNetEncoder: expected True or False')
+        self.depth, self.deep_stem, self.avg_down = depth, deep_stem, avg_down
         self.block, self.stage_blocks = ResNet.arch_settings[depth]
-        self.blocks = self._list_blocks()
-        self._block_of = {block['name']: index for index, block in enumerate(self.blocks)}
-        self.layer_names = (*self._block_of, CONTEXT)
-        self.low_level_index = self.stage_blocks[0] - 1
-        self.low_level_channels = self.stem_channels * self.block.expansion
+        self.groups = require_count('groups of ResNetEncoder', groups)
+        if groups == 1 and base_width is not None:
+            raise InputError(
+                f'base_width {base_width!r} of ResNetEncoder: only with groups above 1'
+            )
+        self.base_width = _BASE_WIDTH if base_width is None else base_width
+        require_count('base_width of ResNetEncoder', self.base_width, most=1024)
+        if groups > 1 and self.block.expansion == 1:
+            raise InputError(
+                f'groups {groups} of ResNetEncoder: expected 1 at depth {depth}, as only the '
+                'blocks of 50 and more layers have groups'
+            )
+        super().__init__(context_channels, norm_cfg, context)
 
-    def _list_blocks(self) -> list[dict[str, Any]]:
-        """List the arguments of every residual block in order."""
-        blocks, in_channels = [], self.stem_channels
-        for stage, repeats in enumerate(self.stage_blocks):
-            planes = self.stem_channels * 2**stage
-            for repeat in range(repeats):
-                blocks.append(
-                    dict(
-                        name=f'layer{stage + 1}.{repeat}',
-                        inplanes=in_channels,
-                        planes=planes,
-                        stride=_STRIDES[stage] if repeat == 0 else 1,
-                        dilation=_DILATIONS[stage] if repeat > 0 else 1,
-                    )
-                )
-                in_channels = planes * self.block.expansion
-        return blocks
+    def _list_blocks(self) -> Iterator[dict[str, Any]]:
+        for index, repeats in enumerate(self.stage_blocks):
+            planes = self.stem_channels * 2**index
+            yield from stage(
+                f'layer{index + 1}',
+                repeats,
+                _STRIDES[index],
+                planes=planes,
+                out_channels=planes * self.block.expansion,
+            )
 
     def build_stem(self) -> nn.Module:
-        """Build the 7x7 convolution at stride 2 and the max-pool: 3 to 64 channels at stride 4."""
+        """Build the convolution, or convolutions, and the max-pool: 3 to 64 channels, stride 4."""
+        width = self.stem_channels
+        maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        if self.deep_stem:
+            sizes = ((3, width // 2, 2), (width // 2, width // 2, 1), (width // 2, width, 1))
+            convs = {
+                str(index): ConvModule(
+                    before, after, 3, stride=stride, padding=1, norm_cfg=self.norm_cfg
+                )
+                for index, (before, after, stride) in enumerate(sizes)
+            }
+            return nn.Sequential(OrderedDict(**convs, maxpool=maxpool))
         return nn.Sequential(
             OrderedDict(
-                conv1=nn.Conv2d(3, self.stem_channels, 7, stride=2, padding=3, bias=False),
-                bn1=build_norm_layer(self.norm_cfg, self.stem_channels)[1],
+                conv1=nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
+                bn1=build_norm_layer(self.norm_cfg, width)[1],
                 relu=nn.ReLU(inplace=True),
-                maxpool=nn.MaxPool2d(3, stride=2, padding=1),
+                maxpool=maxpool,
             )
         )
 
-    def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
-        """Build residual block ``index``, or ASPP for the last index."""
-        if self.layer_names[index] == CONTEXT:
-            return ContextModule(
-                self.blocks[-1]['planes'] * self.block.expansion,
-                self.context_channels,
-                dilations=(1, 6, 12, 18),
-                dropout=dropout,
-                norm_cfg=self.norm_cfg,
-            )
-        block = {key: value for key, value in self.blocks[index].items() if key != 'name'}
-        out_channels = block['planes'] * self.block.expansion
-        downsample = None
-        if block['stride'] != 1 or block['inplanes'] != out_channels:
-            downsample = nn.Sequential(
-                nn.Conv2d(block['inplanes'], out_channels, 1, stride=block['stride'], bias=False),
-                build_norm_layer(self.norm_cfg, out_channels)[1],
-            )
-        return self.block(**block, downsample=downsample, norm_cfg=self.norm_cfg)
+    def _build_block(
+        self, in_channels: int, out_channels: int, stride: int, **block: Any
+    ) -> nn.Module:
+        """Build mmseg's block and its shortcut.
 
-    def last_norm(self, layer: Any) -> _BatchNorm:
-        """Return the normalisation of the block's last convolution, or of ASPP's projection."""
-        if isinstance(layer, ContextModule):
-            return layer.projection.norm
-        return layer.norm2 if self.block.expansion == 1 else layer.norm3
+        The last stage's shortcut does not average: it keeps all pixels, as mmseg's does.
+        """
+        downsample = build_shortcut(
+            in_channels, out_channels, stride, self.norm_cfg, averages=self.avg_down
+        )
+        options = dict(
+            **block,
+            inplanes=in_channels,
+            stride=stride,
+            downsample=downsample,
+            norm_cfg=self.norm_cfg,
+        )
+        if self.groups > 1:
+            return ResNeXtBottleneck(groups=self.groups, base_width=self.base_width, **options)
+        return self.block(**options)
+
+    def _block_norm(self, block: Any) -> _BatchNorm:
+        return block.norm2 if self.block.expansion == 1 else block.norm3
 
     def translate(self, key: str) -> str | None:
-        """Translate a key of mmpretrain's, mmseg's or torchvision's ResNet, which agree."""
+        """Translate a key of mmpretrain's, mmseg's or torchvision's ResNet.
+
+        They agree but for a deep stem, whose convolutions and normalisations mmseg counts in one.
+        With ``avg_down`` the keys are mmpretrain's.
+        """
         if key.startswith('fc.'):
             return None
-        if re.match(r'(conv1|bn1)\.', key):
-            return f'stem.{key}'
+        if re.match(r'(conv1|bn1)\.' if not self.deep_stem else r'stem\.[012]\.(conv|bn)\.', key):
+            return key if self.deep_stem else f'stem.{key}'
+        if self.deep_stem and (match := re.fullmatch(r'stem\.([013467])\.(\w+)', key)):
+            conv, part = divmod(int(match[1]), 3)
+            return f'stem.{conv}.{("conv", "bn")[part]}.{match[2]}'
         if match := re.fullmatch(r'(layer\d\.\d+)\.(.+)', key):
-            return f'layers.{self._block_of[match[1]]}.{match[2]}'
+            name = match[2]
+            if self.avg_down and match[1] != 'layer1.0':  # there the average is counted too
+                name = re.sub(r'^downsample\.(\d)', _one_less, name)
+            return f'layers.{self._block_of[match[1]]}.{name}'
         raise KeyError(key)
 
-    def to_config(self) -> dict[str, Any]:
-        """Return the config of this encoder."""
-        return dict(type='ResNetEncoder', depth=self.depth, context_channels=self.context_channels)
+    def _options(self) -> dict[str, Any]:
+        """Return the depth, and the other arguments where they are not the defaults."""
+        flags = {name: True for name in ('deep_stem', 'avg_down') if getattr(self, name)}
+        grouped = dict(groups=self.groups, base_width=self.base_width) if self.groups > 1 else {}
+        return dict(depth=self.depth, **flags, **grouped)
+
+
+def _one_less(match: re.Match[str]) -> str:
+    return f'downsample.{int(match[1]) - 1}'

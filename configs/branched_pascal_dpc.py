@@ -1,0 +1,20 @@
+# A branched MobileNetV2 on PASCAL-Context, with the dense prediction cell
+# that was found on Cityscapes (DPC, NeurIPS 2018) in the place of R-ASPP.
+#
+#   python tools/train.py configs/branched_pascal_dpc.py \
+#       --cfg-options architecture=work_dirs/search_pascal/architecture.json
+#
+# The tree must be one of a search with the same cell: docs/cells.md has its command.
+# All else is as in branched_pascal.py. Ours; no published numbers.
+_base_ = './branched_pascal.py'
+
+# An example to start from; override it with what a search has written.
+architecture = 'configs/architectures/pascal_dpc.json'
+
+model = dict(
+    backbone=dict(
+        encoder=dict(
+            context=dict(type='DensePredictionCell', cell='configs/cells/dpc_cityscapes.json')
+        )
+    )
+)

@@ -1,0 +1,1 @@
+"""The search of dense prediction cells: an Optuna study of short trainings on cached features."""
