@@ -46,6 +46,7 @@ lint: $(READY)
 
 # The site has an environment of its own: nothing of the package is imported.
 docs: .venv-docs/.ready
+	rm -rf docs/api  # what a killed build leaves
 	.venv-docs/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
 
@@ -55,7 +56,7 @@ docs: .venv-docs/.ready
 	touch $@
 
 clean:
-	rm -rf docs/_build build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/api build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The stamp is younger than the requirements once they are installed. torch and torchvision must come in
 # one command: torchvision alone would fetch a newer torch.
