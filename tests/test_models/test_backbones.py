@@ -375,7 +375,7 @@ def test_tasks_of_a_supernet_are_checked(tasks, options, message, toys):
 @pytest.mark.parametrize(
     ('cfg', 'message'),
     [
-        ({'type': 'Transformer'}, r"encoder type 'Transformer', expected one of \['Effic"),
+        ({'type': 'Transformer'}, r"encoder type 'Transformer', expected one of \['ConvNeXt"),
         ({}, 'encoder type None'),
         ({'type': 'MobileNetV2Encoder', 'depth': 5}, 'does not fit MobileNetV2Encoder'),
         (
