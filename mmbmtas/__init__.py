@@ -56,8 +56,9 @@ def _version(distribution: str) -> str | None:
 
 _check_versions()
 
-from mmbmtas import compat  # noqa: E402  (import what was just checked)
+from mmbmtas import compat, moved  # noqa: E402  (import what was just checked)
 
 compat.apply()
+moved.apply()
 
 __all__ = ['__version__']

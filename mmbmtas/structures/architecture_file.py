@@ -38,6 +38,7 @@ from .documents import (
     is_name,
     list_of,
 )
+from .documents import write_document as write_document  # here in version 0.1.0
 
 FORMAT = 'mmbmtas.architecture'
 VERSION = 1
