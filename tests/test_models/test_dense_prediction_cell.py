@@ -344,6 +344,7 @@ class TestNetworks:
                 concat_input=False,
                 num_classes=3,
                 norm_cfg=dict(type='BN'),
+                loss_decode=dict(type='mmseg.CrossEntropyLoss'),
             ),
         )
         network = MMSEG_MODELS.build(cfg).eval()
