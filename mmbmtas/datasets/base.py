@@ -239,8 +239,8 @@ class MultiTaskDataset(BaseDataset):
         if empty:
             raise InputError(
                 f'{type(self).__name__}: no image of the {self.split} split under '
-                f'{self.data_root} has a label of {", ".join(empty)}: leave it out of '
-                f'tasks={self.tasks}'
+                f'{self.data_root} has a label of {", ".join(empty)}: check the '
+                f'names of its folder and files, or leave it out of tasks={self.tasks}'
             )
         shown = ', '.join(f'{task} {count}' for task, count in counts.items() if count)
         print_log(

@@ -75,7 +75,7 @@ def list_folder(root: str | Path) -> list[str]:
         MissingFileError: There is no such folder.
     """
     if not Path(root).is_dir():
-        raise MissingFileError(f'data_root {root} is not a folder: there is no such folder')
+        raise MissingFileError(f'{root} is not a folder: there is no such folder')
     paths = []
     for folder, inside, files in os.walk(root, followlinks=True):
         inside[:] = sorted(name for name in inside if name[0] != '.')

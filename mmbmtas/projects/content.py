@@ -272,7 +272,11 @@ def _guess_classes(facts: Facts, names: Sequence[str] | None) -> Guess:
         count = len(stored) if 'ids' in spec else max(stored) + 1
         of = spec.get('ids') or range(count)
         spec['classes'] = [f'class {number}' for number in of]
-        why['classes'] = 'no file of names has one for each'
+        why['classes'] = (
+            'there is no file of their names'
+            if names is None
+            else f'the file of names has {len(names)}, the labels have numbers up to {max(stored)}'
+        )
     return Guess(spec, why)
 
 

@@ -335,6 +335,7 @@ def _readme(plan: Plan, folder: str) -> str:
 - `target_madds` in `search.py` is the budget of the whole network in multiply-adds, half way
   between the shared network and all apart. A smaller one shares more.
 - `mmbmtas browse-dataset {folder}/branched.py --output-dir sheets` draws what training sees.
+- `mmbmtas check-dataset {folder}/branched.py` opens every file and says what is wrong with it.
 """
 
 

@@ -186,7 +186,7 @@ def test_problems_keep_the_cache_from_being_written(layouts, tmp_path):
     prepared = prepare_dataset(root, tmp_path)
     assert prepared.counts is None
     assert not default_cache(root).exists()
-    assert '1 problems (1 missing)' in prepared.report_file.read_text()
+    assert '1 problem (1 missing)' in prepared.report_file.read_text()
     assert prepare_dataset(root, tmp_path, allow_missing_labels=True).counts == {'written': 8}
     (root / 'depth/0002.npy').write_bytes(b'')
     assert prepare_dataset(root, tmp_path, allow_missing_labels=True).counts is None

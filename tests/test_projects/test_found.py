@@ -154,3 +154,17 @@ def test_folders_without_anything_to_train_on(photos, tmp_path):
 def _empty(tmp_path):
     (tmp_path / 'empty').mkdir()
     return tmp_path / 'empty'
+
+
+def test_a_file_of_too_few_names_is_said(tmp_path, write_photos):
+    photos = write_photos(tmp_path, 6, (48, 64))
+    lists = photos / 'classes.txt'
+    names = lists.read_text().split('\n')
+    lists.write_text(names[0])
+    why = [why for task in inspect_folder(photos).tasks for why in task.guess.why.values()]
+    assert any('the file of names has 1, the labels have numbers up to' in text for text in why)
+
+
+def test_a_missing_folder_is_named_as_the_user_wrote_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'^[^ ]*nosuch is not a folder'):
+        inspect_folder(tmp_path / 'nosuch')

@@ -61,7 +61,8 @@ class Report:
         """Tell in a line how many problems there are."""
         counts = Counter(problem.kind for problem in self.problems)
         kinds = ', '.join(f'{count} {kind}' for kind, count in counts.items())
-        found = f'{len(self.problems)} problems ({kinds})' if kinds else 'no problem'
+        number = len(self.problems)
+        found = f'{number} problem{"s" * (number > 1)} ({kinds})' if kinds else 'no problem'
         end = ', interrupted before the end' if self.interrupted else ''
         return f'{self.root}: {self.packaging}, {self.opened} files opened, {found}{end}'
 
