@@ -73,10 +73,12 @@ def main() -> int:
         describe,
         read_search_config,
     )
+    from mmbmtas.cells.settings import CellSearchSettings
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     cfg = read_search_config(args.config, args.cfg_options)
-    trials = cfg.cell_search.get('trials', 48) if args.trials is None else args.trials
+    usual = CellSearchSettings.from_config(cfg).trials
+    trials = usual if args.trials is None else args.trials
     check_resources(args.jobs, args.rerank, trials)
     print(*describe(cfg, trials), sep='\n', flush=True)
     if args.dry_run:
@@ -87,7 +89,7 @@ def main() -> int:
     if not args.report_only:
         work.run(search)
     full = work.full_results(search) if args.report_only else work.rerank(search, args.rerank)
-    command = typed(sys.argv[1:])
+    command = typed([word for word in sys.argv[1:] if word != '--report-only'])
     records = search.desk.records(args.seed)
     write_report(args.out, command, records, work.full_scores(search, full))
     print(f'Wrote {args.out / "report.md"} and report.html')

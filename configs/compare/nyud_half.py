@@ -5,8 +5,8 @@
 #   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/nyud_half.py -o out/nyud_half \
 #       --cfg-options data_root=DIR
 #
-# DIR is a NYUD_MT folder whose images and labels have half the size (213 x 280). Takes about 45
-# minutes of one core for each of five seeds. docs/results/nyud_half has what came out.
+# DIR is a NYUD_MT folder whose images and labels have half the size (213 x 280). Takes about an
+# hour of one core for each of five seeds. docs/results/nyud_half has what came out.
 _base_ = './nyud_lite0.py'
 
 data_root = 'data/NYUD_MT_half'

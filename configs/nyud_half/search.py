@@ -7,7 +7,7 @@
 #
 # Writes work_dirs/search/architecture.json, which branched.py retrains. DIR is a NYUD_MT folder
 # whose images and labels have half the size (213 x 280). Takes 150 iterations of the weights and 66
-# of the architecture, about ten minutes on one core. The rates are high because the search is
+# of the architecture, a quarter of an hour on a busy core. The rates are high because the search is
 # short. The budget is 36 % of the way from the shared network to all apart.
 _base_ = '../search_nyud_lite0.py'
 

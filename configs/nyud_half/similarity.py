@@ -7,8 +7,8 @@
 #
 # Writes work_dirs/similarity/architecture.json, which branched.py retrains, and the similarities as
 # similarity.json and .png. DIR is a NYUD_MT folder whose images and labels have half the size
-# (213 x 280). Takes 100 iterations of the weights and none of the architecture, about four minutes
-# on one core. The budget is that of search.py.
+# (213 x 280). Takes 100 iterations of the weights and none of the architecture, two minutes
+# or three on one core. The budget is that of search.py.
 _base_ = './search.py'
 
 weight_iters = 100

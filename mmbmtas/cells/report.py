@@ -95,8 +95,9 @@ def _pairs(references: Sequence[Record]) -> list[tuple[str, float]]:
 def _references(
     references: Sequence[Record], scored: Sequence[Record], full: Mapping[int, float]
 ) -> list[Block]:
-    """The first part: the best cell beside the references, at equal training."""
-    shown = [*references, *best([*scored], 3)]
+    """The references, then the best three cells or all that were trained in full."""
+    count = max(3, sum(record.trial in full for record in scored))
+    shown = [*references, *best([*scored], count)]
     rows = [
         [
             record.name or f'cell of trial {record.trial}',

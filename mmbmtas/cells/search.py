@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 
 from mmbmtas.cells.backbone import encoder_of
 from mmbmtas.cells.feature_writer import write_features
-from mmbmtas.cells.settings import CellSearchSettings
+from mmbmtas.cells.settings import STRIDE, CellSearchSettings
 from mmbmtas.cells.study import Record, best
 from mmbmtas.cells.trial import score_of
 from mmbmtas.cells.worker import CONFIG, FEATURES, Search, context_of
@@ -82,7 +82,7 @@ def describe(cfg: Config, trials: int) -> list[str]:
         f'({space.size:,} with the order of branches)',
     ]
     if settings.crop is not None:
-        size = (settings.crop[0] // 16, settings.crop[1] // 16)
+        size = (settings.crop[0] // STRIDE, settings.crop[1] // STRIDE)
         lines += coincidence(settings, size)
     return lines
 

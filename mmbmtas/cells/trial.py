@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import EVALUATOR, MODELS, PARAM_SCHEDULERS
-from torch import Tensor, nn
+from torch import nn
 
 from mmbmtas.cells.backbone import encoder_of
 from mmbmtas.cells.features import CachedFeatures, FeatureCache
@@ -281,4 +281,4 @@ def _build_evaluator(cfg: Any) -> Evaluator:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Tensor) or hasattr(value, 'item')
+    return isinstance(value, int | float) or hasattr(value, 'item')  # of numpy and torch
