@@ -6,6 +6,7 @@ from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
 from .exchange_network import ExchangeNetwork
 from .mtan import MTAN
 from .nddr_cnn import NDDRCNN, NDDRLayer
+from .policies import FactoredPolicy, FlatPolicy, Policy
 from .protocols import Backbone, Features, Supernet
 from .routing import HardRouting, Routing, SoftRouting, ThresholdRouting, TopKRouting
 
@@ -18,9 +19,12 @@ __all__ = [
     'CrossStitchNetwork',
     'CrossStitchUnit',
     'ExchangeNetwork',
+    'FactoredPolicy',
     'Features',
+    'FlatPolicy',
     'HardRouting',
     'NDDRLayer',
+    'Policy',
     'Routing',
     'SoftRouting',
     'Supernet',
