@@ -7,6 +7,7 @@ from .nyudv2 import NYUDv2MT
 from .pascal_context import PascalContextMT
 from .planted import PlantedMT
 from .release import CachedSteps, Release
+from .visual_decathlon import VisualDecathlon
 
 __all__ = [
     'CachedSteps',
@@ -17,6 +18,7 @@ __all__ = [
     'PascalContextMT',
     'PlantedMT',
     'Release',
+    'VisualDecathlon',
     'collate_in_block',
     'transforms',
 ]
