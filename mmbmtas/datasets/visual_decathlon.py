@@ -85,7 +85,6 @@ class VisualDecathlon(BaseDataset):
                 'tasks': (self.domain,),
                 'classes': {self.domain: self.annotations.classes},
                 'task_kinds': {self.domain: 'label'},
-                'domain': self.domain,
                 **(metainfo or {}),
             },
             pipeline=[
@@ -94,6 +93,7 @@ class VisualDecathlon(BaseDataset):
             ],
             **options,
         )
+        self._metainfo['domain'] = self.domain  # mmengine would look for a file of this name
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """List the samples, and look for their images.
