@@ -2,6 +2,7 @@ from . import transforms
 from .base import MultiTaskDataset
 from .collating import collate_in_block
 from .concat import ConcatDataset
+from .domain_sampler import DomainSampler
 from .folder import FolderMT
 from .nyudv2 import NYUDv2MT
 from .pascal_context import PascalContextMT
@@ -12,6 +13,7 @@ from .visual_decathlon import VisualDecathlon
 __all__ = [
     'CachedSteps',
     'ConcatDataset',
+    'DomainSampler',
     'FolderMT',
     'MultiTaskDataset',
     'NYUDv2MT',

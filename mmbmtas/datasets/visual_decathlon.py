@@ -63,7 +63,9 @@ class VisualDecathlon(BaseDataset):
         **options: Any,
     ) -> None:
         if split not in get_args(Part):
-            raise InputError(f'split {split!r} of VisualDecathlon: expected one of {get_args(Part)}')
+            raise InputError(
+                f'split {split!r} of VisualDecathlon: expected one of {get_args(Part)}'
+            )
         require_text('domain of VisualDecathlon', domain)
         self.split = split
         self.files = domain
@@ -103,7 +105,9 @@ class VisualDecathlon(BaseDataset):
         """
         images = self.annotations.images
         folders: dict[str, set[str]] = {}
-        missing = [image.file_name for image in images if not self._exists(image.file_name, folders)]
+        missing = [
+            image.file_name for image in images if not self._exists(image.file_name, folders)
+        ]
         if missing:
             raise MissingFileError(
                 f'{len(missing)} of {len(images)} images of {self.annotations_file} are missing, '

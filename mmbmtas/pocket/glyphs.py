@@ -66,8 +66,6 @@ def _draw(
     shift = rng.uniform(-_SHIFT, _SHIFT, 2) * size
     place = (size / 2 + shift[0], size / 2 + shift[1])
     ImageDraw.Draw(picture).text(place, glyph, ink, face, anchor='mm')
-    turned = picture.rotate(
-        rng.uniform(-_TURN, _TURN), Image.Resampling.BILINEAR, fillcolor=paper
-    )
+    turned = picture.rotate(rng.uniform(-_TURN, _TURN), Image.Resampling.BILINEAR, fillcolor=paper)
     noisy = np.asarray(turned, np.float64) + rng.normal(0, _NOISE, (size, size))
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)

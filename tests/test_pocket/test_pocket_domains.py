@@ -34,7 +34,8 @@ def few(tmp_path_factory):
     patch.setattr(pictures, 'TEXTURE_COUNTS', dict.fromkeys(SPLITS, 3))
     folder = tmp_path_factory.mktemp('pocket')
     counts = [
-        write_pocket_domains(folder / name, seed=seed) for name, seed in (('a', 0), ('b', 0), ('c', 1))
+        write_pocket_domains(folder / name, seed=seed)
+        for name, seed in (('a', 0), ('b', 0), ('c', 1))
     ]
     patch.undo()
     return folder, counts[0]

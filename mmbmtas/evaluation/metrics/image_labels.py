@@ -37,8 +37,9 @@ class Accuracy(TaskMetric):
         prediction = sample[f'pred_{self.task}']
         scores = to_numpy(prediction.get('score', []))
         if not np.isfinite(scores).all():
-            raise InputError(f'the scores of {np.count_nonzero(~np.isfinite(scores))} classes are '
-                             'not finite')
+            raise InputError(
+                f'the scores of {np.count_nonzero(~np.isfinite(scores))} classes are not finite'
+            )
         return to_numpy(prediction['label'])
 
     def score_image(self, prediction: NDArray, label: NDArray, sample: dict) -> tuple[int, int]:
