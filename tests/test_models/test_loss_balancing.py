@@ -169,7 +169,9 @@ class TestInANetwork:
                 losses[f'{task}.objective'], model.backbone.stem.conv.weight, retain_graph=True
             )[0]
             scaled = losses[f'{task}.weight'] * expected
-            torch.testing.assert_close(found, scaled, rtol=1e-3, atol=1e-3 * scaled.abs().max().item())
+            torch.testing.assert_close(
+                found, scaled, rtol=1e-3, atol=1e-3 * scaled.abs().max().item()
+            )
 
     def test_an_infinite_temperature_is_no_balancing(self, toys):
         plain = self.train(toys, None).state_dict()

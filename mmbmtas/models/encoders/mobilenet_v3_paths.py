@@ -117,7 +117,9 @@ class MobileNetV3PathEncoder(BlockEncoder):
         self.widen_factor = require_positive(f'widen_factor of {name}', widen_factor, most=16)
         self.kernels = _different(f'kernels of {name}', kernels, most=15)
         if even := [kernel for kernel in self.kernels if kernel % 2 == 0]:
-            raise InputError(f'kernels of {name} {[*kernels]}: {even[0]} is even, expected odd ones')
+            raise InputError(
+                f'kernels of {name} {[*kernels]}: {even[0]} is even, expected odd ones'
+            )
         self.expansions = _different(f'expansions of {name}', expansions, most=64)
         if not isinstance(squeezes, Sequence) or [*squeezes] not in (
             [False],
@@ -280,7 +282,11 @@ def _cost(
     channels, channels_out = block['in_channels'], block['out_channels']
     mid = channels * expansion
     squeezed = make_divisible(mid // SQUEEZE_RATIO, 8)
-    weights = {'expand': channels * mid, 'depthwise': kernel**2 * mid, 'project': mid * channels_out}
+    weights = {
+        'expand': channels * mid,
+        'depthwise': kernel**2 * mid,
+        'project': mid * channels_out,
+    }
     madds = weights['expand'] * pixels
     madds += (weights['depthwise'] + weights['project']) * pixels_out
     # An output without a bias takes an addition less than it takes multiplications.
@@ -297,9 +303,7 @@ def _different(name: str, values: Any, most: int) -> tuple[int, ...]:
     """Return different whole numbers in rising order."""
     listed = isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0
     if not listed or not all(is_count(value) and 1 <= value <= most for value in values):
-        raise InputError(
-            f'{name} {values!r}: expected a list of whole numbers from 1 to {most}'
-        )
+        raise InputError(f'{name} {values!r}: expected a list of whole numbers from 1 to {most}')
     if len(set(values)) != len(values):
         raise InputError(f'{name} {[*values]}: one of them stands twice')
     return tuple(sorted(values))
