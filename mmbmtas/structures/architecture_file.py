@@ -68,7 +68,7 @@ def check_document(document: Any, where: str | os.PathLike) -> None:
     expect(known, where, 'version', version, '1 or 2')
     later = version == 2
     checks = {**_CHECKS, **_CHECKS_2} if later else _CHECKS
-    check_keys(document, where, FORMAT, version, checks)
+    check_keys(document, where, FORMAT, 2 if later else 1, checks)
     tasks, num_layers, routing = document['tasks'], document['num_layers'], document['routing']
     # In any order: configs that were dumped have their keys sorted.
     expect(sorted(routing) == sorted(tasks), where, 'routing', [*routing], f'the tasks, {tasks}')

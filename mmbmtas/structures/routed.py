@@ -169,7 +169,7 @@ class RoutedArchitecture(ABC):
             same = sorted(map(sorted, found)) == sorted(map(sorted, expected))
             key = f'groupings[{layer}]'
             expect(same, where, key, found, f'{expected}, as the routing has it')
-        return architecture  # type: ignore[return-value]
+        return architecture
 
     def save(self, path: str | os.PathLike) -> None:
         """Write ``architecture.json``; a file that was there is replaced only by a whole one."""
@@ -240,4 +240,4 @@ def as_architecture(
     Raises:
         InputError: It is neither.
     """
-    return RoutedArchitecture.of(architecture)  # type: ignore[type-abstract]
+    return RoutedArchitecture.of(architecture)
