@@ -4,7 +4,7 @@ from typing import Any
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS, find_registered
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import RoutedArchitecture
 
 from .base import Encoder
 
@@ -30,7 +30,7 @@ def build_encoder(cfg: dict[str, Any] | Encoder, name: str = 'encoder') -> Encod
 
 
 def check_fits(
-    architecture: BranchedArchitecture, encoder: Encoder, name: str = 'the architecture'
+    architecture: RoutedArchitecture, encoder: Encoder, name: str = 'the architecture'
 ) -> None:
     """Check that a tree was made for an encoder; ``name`` is what messages call the tree.
 
