@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from mmbmtas.datasets import VisualDecathlon
@@ -69,8 +71,6 @@ def test_classes_and_counts(few):
 
 
 def test_no_source_is_in_two_splits():
-    import numpy as np
-
     for name in ('digits', 'faces'):
         sources = [
             {p.source for p in DOMAINS[name].draw(split, np.random.default_rng(3), 16)}
@@ -83,12 +83,11 @@ def test_no_source_is_in_two_splits():
     strips = sorted(STRIPS.values())
     assert strips[0][0] == 0
     assert strips[-1][1] == 1
-    assert all(a[1] == b[0] for a, b in zip(strips, strips[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(strips))
     assert len(TEXTURES) == 10
 
 
 def test_the_windows_of_a_texture_lie_in_their_strip(monkeypatch):
-    import numpy as np
     from skimage import data
 
     columns = np.broadcast_to(np.arange(200, dtype=np.uint8), (60, 200))

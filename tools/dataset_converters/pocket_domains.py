@@ -1,4 +1,4 @@
-"""Write small domains of real images, out of installed packages, as the Visual Decathlon is written.
+"""Write small domains of images that installed packages hold, in the Visual Decathlon's layout.
 
 Nothing is downloaded: digits are scikit-learn's, faces and textures scikit-image's, glyphs are
 drawn with matplotlib's fonts, solids by the renderer of synthetic scenes. Example:
