@@ -31,6 +31,7 @@ _HOLDS = {
     'probability': ('logit', 'probabilities'),
     'normals': ('vectors x, y, z of any length', 'unit vectors x, y, z'),
     'value': ('values', 'values'),
+    'label': ('logits of the classes of the image', 'probabilities of the classes of the image'),
 }
 
 
@@ -139,7 +140,9 @@ def _trace(graph: ImageNetwork, shape: tuple[int, int], dynamic: bool) -> Any:
         options['dynamo'] = False
     if dynamic:
         sizes = {0: 'batch', 2: 'height', 3: 'width'}
-        options['dynamic_axes'] = dict.fromkeys((INPUT, *graph.tasks), sizes)
+        heads = graph.network.decode_heads
+        axes = {t: {0: 'batch'} if heads[t].output == 'label' else sizes for t in graph.tasks}
+        options['dynamic_axes'] = {INPUT: sizes, **axes}
     image = torch.zeros(1, 3, *shape, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')  # what was read from a shape, and that it is TorchScript

@@ -6,6 +6,8 @@ from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
 from .exchange_network import ExchangeNetwork
 from .mtan import MTAN
 from .nddr_cnn import NDDRCNN, NDDRLayer
+from .path_network import PathNetwork
+from .path_supernet import PathSupernet
 from .policies import FactoredPolicy, FlatPolicy, Policy
 from .protocols import Backbone, Features, Supernet
 from .routing import HardRouting, Routing, SoftRouting, ThresholdRouting, TopKRouting
@@ -24,6 +26,8 @@ __all__ = [
     'FlatPolicy',
     'HardRouting',
     'NDDRLayer',
+    'PathNetwork',
+    'PathSupernet',
     'Policy',
     'Routing',
     'SoftRouting',

@@ -10,6 +10,7 @@ from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
 from .mix_transformer import MixTransformerEncoder
 from .mobilenet_v2 import MobileNetV2Encoder
 from .mobilenet_v3 import MobileNetV3Encoder
+from .mobilenet_v3_paths import MobileNetV3PathEncoder, PointwiseContext
 from .plain import PlainEncoder
 from .regnet import RegNetEncoder
 from .resnet import ResNetEncoder
@@ -28,7 +29,9 @@ __all__ = [
     'MixTransformerEncoder',
     'MobileNetV2Encoder',
     'MobileNetV3Encoder',
+    'MobileNetV3PathEncoder',
     'PlainEncoder',
+    'PointwiseContext',
     'RegNetEncoder',
     'ResNetEncoder',
     'SwinEncoder',
