@@ -8,7 +8,7 @@ from .mtan import MTAN
 from .nddr_cnn import NDDRCNN, NDDRLayer
 from .path_network import PathNetwork
 from .path_supernet import PathSupernet
-from .protocols import Backbone, Features, Supernet
+from .protocols import Backbone, DomainBackbone, Features, PathBackbone, Supernet
 from .routing import HardRouting, Routing, SoftRouting, ThresholdRouting, TopKRouting
 
 __all__ = [
@@ -19,10 +19,12 @@ __all__ = [
     'BranchedSupernet',
     'CrossStitchNetwork',
     'CrossStitchUnit',
+    'DomainBackbone',
     'ExchangeNetwork',
     'Features',
     'HardRouting',
     'NDDRLayer',
+    'PathBackbone',
     'PathNetwork',
     'PathSupernet',
     'Routing',
