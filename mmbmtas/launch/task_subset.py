@@ -1,6 +1,7 @@
 """Narrows a config to some of its tasks, so that one config also serves networks of fewer."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from mmengine.config import Config
@@ -48,7 +49,17 @@ def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
         raise InputError(f'tasks={[*tasks]}: expected different ones out of {[*heads]}')
     if 'tasks' in cfg.model.backbone:
         cfg.model.backbone.tasks = [*tasks]
+    if cfg.model.backbone.get('domains'):
+        cfg.model.backbone.domains = _narrow_domains(cfg.model.backbone.domains, tasks)
     _narrow(cfg, tasks, f'tasks={[*tasks]}')
+
+
+def _narrow_domains(domains: Any, tasks: Collection[str]) -> Any:
+    """Leave out domains without a task left, and the other tasks of those that have one."""
+    if not isinstance(domains, Mapping):
+        return [domain for domain in domains if domain in tasks]
+    kept = {domain: [task for task in own if task in tasks] for domain, own in domains.items()}
+    return {domain: own for domain, own in kept.items() if own}
 
 
 def _narrow(cfg: Config, tasks: Collection[str], what: str) -> None:
@@ -69,10 +80,15 @@ def _narrow(cfg: Config, tasks: Collection[str], what: str) -> None:
 def _narrow_dataset(dataset: Any, tasks: Sequence[str]) -> bool:
     """Narrow a data set and those that it wraps; tell whether it has a task left."""
     if dataset.get('datasets'):
-        dataset.datasets = [inner for inner in dataset.datasets if _narrow_dataset(inner, tasks)]
-        return bool(dataset.datasets)
+        kept = [_narrow_dataset(inner, tasks) for inner in dataset.datasets]
+        for key in ('datasets', 'domains'):
+            if dataset.get(key):
+                dataset[key] = [*compress(dataset[key], kept)]
+        return any(kept)
     if 'dataset' in dataset:
         return _narrow_dataset(dataset.dataset, tasks)
+    if dataset.get('tasks') is None and dataset.get('domain') is not None:
+        return (dataset.get('name') or dataset.domain).replace('-', '_') in tasks
     if dataset.get('tasks') is None:
         return True  # it has labels of whatever it can read
     dataset.tasks = [task for task in tasks if task in dataset.tasks]
