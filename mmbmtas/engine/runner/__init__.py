@@ -1,6 +1,7 @@
 """The loops of search and training."""
 
-from .search_loop import BranchedSearchLoop, split_dataset
+from .branched_search_loop import BranchedSearchLoop
+from .search_loop import SearchLoop, split_dataset
 from .search_plan import Phase, Position, SearchPlan
 from .similarity_search import SimilaritySearchLoop
 from .train_loop import IterBasedTrainLoop
@@ -10,6 +11,7 @@ __all__ = [
     'IterBasedTrainLoop',
     'Phase',
     'Position',
+    'SearchLoop',
     'SearchPlan',
     'SimilaritySearchLoop',
     'split_dataset',
