@@ -9,7 +9,7 @@ from .nddr_cnn import NDDRCNN, NDDRLayer
 from .path_network import PathNetwork
 from .path_supernet import PathSupernet
 from .policies import FactoredPolicy, FlatPolicy, Policy
-from .protocols import Backbone, Features, Supernet
+from .protocols import Backbone, DomainBackbone, Features, PathBackbone, Supernet
 from .routing import HardRouting, Routing, SoftRouting, ThresholdRouting, TopKRouting
 
 __all__ = [
@@ -20,12 +20,14 @@ __all__ = [
     'BranchedSupernet',
     'CrossStitchNetwork',
     'CrossStitchUnit',
+    'DomainBackbone',
     'ExchangeNetwork',
     'FactoredPolicy',
     'Features',
     'FlatPolicy',
     'HardRouting',
     'NDDRLayer',
+    'PathBackbone',
     'PathNetwork',
     'PathSupernet',
     'Policy',
