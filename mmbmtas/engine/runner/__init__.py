@@ -1,6 +1,7 @@
 """The loops of search and training."""
 
 from .branched_search_loop import BranchedSearchLoop
+from .path_search_loop import PathSearchLoop
 from .search_loop import SearchLoop, split_dataset
 from .search_plan import Phase, Position, SearchPlan
 from .similarity_search import SimilaritySearchLoop
@@ -9,6 +10,7 @@ from .train_loop import IterBasedTrainLoop
 __all__ = [
     'BranchedSearchLoop',
     'IterBasedTrainLoop',
+    'PathSearchLoop',
     'Phase',
     'Position',
     'SearchLoop',
