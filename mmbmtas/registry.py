@@ -94,12 +94,16 @@ VISBACKENDS = Registry(
     locations=['mmbmtas.visualization'],
 )
 
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=MMENGINE_DATA_SAMPLERS,
+    scope=SCOPE,
+    locations=['mmbmtas.datasets'],
+)
+
 # Nothing of ours is in these; without them, and without a location, mmengine warns that the scope
 # lacks them.
 _HERE = ['mmbmtas.registry']
-DATA_SAMPLERS = Registry(
-    'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=_HERE
-)
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE, locations=_HERE)
 PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope=SCOPE, locations=_HERE

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'progress',
     },
     'scenes': {'errors', 'datasets', 'structures', 'writing'},
+    'pocket': {'errors', 'scenes', 'structures', 'writing'},
     'evaluation': {'errors', 'structures', 'registry', 'reading', 'progress'},
     'visualization': {'errors', 'structures', 'registry', 'writing'},
     'engine': {

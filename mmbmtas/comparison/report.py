@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmbmtas.comparison.kinds import KINDS
 from mmbmtas.comparison.results import Row, half_interval, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
@@ -26,8 +27,6 @@ from mmbmtas.visualization.document import (
     to_markdown,
 )
 from mmbmtas.writing import written_beside
-
-_NOT_TREES = ('single', 'exchange')
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ def _affinities(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
 
 def _tree_file(folder: Path, summary: Summary) -> Path | None:
     """The stored tree of a model's first finished row."""
-    if not summary.done or summary.kind in _NOT_TREES:
+    if not summary.done or not KINDS[summary.kind].has_tree:
         return None
     for name in (summary.done[0].run, summary.model):
         path = folder / 'trees' / f'{name}.json'

@@ -19,10 +19,10 @@ from mmbmtas.structures.tasks import IGNORE_INDEX, Task, label_task
 class ConstantBaseline:
     """Gather training labels and predict one constant per task.
 
-    For class maps and labels of images the constant is the most frequent class (the smallest on a tie), for normals the
-    mean direction, for depth and other float maps the mean over valid pixels, and for edges and
-    other binary maps the share of positives. For saliency it is foreground everywhere: the share of
-    positives would score 0 if it is below the lowest threshold.
+    For class maps and labels of images the constant is the most frequent class (the smallest on a
+    tie), for normals the mean direction, for depth and other float maps the mean over valid pixels,
+    and for edges and other binary maps the share of positives. For saliency it is foreground
+    everywhere: the share of positives would score 0 if it is below the lowest threshold.
 
     Example:
         >>> from mmengine.structures import PixelData

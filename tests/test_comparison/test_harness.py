@@ -6,7 +6,8 @@ import shutil
 import pytest
 from mmengine.config import Config
 
-from mmbmtas.comparison.harness import Harness, list_headlines
+from mmbmtas.comparison.checks import list_headlines
+from mmbmtas.comparison.harness import Harness
 from mmbmtas.comparison.report import read_paper
 from mmbmtas.comparison.results import read_rows
 from mmbmtas.comparison.spec import read_comparison

@@ -144,7 +144,9 @@ def test_samples_say_of_which_domain_they_are(concat):
         assert named[index]['data_samples'].domain == domain
         assert named.get_data_info(index)['domain'] == domain
     assert 'domain' not in concat[0]['data_samples']
-    with pytest.raises(ValueError, match="domains .'one'. .*one name for each of the 2 data sets"):
+    with pytest.raises(
+        ValueError, match=r"domains \['one'\] .*one name for each of the 2 data sets"
+    ):
         ConcatDataset(parts, domains=['one'])
 
 

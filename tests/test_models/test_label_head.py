@@ -1,5 +1,7 @@
 """Image labels beside maps: one segmentor predicts, trains and exports both."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -101,7 +103,7 @@ class TestSegmentor:
 
 
 class TestSamples:
-    results = {
+    results: ClassVar = {
         'img': np.zeros((4, 6, 3), np.uint8),
         'img_path': 'a.png',
         'gt_digits': 7,

@@ -8,6 +8,7 @@ from .mtan import MTAN
 from .nddr_cnn import NDDRCNN, NDDRLayer
 from .path_network import PathNetwork
 from .path_supernet import PathSupernet
+from .policies import FactoredPolicy, FlatPolicy, Policy
 from .protocols import Backbone, DomainBackbone, Features, PathBackbone, Supernet
 from .routing import HardRouting, Routing, SoftRouting, ThresholdRouting, TopKRouting
 
@@ -21,12 +22,15 @@ __all__ = [
     'CrossStitchUnit',
     'DomainBackbone',
     'ExchangeNetwork',
+    'FactoredPolicy',
     'Features',
+    'FlatPolicy',
     'HardRouting',
     'NDDRLayer',
     'PathBackbone',
     'PathNetwork',
     'PathSupernet',
+    'Policy',
     'Routing',
     'SoftRouting',
     'Supernet',
