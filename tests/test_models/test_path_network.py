@@ -358,8 +358,9 @@ class TestRefusals:
             ({'domains': ['digits', 'birds']}, "'birds'"),
             ({'domains': ['digits', 'digits']}, 'different'),
             ({'domains': {'digits': ['x'], 'faces': ['x']}}, 'that no other has'),
-            ({'encoder': ENCODER | {'kernels': [3, 7]}}, 'candidates'),
-            ({'encoder': ENCODER | {'per_block': 1}}, 'searched layers'),
+            ({'encoder': ENCODER | {'kernels': [3, 7]}}, 'the config asks for'),
+            ({'encoder': ENCODER | {'widen_factor': 1}}, 'the config asks for'),
+            ({'encoder': ENCODER | {'per_block': 1}}, 'the config asks for'),
         ],
     )
     def test_what_does_not_fit(self, options, message):

@@ -276,9 +276,7 @@ class TestWarmUp:
         output = choices.run(x, settled)
         return share * x + (1 - share) * output
 
-    @pytest.mark.parametrize(
-        'averaged', [{'kernel'}, {'squeeze'}, {'kernel', 'squeeze'}], ids=str
-    )
+    @pytest.mark.parametrize('averaged', [{'kernel'}, {'squeeze'}, {'kernel', 'squeeze'}], ids=str)
     def test_the_mean_of_the_candidates_outputs(self, separate, averaged):
         x = images((5, 5), channels=4)
         members = mean_of(separate, self.candidates, 2, averaged)
@@ -321,9 +319,7 @@ class TestWarmUp:
         )
 
     def test_collapsed_squeezing_is_half_scaled(self):
-        encoder = MobileNetV3PathEncoder(
-            widen_factor=0.5, kernels=[3], expansions=[2], per_block=2
-        )
+        encoder = MobileNetV3PathEncoder(widen_factor=0.5, kernels=[3], expansions=[2], per_block=2)
         collapsed = randomised(encoder.build_collapsed(1))
         x = images((8, 8), channels=16)
         inner = collapsed._squeeze(x.repeat(1, 2, 1, 1), (True,))
