@@ -72,7 +72,9 @@ class PathNetworkCost:
         ]
         total = sum(decoders)
         return PathCosts(
-            tuple(own + decoder for own, decoder in zip(encoders.per_domain, decoders, strict=True)),
+            tuple(
+                own + decoder for own, decoder in zip(encoders.per_domain, decoders, strict=True)
+            ),
             encoders.sum + total,
             encoders.union + total,
             encoders.prefix + total,

@@ -155,7 +155,7 @@ class TestCosts:
         params = cost.paths(architecture, 'params')
         assert params.union == sum(p.numel() for p in model.parameters())
         assert found.union <= found.prefix <= found.sum
-        stem = count_madds(model.backbone.stem, image).madds
+        stem = count_madds(shared.backbone.stem, image).madds
         assert stem == cost.stem.madds
 
     def test_costs_of_copies_are_refused(self, toys):

@@ -358,8 +358,9 @@ class TestRefusals:
             ({'domains': ['digits', 'birds']}, "'birds'"),
             ({'domains': ['digits', 'digits']}, 'different'),
             ({'domains': {'digits': ['x'], 'faces': ['x']}}, 'that no other has'),
-            ({'encoder': ENCODER | {'kernels': [3, 7]}}, 'candidates'),
-            ({'encoder': ENCODER | {'per_block': 1}}, 'searched layers'),
+            ({'encoder': ENCODER | {'kernels': [3, 7]}}, 'the config asks for'),
+            ({'encoder': ENCODER | {'widen_factor': 1}}, 'the config asks for'),
+            ({'encoder': ENCODER | {'per_block': 1}}, 'the config asks for'),
         ],
     )
     def test_what_does_not_fit(self, options, message):
@@ -373,3 +374,51 @@ class TestRefusals:
     def test_a_tree(self, toys):
         with pytest.raises(InputError, match='tree'):
             PathNetwork(toys.random_tree(['a', 'b']))
+
+
+class TestPlainClassifier:
+    """Bar M15: the backbone of a plain mmpretrain.ImageClassifier."""
+
+    def test_gives_the_same_logits(self, toys):
+        from mmpretrain.models import ImageClassifier
+
+        domains = ['digits', 'faces']
+        config = toys.path_config(domains)
+        model = toys.build(config)
+        model.init_weights()
+        for step in range(2):
+            model.train().loss(*toys.domain_batch(domains, seed=step))
+        architecture = config['backbone']['architecture']
+        head = model.decode_heads['faces']
+        plain = ImageClassifier(
+            backbone={
+                'type': 'mmbmtas.PathNetwork',
+                'architecture': architecture,
+                'task': 'faces',
+            },
+            neck={'type': 'mmpretrain.GlobalAveragePooling'},
+            head={
+                'type': 'mmpretrain.StackedLinearClsHead',
+                'in_channels': 16,
+                'mid_channels': [8],
+                'num_classes': 3,
+                'act_cfg': {'type': 'HSwish'},
+            },
+        )
+        alone = model.backbone.for_domain('faces')
+        plain.backbone.load_state_dict(alone.state_dict())
+        plain.head.load_state_dict(
+            {
+                'layers.0.fc.weight': head.hidden.weight,
+                'layers.0.fc.bias': head.hidden.bias,
+                'layers.1.fc.weight': head.classifier.weight,
+                'layers.1.fc.bias': head.classifier.bias,
+            }
+        )
+        x = images()
+        with torch.no_grad():
+            expected = head(model.eval().backbone(x, 'faces')['faces'])
+            found = plain.eval()(x, mode='tensor')
+            logits = plain.head(plain.extract_feat(x))
+        assert found is not None
+        torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-6)

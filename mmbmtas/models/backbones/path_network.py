@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import Encoder, build_encoder
+from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.values import filled_in_from, require_choice
@@ -84,6 +84,7 @@ class PathNetwork(BaseModule):
         is_file = isinstance(architecture, str | PathLike)
         name = str(architecture) if is_file else 'the architecture'
         self.encoder: Encoder = build_encoder(encoder or paths.encoder, name)
+        check_fits(paths, self.encoder, name)
         searched = range(self.encoder.num_searched)
         paths.check_space([self.encoder.candidates(index) for index in searched], name)
         self.domains = as_domains(paths.domains if domains is None else domains)

@@ -1,21 +1,25 @@
 """The network in which paths are searched: all candidates of all layers, and a policy."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import build_encoder
+from mmbmtas.models.encoders import Encoder, build_encoder
 from mmbmtas.models.encoders.candidates import Choices, SeparateChoices
 from mmbmtas.registry import MODELS, build_kind
 from mmbmtas.structures import PathArchitecture
+from mmbmtas.structures.paths import Candidate
 from mmbmtas.structures.values import require_choice
 
 from .checkpointing import run_checkpointed
 from .domain_norm import drop_running_statistics
 from .domains import as_domains, require_domain
+from .policies import Policy
 from .pretrained import init_encoder, init_random
 from .protocols import Features
 from .state import decode_json, encode_json, kind_of
@@ -70,20 +74,13 @@ class PathSupernet(BaseModule):
             )
         self.encoder = build_encoder(encoder)
         searched = range(self.encoder.num_searched)
-        self.candidates = tuple(self.encoder.candidates(index) for index in searched)
+        self.candidates = searched_candidates(self.encoder)
         self.stem = self.encoder.build_stem()
         self.layers = nn.ModuleList(self._build_choices(index) for index in searched)
         self.context = self.encoder.build_layer(self.encoder.num_searched)
         drop_running_statistics(self)
-        cfg = policy or {'type': 'FactoredPolicy'}
-        self.policy: Any = build_kind(
-            MODELS,
-            cfg,
-            nn.Module,
-            'policy',
-            candidates=self.candidates,
-            domains=tuple(self.domains),
-        )
+        self._policy_cfg = dict(policy or {'type': 'FactoredPolicy'})
+        self.policy = build_policy(self._policy_cfg, self.candidates, [*self.domains])
         self.with_cp = with_cp
 
     def _build_choices(self, index: int) -> Choices:
@@ -166,15 +163,7 @@ class PathSupernet(BaseModule):
 
     def export_architecture(self, source: str | dict[str, Any] | None = None) -> PathArchitecture:
         """Return the most probable paths, without their cost."""
-        chosen = self.policy.argmax()
-        return PathArchitecture.from_routing(
-            tuple(self.domains),
-            self.encoder.to_config(),
-            {domain: chosen[:, position] for position, domain in enumerate(self.domains)},
-            candidates=self.candidates,
-            layers=self.encoder.layer_names[: self.encoder.num_searched],
-            source=source,
-        )
+        return replace(most_probable_paths(self.policy, self.encoder), source=source)
 
     def init_weights(self) -> None:
         """Initialise as ``init_cfg`` says; random weights as everywhere else here."""
@@ -192,12 +181,12 @@ class PathSupernet(BaseModule):
         self._is_init = True
 
     def get_extra_state(self) -> Tensor:
-        """Return domains, encoder and sharing as JSON bytes."""
-        own = {'domains': self.domains, 'sharing': self.sharing}
+        """Return domains, encoder, policy and sharing as JSON bytes."""
+        own = {'domains': self.domains, 'sharing': self.sharing, 'policy': self._policy_cfg}
         return encode_json({**own, 'encoder': self.encoder.to_config()})
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Refuse weights of a supernet of other domains, another encoder or another sharing.
+        """Refuse weights of a supernet of other domains or settings.
 
         Raises:
             InputError: One of them differs.
@@ -209,3 +198,31 @@ class PathSupernet(BaseModule):
             )
         if found != own:
             raise InputError(f'the checkpoint holds a supernet of {found}, the config one of {own}')
+
+
+def searched_candidates(encoder: Encoder) -> tuple[tuple[Candidate, ...], ...]:
+    """Return the candidates of each layer of an encoder that paths choose in."""
+    return tuple(encoder.candidates(index) for index in range(encoder.num_searched))
+
+
+def build_policy(
+    cfg: Mapping[str, Any], candidates: Sequence[Sequence[Candidate]], domains: Sequence[str]
+) -> Policy:
+    """Build a registered :class:`Policy`.
+
+    Raises:
+        InputError: There is none of this type, or it takes other arguments.
+    """
+    return build_kind(MODELS, cfg, Policy, 'policy', candidates=candidates, domains=domains)
+
+
+def most_probable_paths(policy: Policy, encoder: Encoder) -> PathArchitecture:
+    """Return the paths that a policy takes in the end, without their cost."""
+    chosen = policy.argmax()
+    return PathArchitecture.from_routing(
+        policy.domains,
+        encoder.to_config(),
+        {domain: chosen[:, position].cpu() for position, domain in enumerate(policy.domains)},
+        candidates=policy.candidates,
+        layers=encoder.layer_names[: encoder.num_searched],
+    )

@@ -2,6 +2,7 @@
 
 from .base import CONTEXT, Encoder
 from .building import build_encoder, check_fits
+from .collapsed import CollapsedInvertedResidual
 from .context import Context, ContextModule
 from .convnext import ConvNeXtEncoder
 from .dense_prediction_cell import DensePredictionCell
@@ -18,6 +19,7 @@ from .swin import SwinEncoder
 
 __all__ = [
     'CONTEXT',
+    'CollapsedInvertedResidual',
     'Context',
     'ContextModule',
     'ConvNeXtEncoder',

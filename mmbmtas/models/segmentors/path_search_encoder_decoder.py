@@ -100,9 +100,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
         """Return the maps of the chosen domain's tasks; of all domains if none was chosen."""
         domains = [*self.domains] if self.domain is None else [self.domain]
         features = {
-            task: found
-            for domain in domains
-            for task, found in self.encode(inputs, domain).items()
+            task: found for domain in domains for task, found in self.encode(inputs, domain).items()
         }
         return {task: self.decode_heads[task](found) for task, found in features.items()}
 
