@@ -18,8 +18,9 @@ def narrow_to_architecture(cfg: Config) -> None:
 
     Decoders, ``tasks`` of the data sets (those inside wrappers too) and the metrics of the other
     tasks go, which are logged; a concatenated data set that is left without a task goes as well.
-    Metrics of no single task stay. Of paths, data sets of other domains go. Nothing changes where the tree has all tasks of
-    ``model.decode_heads``, or one more: that is an error of the model's, which names them.
+    Metrics of no single task stay. Of paths, data sets of other domains go. Nothing changes where
+    the tree has all tasks of ``model.decode_heads``, or one more: that is an error of the model's,
+    which names them.
 
     Args:
         cfg: A config whose ``model.backbone.architecture`` is the path of a file, or its content.
@@ -66,11 +67,11 @@ def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     if 'tasks' in cfg.model.backbone:
         cfg.model.backbone.tasks = [*tasks]
     if cfg.model.backbone.get('domains'):
-        cfg.model.backbone.domains = _narrow_domains(cfg.model.backbone.domains, tasks)
+        cfg.model.backbone.domains = _with_tasks(cfg.model.backbone.domains, tasks)
     _narrow(cfg, tasks, f'tasks={[*tasks]}')
 
 
-def _narrow_domains(domains: Any, tasks: Collection[str]) -> Any:
+def _with_tasks(domains: Any, tasks: Collection[str]) -> Any:
     """Leave out domains without a task left, and the other tasks of those that have one."""
     if not isinstance(domains, Mapping):
         return [domain for domain in domains if domain in tasks]
