@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.metrics import TaskMetric
+from mmbmtas.paths.domains import as_domains
 from mmbmtas.registry import METRICS, find_type
-from mmbmtas.models.backbones.domains import as_domains
 from mmbmtas.structures import PathArchitecture, as_architecture
 
 
@@ -18,8 +18,9 @@ def narrow_to_architecture(cfg: Config) -> None:
 
     Decoders, ``tasks`` of the data sets (those inside wrappers too) and the metrics of the other
     tasks go, which are logged; a concatenated data set that is left without a task goes as well.
-    Metrics of no single task stay. Of paths, data sets of other domains go. Nothing changes where the tree has all tasks of
-    ``model.decode_heads``, or one more: that is an error of the model's, which names them.
+    Metrics of no single task stay. Of paths, data sets of other domains go. Nothing changes where
+    the tree has all tasks of ``model.decode_heads``, or one more: that is an error of the model's,
+    which names them.
 
     Args:
         cfg: A config whose ``model.backbone.architecture`` is the path of a file, or its content.

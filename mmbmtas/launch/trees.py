@@ -11,14 +11,14 @@ from torch import Tensor
 
 from mmbmtas.checkpoints import require_finite
 from mmbmtas.errors import InputError, MissingFileError
-from mmbmtas.models.backbones.domains import as_domains
-from mmbmtas.models.backbones.path_supernet import (
+from mmbmtas.models.backbones.state import STATE, decode_architecture, decode_json, kind_of
+from mmbmtas.models.encoders import build_encoder
+from mmbmtas.paths.domains import as_domains
+from mmbmtas.paths.supernet import (
     build_policy,
     most_probable_paths,
     searched_candidates,
 )
-from mmbmtas.models.backbones.state import STATE, decode_architecture, decode_json, kind_of
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.structures import BranchedArchitecture, PathArchitecture, RoutedArchitecture
 from mmbmtas.structures.routed import Routed
 

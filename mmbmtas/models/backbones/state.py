@@ -51,8 +51,8 @@ def decode_architecture(
     network, backbone = _NAMES.get(kind, ('network', 'a BranchedNetwork or a PathNetwork'))
     if found == 'exchange':
         raise InputError(
-            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which has no '
-            f'architecture: expected {backbone}'
+            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
+            f'tree: expected {backbone}'
         )
     if found == 'search':
         raise InputError(

@@ -96,7 +96,7 @@ class MobileNetV3PathEncoder(BlockEncoder):
         (20, 36, 37)
     """
 
-    usual_context: Mapping[str, Any] = {'type': 'PointwiseContext'}  # noqa: RUF012
+    usual_context: Mapping[str, Any] = {'type': 'PointwiseContext'}
     act_cfg = _HARD_SWISH
     eps = 1e-3
     largest_decisions = ('expansion',)
