@@ -9,17 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmbmtas.cost import (
-    MAX_TASKS,
-    MAX_TASKS_COUNTED,
-    LatencyTable,
-    expected_cost,
-    expected_madds,
-    sampled_expected_cost,
-    sampled_expected_madds,
-)
 from mmbmtas.registry import HOOKS
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import RoutedArchitecture
 from mmbmtas.writing import remove_leftovers
 
 from .searched import search_loop_of
@@ -34,35 +25,17 @@ def routing_entropy(probs: Tensor) -> Tensor:
     return entropy / max(torch.tensor(probs.shape[-1]).log().item(), 1e-12)
 
 
-def _expected_madds(probs: Tensor, layer_madds: Tensor) -> float:
-    """Return the expected cost, of too many tasks its estimate, without touching torch's noise."""
-    probs = probs.detach().double().cpu()
-    if probs.shape[1] <= MAX_TASKS:
-        return float(expected_madds(probs, layer_madds))
-    generator = torch.Generator().manual_seed(0)
-    return float(sampled_expected_madds(probs, layer_madds, 16, generator))
-
-
-def _expected_latency(probs: Tensor, table: LatencyTable) -> float:
-    """Return the expected milliseconds of a whole network, as :func:`_expected_madds` does."""
-    probs = probs.detach().double().cpu()
-    if probs.shape[1] <= MAX_TASKS_COUNTED:
-        return float(expected_cost(probs, table.layers_ms)) + table.fixed_ms
-    generator = torch.Generator().manual_seed(0)
-    expected = sampled_expected_cost(probs, table.layers_ms, generator=generator)
-    return float(expected) + table.fixed_ms
-
-
 @HOOKS.register_module()
 class ArchitectureLoggerHook(Hook):
     """Log what the architecture distribution looks like.
 
-    To the log: ``entropy`` of the routing probabilities (1 uniform, 0 decided), ``expected_gmadds``
-    and ``argmax_gmadds``, the multiply-adds in 10^9 of the whole network in expectation and of the
-    tree that would be exported now; beyond 16 tasks the expectation is an estimate. Where the
-    resource loss has a latency table, also ``expected_latency_ms`` and ``argmax_latency_ms``, the
-    same by that table (an estimate beyond 10 tasks). To the visualisation backends also every
-    probability, as ``arch/layer<l>/<task>/candidate<c>``.
+    To the log: ``entropy`` of the routing probabilities (1 uniform, 0 decided), and what the loop
+    measures. Of a tree that is ``expected_gmadds`` and ``argmax_gmadds``, the multiply-adds in 10^9
+    of the whole network in expectation and of the tree that would be exported now; beyond 16 tasks
+    the expectation is an estimate. Where the resource loss has a latency table, also
+    ``expected_latency_ms`` and ``argmax_latency_ms``, the same by that table (an estimate beyond 10
+    tasks). Of paths see :meth:`PathSearchLoop.measured`. To the visualisation backends also every
+    probability, as ``arch/layer<l>/<task>/candidate<c>``; of paths ``<task>`` is the domain.
 
     Args:
         interval: Iterations between two entries.
@@ -81,27 +54,17 @@ class ArchitectureLoggerHook(Hook):
         """Log if the interval has come round."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        model = search_loop_of(runner, self).model
-        probs = model.backbone.routing_probs()
-        layer_madds = torch.tensor(model.network_cost.layer_madds, dtype=torch.float64)
-        expected = _expected_madds(probs, layer_madds) + model.fixed_cost.madds
-        architecture = model.backbone.export_architecture()
-        values = {
-            'entropy': float(routing_entropy(probs)),
-            'expected_gmadds': expected / 1e9,
-            'argmax_gmadds': model.network_cost.tree(architecture).madds / 1e9,
-        }
-        if (table := model.resource_loss.latency) is not None:
-            values['expected_latency_ms'] = _expected_latency(probs, table)
-            values['argmax_latency_ms'] = table.tree(architecture)
+        loop = search_loop_of(runner, self)
+        probs = loop.model.routing_probs()
+        architecture = loop.model.export_architecture()
+        values = {'entropy': float(routing_entropy(probs)), **loop.measured(architecture)}
         for name, value in values.items():
             runner.message_hub.update_scalar(f'train/{name}', value)
-        tasks = model.backbone.tasks
         runner.visualizer.add_scalars(
             {
                 f'arch/layer{layer:02d}/{task}/candidate{candidate}': float(value)
                 for layer, rows in enumerate(probs.cpu())
-                for task, row in zip(tasks, rows, strict=True)
+                for task, row in zip(architecture.tasks, rows, strict=True)
                 for candidate, value in enumerate(row)
             },
             step=runner.iter + 1,
@@ -110,7 +73,7 @@ class ArchitectureLoggerHook(Hook):
 
 @HOOKS.register_module()
 class ArchitectureExportHook(Hook):
-    """Write the tree of the most probable candidates beside every checkpoint, and at the end.
+    """Write the tree or paths of the most probable candidates beside every checkpoint, and last.
 
     ``<work_dir>/architecture.json`` is always the latest,
     ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
@@ -134,16 +97,13 @@ class ArchitectureExportHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Write the tree the search has ended in, and log it."""
         tree = self._write(runner, runner.iter)
-        cost = tree.madds or {}
-        table = search_loop_of(runner, self).model.resource_loss.latency
-        latency = '' if table is None else f', {table.tree(tree):.2f} ms by the latency table'
         runner.logger.info(
-            f'Searched architecture: {tree.describe()}; {cost["network"] / 1e9:.3f} billion '
-            f'multiply-adds at {cost["shape"]}{latency}. '
+            f'Searched architecture: {tree.describe()}; '
+            f'{search_loop_of(runner, self).describe_cost(tree)}. '
             f'Written to {Path(runner.work_dir) / "architecture.json"}'
         )
 
-    def _write(self, runner: Runner, iteration: int) -> BranchedArchitecture:
+    def _write(self, runner: Runner, iteration: int) -> RoutedArchitecture:
         """Write both files; return the tree."""
         source = {
             'config': Path(runner.cfg.filename).name if runner.cfg.filename else None,
