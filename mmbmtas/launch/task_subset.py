@@ -29,7 +29,7 @@ def narrow_to_architecture(cfg: Config) -> None:
         InputError: The file is not an architecture, or a data set has none of its tasks.
     """
     heads = cfg.model.get('decode_heads')
-    backbone = cfg.model.get('backbone') or {}
+    backbone: Any = cfg.model.get('backbone') or {}
     tree = backbone.get('architecture')
     if not isinstance(heads, Mapping) or tree is None:
         return

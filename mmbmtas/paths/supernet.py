@@ -222,7 +222,7 @@ def most_probable_paths(policy: Policy, encoder: Encoder) -> PathArchitecture:
     return PathArchitecture.from_routing(
         policy.domains,
         encoder.to_config(),
-        {domain: chosen[:, position].cpu() for position, domain in enumerate(policy.domains)},
+        {domain: chosen[:, position].tolist() for position, domain in enumerate(policy.domains)},
         candidates=policy.candidates,
         layers=encoder.layer_names[: encoder.num_searched],
     )

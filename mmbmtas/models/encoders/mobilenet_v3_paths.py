@@ -209,7 +209,7 @@ class MobileNetV3PathEncoder(BlockEncoder):
         return costs
 
     def _build_block(self, **block: Any) -> nn.Module:
-        largest = dict(
+        largest: dict[str, Any] = dict(
             kernel=max(self.kernels),
             expansion=max(self.expansions),
             squeeze=max(self.squeezes),
