@@ -9,8 +9,8 @@ from mmengine.registry import init_default_scope
 
 from mmbmtas.errors import InputError
 from mmbmtas.launch import launch
-from mmbmtas.models.backbones.domains import as_domains
 from mmbmtas.models.encoders import Encoder, build_encoder
+from mmbmtas.paths.domains import as_domains
 from mmbmtas.registry import MODELS, SCOPE, takes
 from mmbmtas.structures import PathArchitecture, is_zero
 

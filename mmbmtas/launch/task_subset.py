@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.metrics import TaskMetric
+from mmbmtas.paths.domains import as_domains
 from mmbmtas.registry import METRICS, find_type
-from mmbmtas.models.backbones.domains import as_domains
 from mmbmtas.structures import PathArchitecture, as_architecture
 
 

@@ -53,7 +53,7 @@ def load_shared(config: TreeConfig, checkpoint: str) -> Any:
     Raises:
         ValueError: The checkpoint is of another network.
     """
-    tree = architecture_of_checkpoint(checkpoint)
+    tree = BranchedArchitecture.of(architecture_of_checkpoint(checkpoint))
     check_fits(tree, config.encoder, checkpoint)
     if tree.groupings[-1].num_groups != 1 or set(tree.tasks) != set(config.tasks):
         raise InputError(
