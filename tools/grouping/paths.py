@@ -7,8 +7,8 @@ Example:
 import argparse
 
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.path_config import read_path_config
 from mmbmtas.launch.overrides import add_cfg_options
+from mmbmtas.launch.path_config import read_path_config
 from mmbmtas.writing import file_place
 
 

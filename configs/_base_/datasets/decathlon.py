@@ -63,9 +63,7 @@ test_dataloader = val_dataloader
 
 val_evaluator = dict(
     type='DecathlonEvaluator',
-    metrics=[
-        dict(type='mmbmtas.Accuracy', task=domain.replace('-', '_')) for domain in _domains
-    ],
+    metrics=[dict(type='mmbmtas.Accuracy', task=domain.replace('-', '_')) for domain in _domains],
     reference='decathlon',
 )
 test_evaluator = val_evaluator

@@ -14,9 +14,7 @@ model = dict(
         ),
     ),
     decode_heads={
-        domain: dict(
-            type='LabelHead', num_classes=number, target_key=f'gt_{domain}', channels=128
-        )
+        domain: dict(type='LabelHead', num_classes=number, target_key=f'gt_{domain}', channels=128)
         for domain, number in _classes.items()
     },
 )
