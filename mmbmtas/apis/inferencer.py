@@ -172,7 +172,7 @@ def _find_test_set(cfg: Config, domain: str | None) -> Any:
         InputError: There is none of the domain.
     """
     found = [*domain_datasets(cfg.test_dataloader.dataset)]
-    named = {name for name, _ in found} - {None}
+    named = sorted({name for name, _ in found if name is not None})
     if domain is None or not named:
         return found[0][1]
     for name, dataset in found:
@@ -180,7 +180,7 @@ def _find_test_set(cfg: Config, domain: str | None) -> Any:
             return dataset
     raise InputError(
         f'test_dataloader of {cfg.filename} has no data set of the domain {domain!r}, whose '
-        f'pipeline prepares images: found those of {sorted(named)}'
+        f'pipeline prepares images: found those of {named}'
     )
 
 

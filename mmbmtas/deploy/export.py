@@ -107,8 +107,8 @@ def export_onnx(
         raise InputError(
             'a supernet cannot be exported, since it holds every candidate: write its tree by '
             'tools/export_architecture.py CHECKPOINT -o architecture.json, train that with a '
-            'config such as configs/branched_scenes.py or configs/mpnas/paths_pocket.py, and export '
-            'the trained network'
+            'config such as configs/branched_scenes.py or configs/mpnas/paths_pocket.py, and '
+            'export the trained network'
         )
     tasks = _require_tasks(network, tasks)
     shape = shape or network.cost_shape
