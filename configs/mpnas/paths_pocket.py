@@ -20,5 +20,6 @@ model = dict(
     backbone=dict(type='PathNetwork'),
     loss_balancing=dict(type='ABDP', temperature=0.2),
 )
+optim_wrapper = dict(optimizer=dict(lr=1e-2))
 train_cfg = dict(val_interval=300)
 default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=100))

@@ -1,4 +1,4 @@
-"""From the config of a search of paths to paths in its space that no search has chosen."""
+"""From a config of paths to paths in its space that no search has chosen."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.launch import launch
 from mmbmtas.models.encoders import Encoder, build_encoder
 from mmbmtas.paths.domains import as_domains
-from mmbmtas.registry import SCOPE
+from mmbmtas.registry import MODELS, SCOPE, takes
 from mmbmtas.structures import PathArchitecture, is_zero
 
 
@@ -28,6 +28,11 @@ class PathConfig:
     cfg: Config
     domains: dict[str, tuple[str, ...]]
     encoder: Encoder
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks of all domains."""
+        return tuple(task for tasks in self.domains.values() for task in tasks)
 
     @property
     def candidates(self) -> list[tuple[dict[str, Any], ...]]:
@@ -71,8 +76,15 @@ class PathConfig:
         )
 
 
+def has_paths(path: str, options: dict[str, Any] | None = None) -> bool:
+    """Tell whether a config is of paths of domains: whether its backbone takes ``domains``."""
+    cfg = launch.read_config(path, options)
+    backbone = (cfg.get('model') or {}).get('backbone') or {}
+    return takes(MODELS, backbone, 'domains', cfg.get('default_scope', SCOPE))
+
+
 def read_path_config(path: str, options: dict[str, Any] | None = None) -> PathConfig:
-    """Read the config of a search of paths; nothing of its network is built.
+    """Read the config of a search or a network of paths; nothing of its network is built.
 
     Raises:
         FileNotFoundError: There is no such config.
@@ -81,9 +93,11 @@ def read_path_config(path: str, options: dict[str, Any] | None = None) -> PathCo
     cfg = launch.read_config(path, options)
     init_default_scope(cfg.get('default_scope', SCOPE))
     backbone = (cfg.get('model') or {}).get('backbone') or {}
-    if not {'domains', 'encoder'} <= {*backbone}:
+    heads = (cfg.get('model') or {}).get('decode_heads')
+    if not heads or not backbone.get('encoder'):
         raise InputError(
-            f'{path} is not the config of a search of paths: model.backbone.domains, or '
+            f'{path} is not the config of a search or a network of paths: model.decode_heads, or '
             'model.backbone.encoder, is missing'
         )
-    return PathConfig(cfg, as_domains(backbone.domains), build_encoder(backbone.encoder, path))
+    domains = as_domains(backbone.get('domains') or [*heads])
+    return PathConfig(cfg, domains, build_encoder(backbone.encoder, path))

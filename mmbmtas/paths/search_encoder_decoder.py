@@ -57,6 +57,10 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
         """What draws paths, see :class:`~mmbmtas.models.backbones.policies.Policy`."""
         return self.backbone.policy
 
+    def routing_probs(self) -> Tensor:
+        """Return how likely each domain takes each candidate of a layer, ``(L, D, C)``."""
+        return self.backbone.routing_probs()
+
     def sample_paths(self, generator: torch.Generator | None = None) -> dict[str, tuple[int, ...]]:
         """Draw a path for each domain, in the order of the domains.
 

@@ -1,4 +1,4 @@
-# Ten narrow layers with a choice of 8 or 9 candidates each, for the pocket domains on two CPU cores.
+# Ten narrow layers with 8 or 9 candidates each, for the pocket domains on two CPU cores.
 _base_ = './mobilenet_v3_paths.py'
 
 _classes = dict(digits=10, faces=2, textures=10, glyphs=47, solids=6)

@@ -17,7 +17,6 @@ param_scheduler = dict(
     arch_params=[],
 )
 train_cfg = dict(type='PathSearchLoop', arch_fraction=0.2, split_seed=0)
-default_hooks = dict(param_scheduler=dict(type='SearchParamSchedulerHook'))
 custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval=50),
     dict(type='ArchitectureExportHook'),

@@ -2,6 +2,7 @@
 
 from .branched_network import BranchedNetwork
 from .branched_supernet import BranchedSupernet, copy_supernet_weights
+from .common_policy import CommonPolicy
 from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
 from .exchange_network import ExchangeNetwork
 from .mtan import MTAN
@@ -16,6 +17,7 @@ __all__ = [
     'Backbone',
     'BranchedNetwork',
     'BranchedSupernet',
+    'CommonPolicy',
     'CrossStitchNetwork',
     'CrossStitchUnit',
     'DomainBackbone',
