@@ -28,6 +28,7 @@ from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.losses.balancing import without_balancing
 from mmbmtas.models.encoders import check_fits
 from mmbmtas.registry import MODELS
+from mmbmtas.structures import BranchedArchitecture
 
 
 def parse_args() -> argparse.Namespace:
