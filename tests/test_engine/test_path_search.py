@@ -219,7 +219,7 @@ def test_refuses_images_of_other_domains(path_runner, tmp_path, toys):
 
 def test_refuses_another_network(path_runner, tmp_path, toys):
     model = toys.path_config(['digits', 'faces'])
-    with pytest.raises((InputError, AttributeError), match='architecture_parameters|PathSearch'):
+    with pytest.raises((InputError, AttributeError), match=r'architecture_parameters|PathSearch'):
         path_runner(tmp_path, model=model).train()
 
 

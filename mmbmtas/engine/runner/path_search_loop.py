@@ -127,7 +127,7 @@ class PathSearchLoop(SearchLoop):
         sampler = dataloader['sampler']
         if isinstance(sampler, Mapping):
             sampler = DATA_SAMPLERS.build(dict(sampler), default_args=dict(dataset=self.dataset))
-        if not hasattr(sampler, 'indices'):
+        if not hasattr(sampler, 'domains'):
             raise InputError(
                 f'train_dataloader.sampler is a {type(sampler).__name__}, but a search of paths '
                 "draws images of its domains in turn: expected dict(type='DomainSampler')"
