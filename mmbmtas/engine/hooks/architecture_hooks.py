@@ -55,7 +55,7 @@ class ArchitectureLoggerHook(Hook):
         if not self.every_n_train_iters(runner, self.interval):
             return
         loop = search_loop_of(runner, self)
-        probs = loop.model.routing_probs()
+        probs = loop.model.backbone.routing_probs()
         architecture = loop.model.export_architecture()
         values = {'entropy': float(routing_entropy(probs)), **loop.measured(architecture)}
         for name, value in values.items():

@@ -204,7 +204,7 @@ class PathSearchLoop(SearchLoop):
             10^6 of the network of all domains.
         """
         model, chosen = self.model, PathArchitecture.of(architecture)
-        probs, cost = model.routing_probs().detach(), model.network_cost
+        probs, cost = model.backbone.routing_probs().detach(), model.network_cost
         fixed = sum(cost.fixed_of(domain).madds for domain in model.domains)
         madds = float(expected_sum(probs, model.candidate_costs)) + fixed
         params = float(expected_union(probs, model.candidate_params)) + cost.fixed.params

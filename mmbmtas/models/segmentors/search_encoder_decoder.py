@@ -125,10 +125,6 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
             )
         }
 
-    def routing_probs(self) -> Tensor:
-        """Return how likely each task takes each candidate of a layer, ``(L, T, C)``."""
-        return self.backbone.routing_probs()
-
     def export_architecture(
         self, source: str | dict[str, Any] | None = None
     ) -> BranchedArchitecture:
