@@ -58,7 +58,7 @@ MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
     scope=SCOPE,
-    locations=['mmbmtas.models', 'mmbmtas.losses', 'mmbmtas.deploy'],
+    locations=['mmbmtas.models', 'mmbmtas.paths', 'mmbmtas.losses', 'mmbmtas.deploy'],
 )
 TASK_UTILS = Registry(
     'task util', parent=MMENGINE_TASK_UTILS, scope=SCOPE, locations=['mmbmtas.models']

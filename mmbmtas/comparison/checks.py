@@ -10,22 +10,30 @@ from mmbmtas.comparison.kinds import KINDS
 from mmbmtas.comparison.models import Comparison
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric, MultiTaskEvaluator, TaskMetric
+from mmbmtas.launch.path_config import PathConfig
 from mmbmtas.launch.tree_config import TreeConfig
 
 
-def check_configs(comparison: Comparison) -> TreeConfig:
+def check_configs(comparison: Comparison) -> TreeConfig | PathConfig:
     """Check that the configs are for the same tasks and encoder, and budgets within reach.
 
     Returns:
-        The config of the branched networks.
+        The config of the networks.
 
     Raises:
         ValueError: They are not.
     """
     configs = ComparedConfigs(comparison)
+    of_paths = isinstance(configs.trained, PathConfig)
     for model in comparison.models:
+        if KINDS[model.kind].of_paths != of_paths:
+            raise InputError(
+                f'{comparison.path}: {model.name}: kind {model.kind!r}, but {comparison.branched} '
+                f'trains {"paths" if of_paths else "trees"}: expected one of '
+                f'{[name for name, kind in KINDS.items() if kind.of_paths == of_paths]}'
+            )
         KINDS[model.kind].check(model, configs, f'{comparison.path}: {model.name}')
-    return configs.branched
+    return configs.trained
 
 
 def list_headlines(cfg: Config, chosen: Sequence[str]) -> list[HeadlineMetric]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmbmtas.comparison.models import Comparison
 from mmbmtas.errors import InputError
+from mmbmtas.launch.path_config import PathConfig, has_paths, read_path_config
 from mmbmtas.launch.tree_config import TreeConfig, read_tree_config
 
 
@@ -17,23 +18,30 @@ class ComparedConfigs:
 
     Attributes:
         comparison: The comparison.
-        branched: The config that trains branched networks, with the overrides of all models.
+        trained: The config that trains the networks, with the overrides of all models.
     """
 
     def __init__(self, comparison: Comparison) -> None:
         self.comparison = comparison
-        self._read: dict[str, TreeConfig] = {}
-        self.branched = self.read(comparison.branched, comparison.options)
+        self._read: dict[str, Any] = {}
+        self.trained: TreeConfig | PathConfig = self.read(comparison.branched, comparison.options)
 
-    def read(self, config: str, options: Mapping[str, Any]) -> TreeConfig:
-        """Read a config of a search or of branched networks, with overrides."""
+    @property
+    def branched(self) -> TreeConfig:
+        """The config, where it trains branched networks."""
+        assert isinstance(self.trained, TreeConfig)
+        return self.trained
+
+    def read(self, config: str, options: Mapping[str, Any]) -> Any:
+        """Read a config of a search or of networks, of trees or of paths, with overrides."""
         key = f'{config} {json.dumps(dict(options), default=repr)}'
         if key not in self._read:
-            self._read[key] = read_tree_config(config, dict(options))
+            read = read_path_config if has_paths(config, dict(options)) else read_tree_config
+            self._read[key] = read(config, dict(options))
         return self._read[key]
 
     def check_tasks(self, tasks: Mapping[str, Any] | tuple[str, ...], config: str, of: str) -> None:
-        """See that a config is for the tasks of the branched networks.
+        """See that a config is for the tasks of the networks.
 
         Args:
             tasks: Its tasks.
@@ -43,10 +51,10 @@ class ComparedConfigs:
         Raises:
             ValueError: It is for others.
         """
-        if set(tasks) != set(self.branched.tasks):
+        if set(tasks) != set(self.trained.tasks):
             raise InputError(
                 f'{of}: {config} is for the tasks {[*tasks]}, '
-                f'{self.comparison.branched} for {[*self.branched.tasks]}'
+                f'{self.comparison.branched} for {[*self.trained.tasks]}'
             )
 
 

@@ -12,7 +12,7 @@ from mmbmtas.comparison.kinds import KINDS
 from mmbmtas.comparison.models import Comparison
 from mmbmtas.comparison.outcome import Outcomes
 from mmbmtas.comparison.plan import Planner
-from mmbmtas.comparison.results import Row, read_rows, set_delta_m, write_rows
+from mmbmtas.comparison.results import Row, read_rows, set_decathlon_scores, set_delta_m, write_rows
 from mmbmtas.comparison.row_latency import are_timed, networks_to_time, put_times, timing_step
 from mmbmtas.comparison.rows import Run, digest
 from mmbmtas.errors import InputError, MissingFileError
@@ -88,6 +88,7 @@ class Harness:
         planner = Planner(
             self.comparison,
             self.config.tasks,
+            self.config.cfg.get('total_batch_size') or 0,
             self.tools,
             self.folders,
             self.out / 'trees',
@@ -194,8 +195,9 @@ class Harness:
         """Write ``results.csv``: the rows asked for in their order, then those of earlier files."""
         names = [run.name for run in self.plan()]
         listed = [self.rows[name] for name in names if name in self.rows]
-        baseline = self.comparison.first('single')
+        baseline = self.comparison.first('single') or self.comparison.first('independent')
         set_delta_m(listed, baseline.name if baseline else None, self.headlines)
+        set_decathlon_scores(listed, baseline.name if baseline else None)
         listed += [row for name, row in self.rows.items() if name not in names]
         self.rows = {row.run: row for row in listed}
         self.out.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmbmtas.comparison.kinds import KINDS
-from mmbmtas.comparison.networks import network_cost
-from mmbmtas.comparison.results import Row
+from mmbmtas.comparison.networks import network_cost, path_costs
+from mmbmtas.comparison.results import TOP1, Row
 from mmbmtas.comparison.rows import Network, Run, digest
 from mmbmtas.cost import ModuleCost
 from mmbmtas.evaluation import HeadlineMetric, declared_metrics
 from mmbmtas.launch.jobs import Step, StepFolders
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import as_architecture
 
 
 class Outcomes:
@@ -32,23 +32,37 @@ class Outcomes:
         for test in run.tests:
             results |= json.loads(test.output.read_text())
         costs = sum(map(self._cost, run.networks), ModuleCost())
-        tree = run.networks[0].tree if KINDS[run.model.kind].has_tree else None
+        kind = KINDS[run.model.kind]
+        listed = run.networks if kind.of_paths else run.networks[: kind.has_tree]
+        trees = [network.tree for network in listed if network.tree is not None]
         row = _row(run, 'done')
         row.metrics = {
             **{h.key: _number(results.get(h.key)) for h in headlines},
             **{key: _number(results[key]) for key in declared_metrics() if key in results},
         }
-        step = tree.step if tree else None
         row.numbers = {
             'madds': costs.madds,
             'madds_paper': costs.madds_paper,
             'params': costs.params,
             'train_seconds': sum(map(self.folders.seconds, run.trainings)),
-            'tree_seconds': self.folders.seconds(step) if step else 0.0,
+            'tree_seconds': sum(self.folders.seconds(t.step) for t in trees if t.step),
         }
-        row.tree = BranchedArchitecture.load(tree.path).describe() if tree else ''
+        if kind.of_paths:
+            row.numbers |= self._of_paths(run, row)
+        row.tree = '; '.join(as_architecture(tree.path).describe() for tree in trees)
         row.settings = digest(run.settings)
         return row
+
+    def _of_paths(self, run: Run, row: Row) -> dict[str, float]:
+        """Return the costs that paths have besides, and the mean accuracy of the domains."""
+        found = [path_costs(n.config, n.options, n.tree and n.tree.path) for n in run.networks]
+        accuracies = [v for key, v in row.metrics.items() if key.endswith(f'/{TOP1}')]
+        mean = {TOP1: math.fsum(accuracies) / len(accuracies)} if accuracies else {}
+        return {
+            'madds_union': sum(costs.union for costs in found),
+            'madds_prefix': sum(costs.prefix for costs in found),
+            **mean,
+        }
 
     def failure(self, run: Run, step: Step) -> Row:
         """Note what a row failed at."""

@@ -16,6 +16,7 @@ class Planner:
     Args:
         comparison: The comparison.
         tasks: Its tasks.
+        batch: Images of a batch of its config.
         tools: Folder of the command lines.
         folders: Where steps work.
         trees: Folder of the trees of finished rows.
@@ -26,12 +27,13 @@ class Planner:
         self,
         comparison: Comparison,
         tasks: Sequence[str],
+        batch: int,
         tools: Path,
         folders: StepFolders,
         trees: Path,
         finished: Collection[str] = (),
     ) -> None:
-        self.comparison, self.tasks = comparison, tuple(tasks)
+        self.comparison, self.tasks, self.batch = comparison, tuple(tasks), batch
         self.steps = Steps(comparison, tools, folders)
         self._trees, self._finished = trees, finished
 

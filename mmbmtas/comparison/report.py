@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mmbmtas.comparison.kinds import KINDS
-from mmbmtas.comparison.results import Row, half_interval, mean_and_deviation
+from mmbmtas.comparison.results import TOP1, Row, half_interval, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import BranchedArchitecture, as_architecture
 from mmbmtas.structures.documents import read_document
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
@@ -72,8 +72,10 @@ def summarise(rows: Sequence[Row], models: Sequence[str]) -> list[Summary]:
     return found
 
 
-def paired_differences(rows: Sequence[Row], model: str, other: str) -> list[float]:
-    """Subtract another model's ``delta_m`` from a model's, seed by seed.
+def paired_differences(
+    rows: Sequence[Row], model: str, other: str, key: str = 'delta_m'
+) -> list[float]:
+    """Subtract a number of another model from a model's, seed by seed.
 
     Several rows of a model and seed count by their mean; seeds that one of them lacks are left out.
     """
@@ -81,8 +83,8 @@ def paired_differences(rows: Sequence[Row], model: str, other: str) -> list[floa
     for name in (model, other):
         values: dict[int, list[float]] = {}
         for row in rows:
-            if row.model == name and 'delta_m' in row.numbers:
-                values.setdefault(row.seed, []).append(row.numbers['delta_m'])
+            if row.model == name and key in row.numbers:
+                values.setdefault(row.seed, []).append(row.numbers[key])
         by_seed.append({seed: math.fsum(found) / len(found) for seed, found in values.items()})
     mine, others = by_seed
     return [mine[seed] - others[seed] for seed in sorted(mine) if seed in others]
@@ -118,7 +120,9 @@ def write_report(
         Paragraph('Written by this command, which continues after an interruption:'),
         Code(command),
         *_results(summaries, headlines, rows),
+        *_domains(summaries),
         *_comparison(summaries, rows),
+        *_similarity(folder, summaries),
         *_pictures(folder, summaries),
         *_trees(summaries),
         *_failures(summaries),
@@ -166,14 +170,56 @@ def _results(
     return [Heading('Results'), Grid(header, lines), Paragraph(note)]
 
 
+def _domains(summaries: Sequence[Summary]) -> list[Block]:
+    """What is said of paths of domains: four costs, mean accuracy, decathlon score."""
+    shown = [s for s in summaries if KINDS[s.kind].of_paths and s.done]
+    if not shown:
+        return []
+    single = next((s.of('params') for s in shown if s.kind == 'single_path'), None)
+    lines = []
+    for summary in shown:
+        own = summary.of('params')
+        share = f'{own[0] / single[0]:.2f}' if own and single else ''
+        costs = [summary.cell(k, 2, 1e-6) for k in ('madds', 'madds_union', 'madds_prefix')]
+        scores = [summary.cell(TOP1, 2), summary.cell('decathlon_score', 0)]
+        lines.append([summary.model, share, *costs, *scores])
+    note = (
+        'MAdds of all domains: sum, each on an image of its own; union, each node once, which '
+        'bounds them from below; prefix, all on the same image, where equal beginnings run once. '
+        'Parameters beside those of the single path. Top-1 is the mean of the domains; the '
+        'decathlon score measures each domain by twice the error of the independent networks.'
+    )
+    header = ['model', 'params, x', 'MAdds M: sum', 'union', 'prefix', 'top-1 % ↑', 'decathlon ↑']
+    return [Heading('Domains'), Grid(header, lines), Paragraph(note)]
+
+
+def _similarity(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
+    """How alike the searched paths are."""
+    for summary in summaries:
+        path = _tree_file(folder, summary) if summary.kind == 'paths' else None
+        if path is not None:
+            paths = as_architecture(path)
+            rows = zip(paths.domains, paths.jaccard(), strict=True)
+            lines = [[domain, *(f'{value:.2f}' for value in row)] for domain, row in rows]
+            note = (
+                f'Nodes in both paths over nodes in either, of {summary.model}, seed '
+                f'{summary.done[0].seed}; a layer left out counts as a node.'
+            )
+            header = ['', *paths.domains]
+            return [Heading('How alike paths are'), Grid(header, lines), Paragraph(note)]
+    return []
+
+
 def _comparison(summaries: Sequence[Summary], rows: Sequence[Row]) -> list[Block]:
     """The searched tree against the others, seed by seed."""
-    searched = next((s.model for s in summaries if s.kind == 'searched' and s.done), None)
-    if searched is None:
+    found = next((s for s in summaries if s.kind in ('searched', 'paths') and s.done), None)
+    if found is None:
         return []
+    searched, key = found.model, TOP1 if found.kind == 'paths' else 'delta_m'
+    name = 'Mean top-1' if key == TOP1 else 'Δm'
     lines = []
     for summary in summaries:
-        gains = paired_differences(rows, searched, summary.model)
+        gains = paired_differences(rows, searched, summary.model, key)
         if summary.model == searched or not gains:
             continue
         each = ', '.join(f'{gain:+.2f}' for gain in gains)
@@ -181,7 +227,7 @@ def _comparison(summaries: Sequence[Summary], rows: Sequence[Row]) -> list[Block
     if not lines:
         return []
     note = (
-        f'Δm of {searched} minus Δm of the other model with the same seed (of several trees their '
+        f'{name} of {searched} minus {name} of the other model with the same seed (of several trees their '
         f'mean), in percentage points; above 0, {searched} is better. The interval of the mean is '
         "Student's. Where it holds 0, no difference is shown."
     )
@@ -229,7 +275,7 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     trees = {}
     for summary in summaries:
         path = _tree_file(folder, summary)
-        if path is not None:
+        if path is not None and not KINDS[summary.kind].of_paths:
             row = summary.done[0]
             trees[f'{summary.model}, seed {row.seed}'] = BranchedArchitecture.load(path)
     if trees:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.evaluator import MultiTaskEvaluator
@@ -79,10 +80,11 @@ class DecathlonEvaluator(MultiTaskEvaluator):
         metrics: Metrics or their configs; each :class:`Accuracy` is a domain's.
         baseline: See :class:`MultiTaskEvaluator`.
         reference: Accuracies in percent by domain, of which ``decathlon_score`` is measured:
-            ``'decathlon'`` for :data:`DECATHLON`, or a mapping. By default there is no score.
+            ``'decathlon'`` for :data:`DECATHLON`, or a mapping. By default, and where not all of
+            its domains are tested, there is no score.
 
     Raises:
-        InputError: The metrics are not of the domains of ``reference``.
+        InputError: A metric is of a domain that ``reference`` lacks.
 
     Example config::
 
@@ -106,7 +108,13 @@ class DecathlonEvaluator(MultiTaskEvaluator):
             )
         self.reference = DECATHLON if isinstance(reference, str) else reference
         if self.reference is not None:
-            decathlon_score(dict.fromkeys(self._keys, 100.0), self.reference)
+            tested = dict.fromkeys(self._keys, 100.0)
+            decathlon_score({**dict.fromkeys(self.reference, 100.0), **tested}, self.reference)
+            if lacking := [domain for domain in self.reference if domain not in tested]:
+                self.reference = None
+                print_log(
+                    f'There is no decathlon score without {", ".join(lacking)}', logger='current'
+                )
 
     @property
     def _keys(self) -> dict[str, str]:

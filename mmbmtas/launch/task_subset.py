@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.metrics import TaskMetric
+from mmbmtas.paths.domains import as_domains
 from mmbmtas.registry import METRICS, find_type
-from mmbmtas.models.backbones.domains import as_domains
 from mmbmtas.structures import PathArchitecture, as_architecture
 
 
@@ -18,8 +18,9 @@ def narrow_to_architecture(cfg: Config) -> None:
 
     Decoders, ``tasks`` of the data sets (those inside wrappers too) and the metrics of the other
     tasks go, which are logged; a concatenated data set that is left without a task goes as well.
-    Metrics of no single task stay. Of paths, data sets of other domains go. Nothing changes where the tree has all tasks of
-    ``model.decode_heads``, or one more: that is an error of the model's, which names them.
+    Metrics of no single task stay. Of paths, data sets of other domains go. Nothing changes where
+    the tree has all tasks of ``model.decode_heads``, or one more: that is an error of the model's,
+    which names them.
 
     Args:
         cfg: A config whose ``model.backbone.architecture`` is the path of a file, or its content.
@@ -65,7 +66,17 @@ def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
         raise InputError(f'tasks={[*tasks]}: expected different ones out of {[*heads]}')
     if 'tasks' in cfg.model.backbone:
         cfg.model.backbone.tasks = [*tasks]
+    if cfg.model.backbone.get('domains'):
+        cfg.model.backbone.domains = _with_tasks(cfg.model.backbone.domains, tasks)
     _narrow(cfg, tasks, f'tasks={[*tasks]}')
+
+
+def _with_tasks(domains: Any, tasks: Collection[str]) -> Any:
+    """Leave out domains without a task left, and the other tasks of those that have one."""
+    if not isinstance(domains, Mapping):
+        return [domain for domain in domains if domain in tasks]
+    kept = {domain: [task for task in own if task in tasks] for domain, own in domains.items()}
+    return {domain: own for domain, own in kept.items() if own}
 
 
 def _narrow(
@@ -109,10 +120,12 @@ def _narrow_dataset(
         return bool(kept)
     if 'dataset' in dataset:
         return _narrow_dataset(dataset.dataset, tasks, domains)
-    if domains is not None and dataset.get('domain') not in (None, *domains):
+    domain = dataset.get('name') or dataset.get('domain')
+    domain = domain and domain.replace('-', '_')  # as the data set itself does
+    if domains is not None and domain not in (None, *domains):
         return False
-    if dataset.get('tasks') is None:
-        return True  # it has labels of whatever it can read
+    if dataset.get('tasks') is None:  # it has labels of its domain, or of whatever it can read
+        return domain is None or domains is not None or domain in tasks
     dataset.tasks = [task for task in tasks if task in dataset.tasks]
     return bool(dataset.tasks)
 

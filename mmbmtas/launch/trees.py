@@ -11,14 +11,14 @@ from torch import Tensor
 
 from mmbmtas.checkpoints import require_finite
 from mmbmtas.errors import InputError, MissingFileError
-from mmbmtas.models.backbones.domains import as_domains
-from mmbmtas.models.backbones.path_supernet import (
+from mmbmtas.models.backbones.state import STATE, decode_architecture, decode_json, kind_of
+from mmbmtas.models.encoders import build_encoder
+from mmbmtas.paths.domains import as_domains
+from mmbmtas.paths.supernet import (
     build_policy,
     most_probable_paths,
     searched_candidates,
 )
-from mmbmtas.models.backbones.state import STATE, decode_architecture, decode_json, kind_of
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.structures import BranchedArchitecture, PathArchitecture, RoutedArchitecture
 from mmbmtas.structures.routed import Routed
 
@@ -63,7 +63,11 @@ def find_architecture(path: str | PathLike) -> RoutedArchitecture | None:
     if kind_of(state) == 'search' and 'domains' in state:
         return _written_with_costs(_searched_paths(state, weights, path), checkpoint, path)
     if kind_of(state) != 'search' or _ARCH_PARAMS not in weights:
-        return decode_architecture(weights[STATE], str(path))
+        return decode_architecture(
+            weights[STATE],
+            str(path),
+            RoutedArchitecture,  # type: ignore[type-abstract]
+        )
     require_finite({_ARCH_PARAMS: weights[_ARCH_PARAMS]}, path)
     if missing := [key for key in ('tasks', 'encoder') if key not in state]:
         raise InputError(f'{path}: {STATE} names no {missing[0]}')

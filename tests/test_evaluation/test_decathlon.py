@@ -81,8 +81,13 @@ class TestEvaluator:
         assert found['top1'] == 62.5
         assert found['decathlon_score'] == pytest.approx(500)
 
+    def test_some_of_the_domains_have_no_score(self):
+        evaluator = DecathlonEvaluator([Accuracy(task='dtd')], reference='decathlon')
+        evaluator.process([*samples('dtd', torch.eye(2), [0, 1])])
+        assert evaluator.evaluate(2) == {'dtd/top1': 100, 'top1': 100}
+
     def test_domains_must_be_those_of_the_reference(self):
-        with pytest.raises(InputError, match='needs the accuracies of aircraft'):
-            DecathlonEvaluator([Accuracy(task='imagenet12')], reference='decathlon')
+        with pytest.raises(InputError, match='no accuracy to compare digits with'):
+            DecathlonEvaluator([Accuracy(task='digits')], reference='decathlon')
         with pytest.raises(InputError, match="reference 'resnet'"):
             DecathlonEvaluator([Accuracy(task='imagenet12')], reference='resnet')

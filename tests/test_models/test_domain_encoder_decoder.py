@@ -46,7 +46,7 @@ class TestMixedBatches:
             for row, sample in enumerate(samples):
                 (alone,) = model.predict(images[row : row + 1], [copy.deepcopy(sample)])
                 tasks = DOMAINS[sample.domain]
-                predicted = {key for key in mixed[row].keys() if key.startswith('pred_')}
+                predicted = {key for key in mixed[row].all_keys() if key.startswith('pred_')}
                 assert predicted == {f'pred_{task}' for task in tasks}
                 for task in tasks:
                     one, other = mixed[row].get(f'pred_{task}'), alone.get(f'pred_{task}')
@@ -234,7 +234,7 @@ class TestSearch:
         architecture = model.export_architecture()
         table = model.candidate_costs
         paths = architecture.routing.values()
-        own = [sum(float(table[l, c]) for l, c in enumerate(path)) for path in paths]
+        own = [sum(float(table[layer, c]) for layer, c in enumerate(path)) for path in paths]
         fixed = [model.network_cost.fixed_of(domain).madds for domain in architecture.domains]
         assert architecture.madds['per_domain'] == [a + b for a, b in zip(own, fixed, strict=True)]
 

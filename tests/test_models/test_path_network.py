@@ -8,9 +8,10 @@ from mmcv.cnn import ConvModule
 from torch import nn
 
 from mmbmtas.errors import InputError
-from mmbmtas.models.backbones import BranchedNetwork, PathNetwork
-from mmbmtas.models.backbones.domain_norm import DomainBatchNorm2d
+from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.models.encoders import Encoder, build_encoder
+from mmbmtas.paths import DomainBatchNorm2d, PathNetwork
+from mmbmtas.paths.domain_norm import DomainSwitch
 from mmbmtas.registry import TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 
@@ -124,7 +125,7 @@ class TestNodes:
     def test_tasks_that_share_a_node_are_counted(self):
         net = network(domains={'digits': ['digits'], 'faces': ['age', 'mood'], 'scenes': ['depth']})
         assert net.tasks == ('digits', 'age', 'mood', 'depth')
-        counts = {module: count for module, count in net.shared_by()}
+        counts = dict([*net.shared_by()])
         assert counts[net.stem] == counts[net.context] == counts[net.layers[2]['1']] == 4
         assert counts[net.layers[0]['0']] == 3
         assert counts[net.layers[4]['3']] == 3
@@ -232,8 +233,6 @@ class TestStatistics:
 
     def test_of_one_normalisation(self):
         """Mixed: mean 2, variance 2.5, and the first domain comes out at -1.265, 0.632."""
-        from mmbmtas.models.backbones.domain_norm import DomainSwitch
-
         switch = DomainSwitch()
         plain = nn.BatchNorm2d(1)
         norm = DomainBatchNorm2d(nn.BatchNorm2d(1), ['a', 'b'], switch)
@@ -282,7 +281,7 @@ class TestStatistics:
                 assert same == (domain != 'faces')
 
     def test_other_normalisations_are_refused(self):
-        with pytest.raises(InputError, match='SyncBatchNorm.*norm_statistics'):
+        with pytest.raises(InputError, match=r'SyncBatchNorm.*norm_statistics'):
             network(encoder=ENCODER | {'norm_cfg': {'type': 'SyncBN'}})
 
     def test_checkpointing_in_the_backward_pass_keeps_statistics(self):

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from mmbmtas.cost import count_madds
 from mmbmtas.errors import InputError
-from mmbmtas.models.backbones import BranchedNetwork, PathSupernet
+from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.models.encoders import CollapsedInvertedResidual, Encoder, MobileNetV3PathEncoder
 from mmbmtas.models.encoders.candidates import SeparateChoices
+from mmbmtas.paths import PathSupernet
 from mmbmtas.structures import BranchedArchitecture, is_zero
 
 SMALL = {
@@ -258,12 +259,15 @@ def mean_of(choices, candidates, chosen, averaged):
 
 
 class TestWarmUp:
-    candidates = tuple(
-        {'kernel': kernel, 'expansion': expansion, 'squeeze': squeeze}
-        for kernel in (3, 5, 7)
-        for expansion in (1, 6)
-        for squeeze in (False, True)
-    ) + ({'zero': True},)
+    candidates = (
+        *(
+            {'kernel': kernel, 'expansion': expansion, 'squeeze': squeeze}
+            for kernel in (3, 5, 7)
+            for expansion in (1, 6)
+            for squeeze in (False, True)
+        ),
+        {'zero': True},
+    )
 
     @pytest.fixture
     def separate(self):

@@ -5,6 +5,7 @@ from .budgeted import Random, Vanilla
 from .exchange import Exchange
 from .given import GivenTree, Permutations
 from .measured import Bmn, Fafs
+from .paths import Independent, MultiHead, Paths, RandomPaths, SinglePath
 from .searched import Searched
 from .uniform import AllApart, Shared, Single
 
@@ -24,6 +25,11 @@ KINDS: dict[str, Kind] = {
         Bmn(),
         GivenTree(),
         Exchange(),
+        Independent(),
+        SinglePath(),
+        MultiHead(),
+        RandomPaths(),
+        Paths(),
     )
 }
 """What an entry of a comparison's file may give as ``kind``; ``docs/compare.md`` lists the keys."""

@@ -32,6 +32,7 @@ class Plan(Protocol):
 
     comparison: Comparison
     tasks: tuple[str, ...]
+    batch: int
     steps: Steps
 
     def run(self, model: ModelSpec, seed: int, member: int = 0) -> Run:
@@ -58,6 +59,7 @@ class Kind:
         keys: Further keys of an entry, with their defaults.
         references: Those of the keys that name another model.
         has_tree: Whether a row has one tree, to draw and for others to refer to.
+        of_paths: Whether its networks have paths of domains, rather than trees.
         train_step: Kind of its training steps: steps of a kind are expected to take equally long.
     """
 
@@ -65,6 +67,7 @@ class Kind:
     keys: ClassVar[Mapping[str, Any]] = {}
     references: ClassVar[Mapping[str, Reference]] = {}
     has_tree: ClassVar[bool] = True
+    of_paths: ClassVar[bool] = False
     train_step: ClassVar[str] = 'train'
 
     def read(

@@ -11,6 +11,23 @@ from mmbmtas.errors import InputError
 from mmbmtas.launch.jobs import Step
 
 
+def read_search(settings: Mapping[str, Any], file: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return settings with the file's search and options filled in.
+
+    Raises:
+        ValueError: There is no search, or an option cannot be handed on.
+    """
+    search = settings['search'] or file.get('search')
+    if not search:
+        raise InputError(f'{where}: no config of the search, neither here nor at the top')
+    options = {
+        **file['cfg_options'],
+        **file['search_options'],
+        **flatten_options(settings['search_options'], f'{where}: search_options'),
+    }
+    return {**settings, 'search': search, 'search_options': options}
+
+
 class Searched(Kind):
     """A search for each seed, then its tree."""
 
@@ -21,15 +38,7 @@ class Searched(Kind):
         self, name: str, settings: Mapping[str, Any], file: Mapping[str, Any], where: str
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Fill in the file's search and options."""
-        search = settings['search'] or file.get('search')
-        if not search:
-            raise InputError(f'{where}: no config of the search, neither here nor at the top')
-        options = {
-            **file['cfg_options'],
-            **file['search_options'],
-            **flatten_options(settings['search_options'], f'{where}: search_options'),
-        }
-        yield name, {**settings, 'search': search, 'search_options': options}
+        yield name, read_search(settings, file, where)
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
         """See that the search is for the tasks and the encoder of the branched networks."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mmbmtas.cost import expected_sum, expected_union, path_costs
 from mmbmtas.errors import InputError
-from mmbmtas.models.path_cost import PathNetworkCost
+from mmbmtas.paths.cost import PathNetworkCost
 from mmbmtas.structures.values import require_positive
 
 Paths = Mapping[str, Sequence[int]]

@@ -2,12 +2,11 @@
 
 from .branched_network import BranchedNetwork
 from .branched_supernet import BranchedSupernet, copy_supernet_weights
+from .common_policy import CommonPolicy
 from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
 from .exchange_network import ExchangeNetwork
 from .mtan import MTAN
 from .nddr_cnn import NDDRCNN, NDDRLayer
-from .path_network import PathNetwork
-from .path_supernet import PathSupernet
 from .policies import FactoredPolicy, FlatPolicy, Policy
 from .protocols import Backbone, DomainBackbone, Features, PathBackbone, Supernet
 from .routing import HardRouting, Routing, SoftRouting, ThresholdRouting, TopKRouting
@@ -18,6 +17,7 @@ __all__ = [
     'Backbone',
     'BranchedNetwork',
     'BranchedSupernet',
+    'CommonPolicy',
     'CrossStitchNetwork',
     'CrossStitchUnit',
     'DomainBackbone',
@@ -28,8 +28,6 @@ __all__ = [
     'HardRouting',
     'NDDRLayer',
     'PathBackbone',
-    'PathNetwork',
-    'PathSupernet',
     'Policy',
     'Routing',
     'SoftRouting',

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmbmtas.errors import InputError
-from mmbmtas.structures import BranchedArchitecture, PathArchitecture, RoutedArchitecture
+from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 from mmbmtas.structures.routed import Routed
 
 STATE = 'backbone._extra_state'
@@ -33,15 +33,13 @@ def decode_paths(state: Tensor, name: str = 'the checkpoint') -> PathArchitectur
     return decode_architecture(state, name, PathArchitecture)
 
 
-def decode_architecture(
-    state: Tensor, name: str = 'the checkpoint', kind: type[Routed] = RoutedArchitecture
-) -> Routed:
+def decode_architecture(state: Tensor, name: str, kind: type[Routed]) -> Routed:
     """Decode the architecture that a retrained network says it has.
 
     Args:
         state: The extra state of a checkpoint's backbone.
         name: What messages call the checkpoint.
-        kind: The kind of architecture that is expected, any by default.
+        kind: The kind of architecture that is expected; :class:`RoutedArchitecture` is any.
 
     Raises:
         InputError: It is that of another kind of backbone, or damaged.
@@ -51,8 +49,8 @@ def decode_architecture(
     network, backbone = _NAMES.get(kind, ('network', 'a BranchedNetwork or a PathNetwork'))
     if found == 'exchange':
         raise InputError(
-            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which has no '
-            f'architecture: expected {backbone}'
+            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
+            f'tree: expected {backbone}'
         )
     if found == 'search':
         raise InputError(

@@ -96,7 +96,7 @@ class MobileNetV3PathEncoder(BlockEncoder):
         (20, 36, 37)
     """
 
-    usual_context: Mapping[str, Any] = {'type': 'PointwiseContext'}  # noqa: RUF012
+    usual_context: Mapping[str, Any] = {'type': 'PointwiseContext'}
     act_cfg = _HARD_SWISH
     eps = 1e-3
     largest_decisions = ('expansion',)
@@ -209,7 +209,7 @@ class MobileNetV3PathEncoder(BlockEncoder):
         return costs
 
     def _build_block(self, **block: Any) -> nn.Module:
-        largest = dict(
+        largest: dict[str, Any] = dict(
             kernel=max(self.kernels),
             expansion=max(self.expansions),
             squeeze=max(self.squeezes),

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from mmbmtas.cost import ModuleCost, PathCosts, path_costs
 from mmbmtas.cost.madds import forward_cost
+from mmbmtas.models.encoders import Encoder
 from mmbmtas.structures import PathArchitecture
-
-from .encoders import Encoder
 
 
 @dataclass(frozen=True)

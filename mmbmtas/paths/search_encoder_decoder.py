@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from mmbmtas.cost import ModuleCost
-from mmbmtas.models.backbones.domain_norm import drop_running_statistics
 from mmbmtas.models.backbones.protocols import Features, PathBackbone
-from mmbmtas.models.path_cost import PathNetworkCost, with_path_cost
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
+from .cost import PathNetworkCost, with_path_cost
 from .domain_encoder_decoder import DomainEncoderDecoder
+from .domain_norm import drop_running_statistics
 from .quality import quality_of
 
 Paths = Mapping[str, Sequence[int]]
@@ -57,6 +57,10 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
         """What draws paths, see :class:`~mmbmtas.models.backbones.policies.Policy`."""
         return self.backbone.policy
 
+    def routing_probs(self) -> Tensor:
+        """Return how likely each domain takes each candidate of a layer, ``(L, D, C)``."""
+        return self.backbone.routing_probs()
+
     def sample_paths(self, generator: torch.Generator | None = None) -> dict[str, tuple[int, ...]]:
         """Draw a path for each domain, in the order of the domains.
 
@@ -90,7 +94,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
             self._paths, self._averaging = {}, 0.0
 
     def encode(self, inputs: Tensor, domain: str) -> dict[str, Features]:
-        """Return the features of a domain's tasks, along the path that :meth:`forward` was given."""
+        """Return the features of a domain's tasks, on the path that :meth:`forward` was given."""
         features = self.backbone(inputs, domain, self._paths.get(domain), self._averaging)
         return dict.fromkeys(self.domains[domain], features)
 
@@ -110,7 +114,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
     ) -> dict[str, float]:
         """Return how well each domain's path predicts its images of a batch, 0 to 1.
 
-        It is what :func:`~mmbmtas.models.segmentors.quality.quality_of` says, the mean over the
+        It is what :func:`~mmbmtas.paths.quality.quality_of` says, the mean over the
         domain's tasks with a label, by the statistics of the batch.
 
         Args:

@@ -9,6 +9,11 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
+from mmbmtas.models.backbones.checkpointing import run_checkpointed
+from mmbmtas.models.backbones.policies import Policy
+from mmbmtas.models.backbones.pretrained import init_encoder, init_random
+from mmbmtas.models.backbones.protocols import Features
+from mmbmtas.models.backbones.state import decode_json, encode_json, kind_of
 from mmbmtas.models.encoders import Encoder, build_encoder
 from mmbmtas.models.encoders.candidates import Choices, SeparateChoices
 from mmbmtas.registry import MODELS, build_kind
@@ -16,13 +21,8 @@ from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.paths import Candidate
 from mmbmtas.structures.values import require_choice
 
-from .checkpointing import run_checkpointed
 from .domain_norm import drop_running_statistics
 from .domains import as_domains, require_domain
-from .policies import Policy
-from .pretrained import init_encoder, init_random
-from .protocols import Features
-from .state import decode_json, encode_json, kind_of
 
 
 @MODELS.register_module()
@@ -222,7 +222,7 @@ def most_probable_paths(policy: Policy, encoder: Encoder) -> PathArchitecture:
     return PathArchitecture.from_routing(
         policy.domains,
         encoder.to_config(),
-        {domain: chosen[:, position].cpu() for position, domain in enumerate(policy.domains)},
+        {domain: chosen[:, position].tolist() for position, domain in enumerate(policy.domains)},
         candidates=policy.candidates,
         layers=encoder.layer_names[: encoder.num_searched],
     )

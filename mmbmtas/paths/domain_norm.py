@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,10 +75,10 @@ class DomainBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise maps ``(N, C, H, W)`` of the domain that was chosen."""
         row = self._rows[self._switch.domain]
-        weight, bias = self.weight, self.bias
-        if self.own_affine:
-            weight, bias = weight[row], bias[row]
+        weight: Any = self.weight[row] if self.own_affine else self.weight
+        bias: Any = self.bias[row] if self.own_affine else self.bias
         mean, var = self.running_mean[row], self.running_var[row]
+        assert self.momentum is not None
         return F.batch_norm(x, mean, var, weight, bias, self.training, self.momentum, self.eps)
 
     @torch.no_grad()

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from mmbmtas.cost import NetworkCost
 from mmbmtas.errors import InputError
-from mmbmtas.models.backbones.domains import require_domain
 from mmbmtas.models.backbones.protocols import DomainBackbone, Features
-from mmbmtas.models.path_cost import PathNetworkCost, measure_paths
+from mmbmtas.models.segmentors import MultiTaskEncoderDecoder
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.structures.values import require_shape
 
-from .multi_task_encoder_decoder import MultiTaskEncoderDecoder
+from .cost import PathNetworkCost, measure_paths
+from .domains import require_domain
 
 
 @MODELS.register_module()

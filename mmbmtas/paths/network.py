@@ -10,12 +10,15 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
+from mmbmtas.models.backbones.checkpointing import run_checkpointed
+from mmbmtas.models.backbones.pretrained import init_encoder
+from mmbmtas.models.backbones.protocols import Features
+from mmbmtas.models.backbones.state import decode_paths, encode_json
 from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.values import filled_in_from, require_choice
 
-from .checkpointing import run_checkpointed
 from .domain_norm import (
     DomainSwitch,
     has_statistics_by_domain,
@@ -23,9 +26,6 @@ from .domain_norm import (
     settle_domain,
 )
 from .domains import as_domains, require_domain
-from .pretrained import init_encoder
-from .protocols import Features
-from .state import decode_paths, encode_json
 
 NORM_STATISTICS = ('domain', 'shared', 'all')
 
