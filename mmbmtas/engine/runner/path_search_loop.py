@@ -17,6 +17,7 @@ from mmbmtas.engine.controllers import Baseline, Budget, Reward, Schedule, polic
 from mmbmtas.engine.randomness import Stream, generator_of
 from mmbmtas.errors import DivergenceError, InputError
 from mmbmtas.paths import PathSearchEncoderDecoder
+from mmbmtas.losses.resource_loss import TOLERANCE
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import PathArchitecture, RoutedArchitecture
 from mmbmtas.structures.values import filled_in_from, require_choice, require_count
@@ -227,6 +228,26 @@ class PathSearchLoop(SearchLoop):
         return (
             f'{params / 1e6:.3f} million parameters, {madds.sum / 1e6:.1f} million multiply-adds '
             f'({each}) at {[*self.model.cost_shape]}'
+        )
+
+    def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
+        """Say which paths miss their budget by more than 5 %, and what may help."""
+        chosen = PathArchitecture.of(architecture)
+        misses = {
+            domain: ratio - 1
+            for domain, ratio in self.budget.ratios(chosen.routing).items()
+            if ratio is not None and abs(ratio - 1) > TOLERANCE
+        }
+        if not misses:
+            return None
+        found = ', '.join(
+            f'{domain} {abs(miss):.1%} {"above" if miss > 0 else "below"}'
+            for domain, miss in misses.items()
+        )
+        held = '' if self.cost == 'expected' else ", cost='expected'"
+        return (
+            f'The paths miss the budget: {found}. What may help: a beta further below 0 than '
+            f'{self.reward.beta:g} (train_cfg.beta){held}, a longer search'
         )
 
     def _step_weights(

@@ -193,6 +193,10 @@ class SearchLoop(BaseLoop):
         """Say in a line what an architecture costs, for the log."""
 
     @abstractmethod
+    def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
+        """Say by how much an architecture misses the budget, if there is one, and what may help."""
+
+    @abstractmethod
     def check_loader(self, loader: DataLoader) -> None:
         """Refuse a loader that does not suit the search.
 
