@@ -2,6 +2,7 @@
 
 from .base import Kind, Plan, Reference
 from .budgeted import Random, Vanilla
+from .cell import Cell
 from .exchange import Exchange
 from .given import GivenTree, Permutations
 from .measured import Bmn, Fafs
@@ -24,6 +25,7 @@ KINDS: dict[str, Kind] = {
         Bmn(),
         GivenTree(),
         Exchange(),
+        Cell(),
     )
 }
 """What an entry of a comparison's file may give as ``kind``; ``docs/compare.md`` lists the keys."""
