@@ -85,8 +85,8 @@ def network_cost(
         network: Any = build_network(config, options, tree)
     if hasattr(network, 'measure_paths'):  # each domain on images of its own
         cost, paths = network.measure_paths(), network.backbone.architecture
-        sums = [int(cost.paths(paths, unit).sum) for unit in ('madds', 'operations')]
-        return ModuleCost(*sums, int(cost.paths(paths, 'params').union))
+        madds, operations = (int(cost.paths(paths, u).sum) for u in ('madds', 'operations'))
+        return ModuleCost(madds, operations, int(cost.paths(paths, 'params').union))
     return network.measure_network()
 
 

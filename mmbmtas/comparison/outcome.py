@@ -55,7 +55,9 @@ class Outcomes:
 
     def _of_paths(self, run: Run, row: Row) -> dict[str, float]:
         """Return the costs that paths have besides, and the mean accuracy of the domains."""
-        found = [path_costs(n.config, n.options, n.tree and n.tree.path) for n in run.networks]
+        found = [
+            path_costs(n.config, n.options, n.tree.path if n.tree else None) for n in run.networks
+        ]
         accuracies = [v for key, v in row.metrics.items() if key.endswith(f'/{TOP1}')]
         mean = {TOP1: math.fsum(accuracies) / len(accuracies)} if accuracies else {}
         return {

@@ -12,7 +12,7 @@ from mmbmtas.comparison.kinds import KINDS
 from mmbmtas.comparison.results import TOP1, Row, half_interval, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
-from mmbmtas.structures import BranchedArchitecture, as_architecture
+from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 from mmbmtas.structures.documents import read_document
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
@@ -198,7 +198,7 @@ def _similarity(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     for summary in summaries:
         path = _tree_file(folder, summary) if summary.kind == 'paths' else None
         if path is not None:
-            paths = as_architecture(path)
+            paths = PathArchitecture.load(path)
             rows = zip(paths.domains, paths.jaccard(), strict=True)
             lines = [[domain, *(f'{value:.2f}' for value in row)] for domain, row in rows]
             note = (
@@ -227,8 +227,8 @@ def _comparison(summaries: Sequence[Summary], rows: Sequence[Row]) -> list[Block
     if not lines:
         return []
     note = (
-        f'{name} of {searched} minus {name} of the other model with the same seed (of several trees their '
-        f'mean), in percentage points; above 0, {searched} is better. The interval of the mean is '
+        f'{name} of {searched} minus {name} of the other model with the same seed (of several '
+        f'trees their mean), in percentage points; above 0, {searched} is better. The interval of the mean is '
         "Student's. Where it holds 0, no difference is shown."
     )
     header = [f'{searched} against', 'mean', '95 % interval', 'difference', 'seed by seed']

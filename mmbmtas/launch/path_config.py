@@ -93,11 +93,11 @@ def read_path_config(path: str, options: dict[str, Any] | None = None) -> PathCo
     cfg = launch.read_config(path, options)
     init_default_scope(cfg.get('default_scope', SCOPE))
     backbone = (cfg.get('model') or {}).get('backbone') or {}
-    heads = (cfg.get('model') or {}).get('decode_heads')
-    if not heads or not backbone.get('encoder'):
+    heads, encoder = (cfg.get('model') or {}).get('decode_heads'), backbone.get('encoder')
+    if not heads or not encoder:
         raise InputError(
             f'{path} is not the config of a search or a network of paths: model.decode_heads, or '
             'model.backbone.encoder, is missing'
         )
     domains = as_domains(backbone.get('domains') or [*heads])
-    return PathConfig(cfg, domains, build_encoder(backbone.encoder, path))
+    return PathConfig(cfg, domains, build_encoder(encoder, path))

@@ -31,7 +31,8 @@ def label_column(
     pictures, entries = {}, []
     for key, field in fields.items():
         label = int(field.label)
-        colour = tuple(palette[label % _COLOURS])
+        red, green, blue = palette[label % _COLOURS]
+        colour = (red, green, blue)
         name = names[label] if names and label < len(names) else f'class {label}'
         share = f' {100 * float(field.score[label]):.0f} %' if key == 'pred' else ''
         pictures[key] = np.full((_SIDE, _SIDE, 3), colour, np.uint8)

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as MplPath
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
@@ -52,6 +55,20 @@ def plot_tree(
     path = Path(path)
     if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
         raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
+    figure = _tree_figure(architecture, layer_madds)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=200)
+
+
+def tree_image(architecture: BranchedArchitecture) -> NDArray[np.uint8]:
+    """Draw an architecture as an image, RGB ``(H, W, 3)``, for the backends of a visualizer."""
+    canvas = FigureCanvasAgg(_tree_figure(architecture, None))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float] | None) -> Figure:
+    """Draw the figure of :func:`plot_tree`."""
     if layer_madds is None:
         layer_madds = (architecture.madds or {}).get('layers')
     columns, lanes = architecture.num_layers + 2, max(3, len(architecture.tasks))
@@ -69,8 +86,7 @@ def plot_tree(
         draw_layer_madds(bars, architecture, layer_madds)
         tree.tick_params(labelbottom=False)
     figure.suptitle(_title(architecture), color=INK, fontsize=11, parse_math=False)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=200)
+    return figure
 
 
 def draw_tree(ax: Axes, architecture: BranchedArchitecture) -> None:

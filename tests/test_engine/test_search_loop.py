@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import mmcv
 import pytest
 import torch
 from hypothesis import given
@@ -272,6 +273,39 @@ def test_architecture_is_logged(search):
     for layer, task, candidate in ((0, 'semseg', 0), (17, 'edge', 2)):
         found = scalars[f'arch/layer{layer:02d}/{task}/candidate{candidate}']
         assert found == pytest.approx(float(probs[layer, TASKS.index(task), candidate]))
+
+
+def test_the_architecture_is_logged_as_often_as_all_else(search_runner, tmp_path):
+    runner = search_runner(tmp_path, [{'type': 'ArchitectureLoggerHook'}])
+    hook = [h for h in runner.hooks if type(h).__name__ == 'ArchitectureLoggerHook'][-1]
+    hook.before_train(runner)
+    assert hook._every == 4  # the logger's
+
+
+@pytest.mark.parametrize('share', [None, 0.9, 1.02])
+def test_the_end_of_a_search_is_logged(search, monkeypatch, share):
+    runner = search[0]
+    folder = Path(runner.work_dir)
+    tree = BranchedArchitecture.load(folder / 'architecture.json')
+    target = None if share is None else share * tree.madds['network']
+    monkeypatch.setattr(runner.train_loop.model.resource_loss, 'target_madds', target)
+    messages, warnings = [], []
+    monkeypatch.setattr(runner.logger, 'info', messages.append)
+    monkeypatch.setattr(runner.logger, 'warning', warnings.append)
+    for hook in runner.hooks:
+        if type(hook).__name__.startswith('Architecture'):
+            hook.after_train(runner)
+    (end,) = [line for line in messages if 'At the end of the search' in line]
+    assert f'argmax_gmadds {tree.madds["network"] / 1e9:.4g}' in end
+    assert len(warnings) == (share == 0.9)
+    assert not warnings or '11.1% above target_madds=' in warnings[0]
+
+
+def test_trees_are_drawn_for_the_backends(search):
+    folder = Path(search[0].work_dir)
+    for iteration in (5, 10, 12):
+        (picture,) = folder.rglob(f'architecture_{iteration}.png')
+        assert mmcv.imread(picture).std() > 10
 
 
 def test_entropy():

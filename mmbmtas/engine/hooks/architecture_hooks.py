@@ -5,12 +5,14 @@ from typing import Any
 
 import torch
 from mmengine.dist import master_only
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 from torch import Tensor
 
 from mmbmtas.registry import HOOKS
-from mmbmtas.structures import RoutedArchitecture
+from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture
+from mmbmtas.structures.values import require_count
+from mmbmtas.visualization.tree import tree_image
 from mmbmtas.writing import remove_leftovers
 
 from .searched import search_loop_of
@@ -37,25 +39,47 @@ class ArchitectureLoggerHook(Hook):
     tasks). Of paths see :meth:`PathSearchLoop.measured`. To the visualisation backends also every
     probability, as ``arch/layer<l>/<task>/candidate<c>``; of paths ``<task>`` is the domain.
 
+    The last iteration is always an entry, and a line of its own says its values.
+
     Args:
-        interval: Iterations between two entries.
+        interval: Iterations between two entries; by default that of the logger, so that each line
+            of the log has values of its iteration.
+
+    Raises:
+        InputError: ``interval`` is no whole number above 0.
 
     Example:
-        >>> custom_hooks = [dict(type='ArchitectureLoggerHook', interval=50)]
+        >>> custom_hooks = [dict(type='ArchitectureLoggerHook')]
     """
 
-    def __init__(self, interval: int = 50) -> None:
+    def __init__(self, interval: int | None = None) -> None:
+        if interval is not None:
+            require_count('interval of ArchitectureLoggerHook', interval)
         self.interval = interval
 
-    @torch.no_grad()
+    def before_train(self, runner: Runner) -> None:
+        """Take the logger's interval unless another is stated."""
+        loggers = (hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook))
+        self._every = self.interval or next(loggers, 50)
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Log if the interval has come round."""
-        if not self.every_n_train_iters(runner, self.interval):
-            return
+        if self.every_n_train_iters(runner, self._every):
+            self._log(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Log what the search has ended with."""
+        values = self._log(runner)
+        words = ', '.join(f'{name} {value:.4g}' for name, value in values.items())
+        runner.logger.info(f'At the end of the search: {words}')
+
+    @torch.no_grad()
+    def _log(self, runner: Runner) -> dict[str, float]:
+        """Log the current distribution; return what the log gets."""
         loop = search_loop_of(runner, self)
-        probs = loop.model.routing_probs()
+        probs = loop.model.backbone.routing_probs()
         architecture = loop.model.export_architecture()
         values = {'entropy': float(routing_entropy(probs)), **loop.measured(architecture)}
         for name, value in values.items():
@@ -67,8 +91,9 @@ class ArchitectureLoggerHook(Hook):
                 for task, row in zip(architecture.tasks, rows, strict=True)
                 for candidate, value in enumerate(row)
             },
-            step=runner.iter + 1,
+            step=min(runner.iter + 1, runner.max_iters),
         )
+        return values
 
 
 @HOOKS.register_module()
@@ -77,7 +102,7 @@ class ArchitectureExportHook(Hook):
 
     ``<work_dir>/architecture.json`` is always the latest,
     ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
-    has it as ``architecture``.
+    has it as ``architecture``. The visualisation backends get a picture of each.
 
     Example:
         >>> custom_hooks = [dict(type='ArchitectureExportHook')]
@@ -102,6 +127,8 @@ class ArchitectureExportHook(Hook):
             f'{search_loop_of(runner, self).describe_cost(tree)}. '
             f'Written to {Path(runner.work_dir) / "architecture.json"}'
         )
+        if warning := search_loop_of(runner, self).describe_miss(tree):
+            runner.logger.warning(warning)
 
     def _write(self, runner: Runner, iteration: int) -> RoutedArchitecture:
         """Write both files; return the tree."""
@@ -115,4 +142,6 @@ class ArchitectureExportHook(Hook):
         (directory / 'architectures').mkdir(parents=True, exist_ok=True)
         tree.save(directory / 'architectures' / f'iter_{iteration}.json')
         tree.save(directory / 'architecture.json')
+        if isinstance(tree, BranchedArchitecture):
+            runner.visualizer.add_image('architecture', tree_image(tree), iteration)
         return tree

@@ -208,6 +208,19 @@ class BranchedSearchLoop(SearchLoop):
         latency = '' if table is None else f', {table.tree(tree):.2f} ms by the latency table'
         return f'{cost["network"] / 1e9:.3f} billion multiply-adds at {cost["shape"]}{latency}'
 
+    def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
+        """Say by how much a tree misses the budget of the resource loss, and what may help."""
+        tree, loss = BranchedArchitecture.of(architecture), self.model.resource_loss
+        table, madds = loss.latency, tree.madds or {}
+        miss = loss.describe_miss(madds['network'] if table is None else table.tree(tree))
+        if miss is None:
+            return None
+        held = '' if loss.budgeted == 'argmax' else ", model.resource_loss.budgeted='argmax'"
+        return (
+            f'The tree misses the budget: its cost is {miss}. What may help: a larger '
+            f'model.resource_loss.weight{held}, a longer search'
+        )
+
     def _step_weights(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
         """Step the weights after each task, or once where gradients are aggregated."""
         wrapper = self.runner.optim_wrapper['weights']

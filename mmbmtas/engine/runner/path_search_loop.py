@@ -17,6 +17,7 @@ from mmbmtas.engine.controllers import Baseline, Budget, Reward, Schedule, polic
 from mmbmtas.engine.randomness import Stream, generator_of
 from mmbmtas.errors import DivergenceError, InputError
 from mmbmtas.paths import PathSearchEncoderDecoder
+from mmbmtas.losses.resource_loss import TOLERANCE
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import PathArchitecture, RoutedArchitecture
 from mmbmtas.structures.values import filled_in_from, require_choice, require_count
@@ -127,7 +128,7 @@ class PathSearchLoop(SearchLoop):
         sampler = dataloader['sampler']
         if isinstance(sampler, Mapping):
             sampler = DATA_SAMPLERS.build(dict(sampler), default_args=dict(dataset=self.dataset))
-        if not hasattr(sampler, 'indices'):
+        if not hasattr(sampler, 'domains'):
             raise InputError(
                 f'train_dataloader.sampler is a {type(sampler).__name__}, but a search of paths '
                 "draws images of its domains in turn: expected dict(type='DomainSampler')"
@@ -204,7 +205,7 @@ class PathSearchLoop(SearchLoop):
             10^6 of the network of all domains.
         """
         model, chosen = self.model, PathArchitecture.of(architecture)
-        probs, cost = model.routing_probs().detach(), model.network_cost
+        probs, cost = model.backbone.routing_probs().detach(), model.network_cost
         fixed = sum(cost.fixed_of(domain).madds for domain in model.domains)
         madds = float(expected_sum(probs, model.candidate_costs)) + fixed
         params = float(expected_union(probs, model.candidate_params)) + cost.fixed.params
@@ -227,6 +228,26 @@ class PathSearchLoop(SearchLoop):
         return (
             f'{params / 1e6:.3f} million parameters, {madds.sum / 1e6:.1f} million multiply-adds '
             f'({each}) at {[*self.model.cost_shape]}'
+        )
+
+    def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
+        """Say which paths miss their budget by more than 5 %, and what may help."""
+        chosen = PathArchitecture.of(architecture)
+        misses = {
+            domain: ratio - 1
+            for domain, ratio in self.budget.ratios(chosen.routing).items()
+            if ratio is not None and abs(ratio - 1) > TOLERANCE
+        }
+        if not misses:
+            return None
+        found = ', '.join(
+            f'{domain} {abs(miss):.1%} {"above" if miss > 0 else "below"}'
+            for domain, miss in misses.items()
+        )
+        held = '' if self.cost == 'expected' else ", cost='expected'"
+        return (
+            f'The paths miss the budget: {found}. What may help: a beta further below 0 than '
+            f'{self.reward.beta:g} (train_cfg.beta){held}, a longer search'
         )
 
     def _step_weights(

@@ -18,7 +18,7 @@ from mmbmtas.engine.unlabelled import require_labels
 from mmbmtas.errors import InputError
 from mmbmtas.structures import RoutedArchitecture
 
-from .train_loader import batch_size_of, build_dataset, build_train_loader
+from .train_loader import batch_size_of, build_dataset, build_train_loader, is_endless
 
 
 class SearchLoop(BaseLoop):
@@ -193,6 +193,10 @@ class SearchLoop(BaseLoop):
         """Say in a line what an architecture costs, for the log."""
 
     @abstractmethod
+    def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
+        """Say by how much an architecture misses the budget, if there is one, and what may help."""
+
+    @abstractmethod
     def check_loader(self, loader: DataLoader) -> None:
         """Refuse a loader that does not suit the search.
 
@@ -206,16 +210,17 @@ class SearchLoop(BaseLoop):
         """Build the loader of one split, whole batches only.
 
         Raises:
-            InputError: The split has fewer images than a batch, or its sampler does not suit.
+            InputError: The split has fewer images than a batch and its sampler an end, or the sampler
+                does not suit.
         """
+        loader = build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
         batch = batch_size_of(cfg) * get_world_size()
-        if len(split) < batch:
+        if len(split) < batch and not is_endless(loader):
             raise InputError(
                 f'the {what} split has {len(split)} of {len(self.dataset)} training images, fewer '
                 f'than the {batch} of a batch: expected a smaller total_batch_size, another '
                 'train_cfg.arch_fraction or more images'
             )
-        loader = build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
         self.check_loader(loader)
         return loader
 

@@ -41,7 +41,7 @@ class Policy(nn.Module):
         if not 1 <= len(set(self.domains)) == len(self.domains):
             raise InputError(f'domains {[*domains]}: expected one or more different names')
         counts = torch.tensor([len(layer) for layer in self.candidates])
-        valid = torch.arange(int(counts.max())) < counts[:, None]
+        valid = torch.arange(max(map(len, self.candidates))) < counts[:, None]
         self.register_buffer('valid', valid, persistent=False)
 
     @abstractmethod
@@ -147,10 +147,9 @@ class FactoredPolicy(Policy):
             takes = torch.zeros(self.valid.shape, dtype=torch.bool)
             for index, (layer, known) in enumerate(zip(self.candidates, values, strict=True)):
                 for c, candidate in enumerate(layer):
-                    takes[index, c] = key == 'zero' or key in candidate
-                    choices[index, c] = (
-                        known.index(_value(candidate, key)) if takes[index, c] else 0
-                    )
+                    if key == 'zero' or key in candidate:
+                        takes[index, c] = True
+                        choices[index, c] = known.index(_value(candidate, key))
             counts = torch.tensor([max(len(known), 1) for known in values])
             self.logits[key] = nn.Parameter(torch.zeros(len(values), len(self.domains), most))
             self.register_buffer(f'_valid_{key}', torch.arange(most) < counts[:, None], False)
