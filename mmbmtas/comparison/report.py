@@ -12,9 +12,10 @@ from mmbmtas.comparison.kinds import KINDS
 from mmbmtas.comparison.results import TOP1, Row, half_interval, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
-from mmbmtas.structures import BranchedArchitecture, PathArchitecture
+from mmbmtas.structures import BranchedArchitecture, DenseCell, PathArchitecture
 from mmbmtas.structures.documents import read_document
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
+from mmbmtas.visualization.cells import draw_cell
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
 from mmbmtas.visualization.document import (
     Block,
@@ -282,7 +283,19 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
         plot_trees(trees, folder / 'trees.png')
         caption = 'The tree of each model for its first seed.'
         blocks += [Heading('Trees'), Picture(folder / 'trees.png', caption)]
-    return blocks + _affinities(folder, summaries)
+    return blocks + _cells(folder, summaries) + _affinities(folder, summaries)
+
+
+def _cells(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
+    """Draw the cell of each model that has one, as its first finished row has kept it."""
+    blocks: list[Block] = []
+    for summary in summaries:
+        stored = folder / 'cells' / f'{summary.done[0].run}.json' if summary.done else None
+        if stored is not None and stored.is_file():
+            picture = folder / f'cell_{summary.model}.png'
+            draw_cell(DenseCell.load(stored), picture)
+            blocks.append(Picture(picture, f'The dense prediction cell of {summary.model}.'))
+    return [Heading('Cells'), *blocks] if blocks else []
 
 
 def _affinities(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
