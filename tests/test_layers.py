@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'writing',
         'progress',
     },
+    'conversion': {'errors', 'datasets', 'structures', 'reading', 'writing'},
     'scenes': {'errors', 'datasets', 'structures', 'writing'},
     'evaluation': {'errors', 'structures', 'registry', 'reading', 'progress'},
     'visualization': {'errors', 'structures', 'registry', 'writing'},
