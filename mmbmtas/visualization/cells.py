@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from mmbmtas.structures import DenseCell
 from mmbmtas.visualization.comparison import Point, pareto_front
+from mmbmtas.visualization.saving import save_figure
 from mmbmtas.visualization.tree import COLOURS, INK
-from mmbmtas.writing import written_beside
 
 References = Sequence[tuple[str, float]]
 """Names of the references and their scores."""
@@ -118,8 +118,7 @@ def draw_cell(cell: DenseCell, path: str | os.PathLike) -> None:
         axes.text(x, y, text, ha='center', va='center', color=INK, bbox=box, zorder=2)
     axes.set_xlim(0, width)
     axes.set_ylim(-max(depths) - 0.4, 0.4)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def _axes(across: str, up: str) -> tuple[Figure, Axes]:
@@ -135,5 +134,4 @@ def _axes(across: str, up: str) -> tuple[Figure, Axes]:
 def _save(figure: Figure, axes: Axes, path: str | os.PathLike) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=120)
+    save_figure(figure, path, dpi=120)

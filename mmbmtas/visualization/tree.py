@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
-from mmbmtas.writing import written_beside
+from mmbmtas.visualization.saving import save_figure
 
 COLOURS = (
     *('#0072b2', '#e69f00', '#009e73', '#cc4c78', '#7a5cc0', '#56b4e9', '#a6761d', '#d55e00'),
@@ -69,8 +69,7 @@ def plot_tree(
         draw_layer_madds(bars, architecture, layer_madds)
         tree.tick_params(labelbottom=False)
     figure.suptitle(_title(architecture), color=INK, fontsize=11, parse_math=False)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=200)
+    save_figure(figure, path, dpi=200)
 
 
 def draw_tree(ax: Axes, architecture: BranchedArchitecture) -> None:
