@@ -1,7 +1,7 @@
 """What came out of a comparison, as tables and pictures: ``report.md`` and ``report.html``."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,15 +48,16 @@ class Summary:
 
     def of(self, key: str) -> tuple[float, float | None] | None:
         """Mean and deviation of a number over the finished rows that have it; None if none has."""
-        values = self._values(key)
+        values = self.values(key)
         return mean_and_deviation(values) if values else None
 
     def cell(self, key: str, digits: int, scale: float = 1.0, sign: bool = False) -> str:
         """Write a number, and how many runs have it where not all finished ones do."""
-        text, count = _pm(self.of(key), digits, scale, sign), len(self._values(key))
+        text, count = _pm(self.of(key), digits, scale, sign), len(self.values(key))
         return f'{text} ({count} of {len(self.done)})' if 0 < count < len(self.done) else text
 
-    def _values(self, key: str) -> list[float]:
+    def values(self, key: str) -> list[float]:
+        """List a number of the finished rows that have it."""
         values = [row.metrics.get(key, row.numbers.get(key, math.nan)) for row in self.done]
         return [value for value in values if math.isfinite(value)]
 
@@ -229,8 +230,8 @@ def _comparison(summaries: Sequence[Summary], rows: Sequence[Row]) -> list[Block
         return []
     note = (
         f'{name} of {searched} minus {name} of the other model with the same seed (of several '
-        f'trees their mean), in percentage points; above 0, {searched} is better. The interval of the mean is '
-        "Student's. Where it holds 0, no difference is shown."
+        f'trees their mean), in percentage points; above 0, {searched} is better. The interval of '
+        "the mean is Student's. Where it holds 0, no difference is shown."
     )
     header = [f'{searched} against', 'mean', '95 % interval', 'difference', 'seed by seed']
     return [Heading(f'{searched} against the others'), Grid(header, lines), Paragraph(note)]
@@ -255,7 +256,7 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
         if (madds := summary.of('madds')) and (delta := summary.of('delta_m'))
     ]
     if points:
-        plot_pareto(points, folder / 'pareto.png')
+        _drawn(folder / 'pareto.png', plot_pareto, points)
         caption = 'Δm against multiply-adds; bars are sample deviations over the runs.'
         blocks += [Heading('Cost and performance'), Picture(folder / 'pareto.png', caption)]
     searches = [
@@ -267,7 +268,7 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     ]
     if searches:
         picture = folder / 'search_time.png'
-        plot_pareto(searches, picture, 'search (s)')
+        _drawn(picture, plot_pareto, searches, cost='search (s)')
         caption = (
             'Δm of the searched trees against the seconds that their searches took, start and '
             'whatever ran beside them included; bars are sample deviations over the runs.'
@@ -280,7 +281,7 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
             row = summary.done[0]
             trees[f'{summary.model}, seed {row.seed}'] = BranchedArchitecture.load(path)
     if trees:
-        plot_trees(trees, folder / 'trees.png')
+        _drawn(folder / 'trees.png', plot_trees, trees)
         caption = 'The tree of each model for its first seed.'
         blocks += [Heading('Trees'), Picture(folder / 'trees.png', caption)]
     return blocks + _cells(folder, summaries) + _affinities(folder, summaries)
@@ -298,6 +299,12 @@ def _cells(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     return [Heading('Cells'), *blocks] if blocks else []
 
 
+def _drawn(path: Path, plot: Callable[..., None], *content: Any, **options: Any) -> None:
+    """Draw a picture for the report, and the same as PDF for a paper."""
+    for place in (path, path.with_suffix('.pdf')):
+        plot(*content, place, **options)
+
+
 def _affinities(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     """BMN's affinities beside the searched tree of the same seed."""
     measured = {row.seed: row.run for s in summaries if s.kind == 'bmn' for row in s.done}
@@ -308,7 +315,8 @@ def _affinities(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
             if tree.is_file() and matrix.is_file():
                 path = folder / 'affinities.png'
                 affinities = np.load(matrix, allow_pickle=False)
-                plot_affinities_and_tree(affinities, BranchedArchitecture.load(tree), path)
+                content = affinities, BranchedArchitecture.load(tree)
+                _drawn(path, plot_affinities_and_tree, *content)
                 caption = (
                     f'Tree of {row.run} and the affinities of the tasks (RSA of the single-task '
                     'networks); frames are the groups of the tree.'

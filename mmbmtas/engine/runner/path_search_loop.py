@@ -16,8 +16,8 @@ from mmbmtas.cost import expected_sum, expected_union
 from mmbmtas.engine.controllers import Baseline, Budget, Reward, Schedule, policy_loss
 from mmbmtas.engine.randomness import Stream, generator_of
 from mmbmtas.errors import DivergenceError, InputError
-from mmbmtas.paths import PathSearchEncoderDecoder
 from mmbmtas.losses.resource_loss import TOLERANCE
+from mmbmtas.paths import PathSearchEncoderDecoder
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import PathArchitecture, RoutedArchitecture
 from mmbmtas.structures.values import filled_in_from, require_choice, require_count

@@ -210,8 +210,8 @@ class SearchLoop(BaseLoop):
         """Build the loader of one split, whole batches only.
 
         Raises:
-            InputError: The split has fewer images than a batch and its sampler an end, or the sampler
-                does not suit.
+            InputError: The split has fewer images than a batch and its sampler an end, or the
+                sampler does not suit.
         """
         loader = build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
         batch = batch_size_of(cfg) * get_world_size()

@@ -127,7 +127,7 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
         seed=runner.seed,
         diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )
-    own = getattr(_sampler(loader), 'sampler', None)
+    own: Any = getattr(_sampler(loader), 'sampler', None)
     if hasattr(own, 'check_batch'):
         own.check_batch(batch_size)
     return loader
