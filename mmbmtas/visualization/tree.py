@@ -7,7 +7,6 @@ their colours, so the stripes of a box show its set of tasks.
 import os
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
-from mmbmtas.writing import written_beside
+from mmbmtas.visualization.saving import picture_place, save_figure
 
 COLOURS = (
     *('#0072b2', '#e69f00', '#009e73', '#cc4c78', '#7a5cc0', '#56b4e9', '#a6761d', '#d55e00'),
@@ -34,18 +33,6 @@ FURTHER_COPIES = '#b8c0cc'
 BOX_WIDTH = 0.56
 STRIPE = 0.17
 """Height of a task's stripe, where the tasks at the right end are 1 apart."""
-
-
-def picture_place(path: str | os.PathLike) -> Path:
-    """Return a path whose extension says how a picture is written.
-
-    Raises:
-        ValueError: It does not.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
-        raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
-    return path
 
 
 def plot_tree(
@@ -65,9 +52,7 @@ def plot_tree(
         ValueError: The extension is not one of these, or there is not one cost per layer.
     """
     path = picture_place(path)
-    figure = _tree_figure(architecture, layer_madds)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=200)
+    save_figure(_tree_figure(architecture, layer_madds), path, dpi=200)
 
 
 def tree_image(architecture: BranchedArchitecture) -> NDArray[np.uint8]:
