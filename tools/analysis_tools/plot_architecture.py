@@ -1,4 +1,4 @@
-"""Draw the tree of an architecture file.
+"""Draw the tree, or the paths, of an architecture file.
 
 Example:
     python tools/analysis_tools/plot_architecture.py work_dirs/search/architecture.json -o tree.svg
@@ -8,14 +8,14 @@ import argparse
 from pathlib import Path
 
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.structures import BranchedArchitecture
-from mmbmtas.visualization.tree import plot_tree
+from mmbmtas.structures import as_architecture
+from mmbmtas.visualization.architecture import plot_architecture
 from mmbmtas.writing import file_place
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Draw the tree of an architecture file.')
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('architecture', type=Path, help='architecture.json of a search')
     parser.add_argument(
         '-o',
@@ -30,7 +30,7 @@ def main() -> None:
     """Read the architecture and draw it."""
     args = parse_args()
     out = args.out or args.architecture.with_suffix('.png')
-    plot_tree(BranchedArchitecture.load(args.architecture), out)
+    plot_architecture(as_architecture(args.architecture), out)
     print(f'Wrote {out}')
 
 
