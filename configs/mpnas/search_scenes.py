@@ -32,7 +32,7 @@ train_dataloader = dict(
                 **{k: v for k, v in part.items() if k not in ('data_root', 'pipeline')},
                 pipeline=[*part.pipeline[:2], *_crop, *part.pipeline[6:]],
             )
-            for root, part in zip(_roots, _train)
+            for root, part in zip(_roots, _train, strict=True)
         ],
     ),
 )
@@ -42,7 +42,7 @@ val_dataloader = dict(
     dataset=dict(
         datasets=[
             dict(data_root=root, **{k: v for k, v in part.items() if k != 'data_root'})
-            for root, part in zip(_roots, _val)
+            for root, part in zip(_roots, _val, strict=True)
         ],
     ),
 )

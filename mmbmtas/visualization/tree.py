@@ -36,6 +36,18 @@ STRIPE = 0.17
 """Height of a task's stripe, where the tasks at the right end are 1 apart."""
 
 
+def picture_place(path: str | os.PathLike) -> Path:
+    """Return a path whose extension says how a picture is written.
+
+    Raises:
+        ValueError: It does not.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
+        raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
+    return path
+
+
 def plot_tree(
     architecture: BranchedArchitecture,
     path: str | os.PathLike,
@@ -52,9 +64,7 @@ def plot_tree(
     Raises:
         ValueError: The extension is not one of these, or there is not one cost per layer.
     """
-    path = Path(path)
-    if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
-        raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
+    path = picture_place(path)
     figure = _tree_figure(architecture, layer_madds)
     with written_beside(path) as beside:
         figure.savefig(beside, dpi=200)
