@@ -128,7 +128,7 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
         diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )
     own: Any = getattr(_sampler(loader), 'sampler', None)
-    if hasattr(own, 'check_batch'):
+    if hasattr(own, 'check_batch'):  # as DomainSampler has it
         own.check_batch(batch_size)
     return loader
 
