@@ -36,7 +36,7 @@ class Summary:
         return f'{text} ({count} of {len(self.done)})' if 0 < count < len(self.done) else text
 
     def values(self, key: str) -> list[float]:
-        """Return a number of the finished rows that have it."""
+        """List a number of the finished rows that have it."""
         values = [row.metrics.get(key, row.numbers.get(key, math.nan)) for row in self.done]
         return [value for value in values if math.isfinite(value)]
 
