@@ -4,19 +4,29 @@
 #   JOBS         parallel test processes                             (2)
 #   PYTEST_ARGS  further arguments of pytest                         (none)
 #   DEMO_ARGS    further arguments of tools/demo.py, such as --short (none)
+#   SEEDS        seeds of `make demo-mpnas`                           ([0])
 #
 # pip takes its own environment variables, for example PIP_EXTRA_INDEX_URL for a CPU build of torch.
 
 PYTHON ?= python3
 JOBS ?= 2
+SEEDS ?= [0]
 PY := .venv/bin/python
 READY := .venv/.ready
 REQUIREMENTS := $(wildcard requirements/*.txt)
 
-.PHONY: demo test test-fast test-slow test-gpu check lint docs clean
+.PHONY: demo demo-mpnas test test-fast test-slow test-gpu check lint docs clean
 
 demo: $(READY)
 	$(PY) tools/demo.py --out out/demo $(DEMO_ARGS)
+
+# Paths of four small domains (docs/paths.md); interrupted, the same command continues.
+demo-mpnas: export OMP_NUM_THREADS ?= 1
+demo-mpnas: $(READY)
+	test -d data/pocket || $(PY) tools/dataset_converters/pocket_domains.py data/pocket
+	$(PY) tools/compare.py configs/compare/pocket.py -o out/pocket --jobs $(JOBS) \
+	    --latency never --cfg-options 'seeds=$(SEEDS)'
+	cat out/pocket/report.md
 
 # The tests run even when a check fails.
 test: $(READY)
@@ -65,6 +75,6 @@ $(READY): setup.py pyproject.toml $(REQUIREMENTS)
 	$(PY) -m pip install -c requirements/constraints.txt \
 	    -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt \
 	    -r requirements/balancing.txt -r requirements/onnx.txt -r requirements/cells.txt \
-	    -r requirements/hdf5.txt
+	    -r requirements/pocket.txt -r requirements/hdf5.txt
 	$(PY) -m pip install --no-deps -e .
 	touch $@

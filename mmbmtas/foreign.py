@@ -57,7 +57,7 @@ _OURS = {
 
 
 class ImageAlone:
-    """A transform that moves the image alone, as long as there is no label to leave behind.
+    """A transform that moves the image alone, as long as there is no map to leave behind.
 
     Args:
         transform: Of another library.
@@ -75,7 +75,9 @@ class ImageAlone:
 
     def transform(self, results: dict) -> dict | None:
         """Transform a sample without labels."""
-        keys = [*results.get('label_keys', ()), *(k for k in ('label_map',) if k in results)]
+        kinds = results.get('task_kinds') or {}  # the class of a whole image stays as it is
+        keys = [k for k in results.get('label_keys', ()) if kinds.get(k[len('gt_') :]) != 'label']
+        keys += [k for k in ('label_map',) if k in results]
         if keys:
             kind, own = _written_as(type(self.inner)), type(self.inner).__name__
             name = f'{kind.__module__.partition(".")[0]}.{kind.__name__}'

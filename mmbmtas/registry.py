@@ -58,7 +58,7 @@ MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
     scope=SCOPE,
-    locations=['mmbmtas.models', 'mmbmtas.losses', 'mmbmtas.deploy'],
+    locations=['mmbmtas.models', 'mmbmtas.paths', 'mmbmtas.losses', 'mmbmtas.deploy'],
 )
 TASK_UTILS = Registry(
     'task util', parent=MMENGINE_TASK_UTILS, scope=SCOPE, locations=['mmbmtas.models']
@@ -94,12 +94,16 @@ VISBACKENDS = Registry(
     locations=['mmbmtas.visualization'],
 )
 
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=MMENGINE_DATA_SAMPLERS,
+    scope=SCOPE,
+    locations=['mmbmtas.datasets'],
+)
+
 # Nothing of ours is in these; without them, and without a location, mmengine warns that the scope
 # lacks them.
 _HERE = ['mmbmtas.registry']
-DATA_SAMPLERS = Registry(
-    'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=_HERE
-)
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE, locations=_HERE)
 PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope=SCOPE, locations=_HERE

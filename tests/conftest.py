@@ -27,6 +27,7 @@ def _load(name):
 _runners = _load('runners')
 make_runner = _runners.make_runner
 search_runner = _runners.search_runner
+path_runner = _runners.path_runner
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -1,8 +1,14 @@
 """A runner of small searches and retrainings, in this process."""
 
+import numpy as np
 import pytest
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
+from mmengine.structures import LabelData
+
+from mmbmtas.datasets import ConcatDataset
+from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 TASKS = ('semseg', 'normals', 'edge')
 HOOKS = [
@@ -28,6 +34,27 @@ class RandomImages(torch.utils.data.Dataset):
         generator = torch.Generator().manual_seed(index)
         image = torch.randint(256, (3, 32, 32), generator=generator, dtype=torch.uint8)
         sample = self.sample(self.tasks, (32, 32), seed=index, img_id=index)
+        return {'inputs': image, 'data_samples': sample}
+
+
+class DomainImages(BaseDataset):
+    """Images of a domain whose label is their colour, under noise drawn anew each time."""
+
+    METAINFO = {'classes': {}}  # noqa: RUF012
+
+    def __init__(self, domain, count=24):
+        self.domain, self.count = domain, count
+        super().__init__(metainfo={'tasks': (domain,)})
+
+    def load_data_list(self):
+        return [{'number': number} for number in range(self.count)]
+
+    def __getitem__(self, index):
+        label = index % 3
+        image = torch.from_numpy(np.random.randint(128, size=(3, 32, 32), dtype=np.uint8))
+        image[label] += 100
+        sample = MultiTaskDataSample(metainfo={'img_shape': (32, 32), 'ori_shape': (32, 32)})
+        sample.set_data({f'gt_{self.domain}': LabelData(label=torch.tensor([label]))})
         return {'inputs': image, 'data_samples': sample}
 
 
@@ -116,6 +143,49 @@ def search_runner(toys, make_runner):
                     {'type': 'PolyLR', 'power': 0.9, 'eta_min': 0, 'by_epoch': False, 'end': 9}
                 ],
                 'arch_params': [],
+            },
+            **options,
+        )
+
+    return make
+
+
+@pytest.fixture(scope='module')
+def path_runner(toys, make_runner):
+    """Build the runner of a small search of paths: 8 iterations, of which 2 are warm-up."""
+
+    def make(work_dir, hooks=(), loop=None, domains=('digits', 'faces'), backbone=None, **options):
+        sets = options.pop('datasets', None) or [DomainImages(domain) for domain in domains]
+        model = toys.path_search_config([*domains], **(backbone or {}))
+        return make_runner(
+            work_dir,
+            {**model, **options.pop('model', {})},
+            {
+                'type': 'PathSearchLoop',
+                'weight_iters': 8,
+                'arch_fraction': 0.34,
+                'val_batch_factor': 2,
+                **(loop or {}),
+            },
+            {
+                'constructor': 'SearchOptimWrapperConstructor',
+                'weights': {'type': 'OptimWrapper', 'optimizer': {'type': 'AdamW', 'lr': 3e-3}},
+                'arch_params': {
+                    'type': 'OptimWrapper',
+                    'optimizer': {'type': 'Adam', 'lr': 0.05, 'betas': (0.0, 0.999)},
+                },
+                **options.pop('optim_wrapper', {}),
+            },
+            custom_hooks=[
+                {'type': 'ArchitectureLoggerHook', 'interval': 4},
+                {'type': 'ArchitectureExportHook'},
+                *hooks,
+            ],
+            dataset=ConcatDataset(sets),
+            loader={
+                'batch_size': 2 * len(domains),
+                'sampler': {'type': 'DomainSampler'},
+                **options.pop('loader', {}),
             },
             **options,
         )

@@ -2,17 +2,20 @@
 
 import copy
 import functools
+import json
 import re
 from argparse import ArgumentParser
 from pathlib import Path
 
 import mmengine.registry
+import numpy as np
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope, init_default_scope
+from PIL import Image
 
 from mmbmtas import launch
 from mmbmtas.engine.runner.search_plan import SearchPlan
@@ -68,13 +71,31 @@ def adapt(cfg, roots):
     if cfg.type == 'PlantedMT':
         cfg.update(num_train=8, num_val=4)
         return
-    cfg.data_root = str(roots['nyud' if 'NYUD' in cfg.type else 'pascal'])
+    if cfg.type == 'VisualDecathlon':
+        cfg.data_root = str(write_domain(roots['pascal'].parent / 'decathlon', cfg.domain))
+    else:
+        cfg.data_root = str(roots['nyud' if 'NYUD' in cfg.type else 'pascal'])
     for transform in cfg.pipeline:
         if 'size' in transform:
             transform.size = (64, 64)
 
 
+def write_domain(folder, domain):
+    """Write one image of a domain in the Visual Decathlon's layout."""
+    (folder / 'annotations').mkdir(parents=True, exist_ok=True)
+    Image.new('RGB', (80, 72)).save(folder / f'{domain}.png')
+    document = {
+        'categories': [{'id': 1}, {'id': 2}],
+        'images': [{'id': 5, 'file_name': f'{domain}.png'}],
+        'annotations': [{'image_id': 5, 'category_id': 2}],
+    }
+    (folder / 'annotations' / f'{domain}_train.json').write_text(json.dumps(document))
+    return folder
+
+
 def takes_long(name):
+    if 'decathlon' in name:
+        return True
     cells = name.endswith('_dpc.py') and 'scenes' not in name
     return 'r50' in name or cells or (name in EXCHANGES and 'scenes' not in name)
 
@@ -94,11 +115,13 @@ def test_a_step_of_training(name, scenes_roots):
     model = ROOT_MODELS.build(cfg.model).train()
     if hasattr(model.backbone, 'set_routing_mode') and 'r50' in name:
         model.backbone.set_routing_mode('warmup')  # a relaxed step of ResNet-50 takes too long
-    data = model.data_preprocessor(pseudo_collate([dataset[0], dataset[len(dataset) - 1]]), True)
+    count = 2 * len(getattr(model, 'domains', ('one',)))
+    images = np.linspace(0, len(dataset) - 1, count).round().astype(int)  # two of each domain
+    data = model.data_preprocessor(pseudo_collate([dataset[int(i)] for i in images]), True)
     if dataset_cfg.type == 'PlantedMT':
         assert data['inputs'].shape == (2, 3, 16, 16)
     else:
-        assert data['inputs'].shape == (2, 3, 64, 64)
+        assert data['inputs'].shape == (count, 3, 64, 64)
         assert data['inputs'].abs().max() <= 1
     total, log = model.parse_losses(model(**data, mode='loss'))
     total.backward()
@@ -111,8 +134,9 @@ def test_a_step_of_training(name, scenes_roots):
         assert 'stem.' not in name or parameter.grad.abs().sum() > 0
 
 
-def listed(value):
-    return value if isinstance(value, list) else [value]
+def metrics_of(evaluator):
+    evaluator = evaluator.get('metrics', evaluator) if isinstance(evaluator, dict) else evaluator
+    return evaluator if isinstance(evaluator, list) else [evaluator]
 
 
 @each_config
@@ -129,7 +153,7 @@ def test_every_part_is_found(name):
     for registry, types in (
         (mmengine.registry.LOOPS, [cfg.train_cfg.type, cfg.val_cfg.type, cfg.test_cfg.type]),
         (mmengine.registry.HOOKS, [hook.type for hook in hooks]),
-        (mmengine.registry.METRICS, [metric.type for metric in listed(cfg.val_evaluator)]),
+        (mmengine.registry.METRICS, [metric.type for metric in metrics_of(cfg.val_evaluator)]),
         (mmengine.registry.VISUALIZERS, [cfg.visualizer.type]),
         (mmengine.registry.OPTIM_WRAPPER_CONSTRUCTORS, [constructor]),
     ):

@@ -6,14 +6,15 @@ import types
 import numpy as np
 import torch
 from mmcv.cnn import ConvModule
-from mmengine.structures import PixelData
+from mmengine.structures import LabelData, PixelData
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.models.backbones import BranchedNetwork, BranchedSupernet
+from mmbmtas.models.encoders import build_encoder
 from mmbmtas.models.encoders.base import Encoder
 from mmbmtas.registry import MODELS, TASK_UTILS
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 MOBILENET = {'type': 'MobileNetV2Encoder', 'widen_factor': 0.25, 'context_channels': 8}
@@ -202,3 +203,92 @@ def batch(tasks, size=(64, 64), count=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 3, *size, generator=generator)
     return images, [sample(tasks, size, seed + index) for index in range(count)]
+
+
+PATHS = {
+    'type': 'MobileNetV3PathEncoder',
+    'widen_factor': 0.5,
+    'kernels': [3, 5],
+    'expansions': [1, 2],
+    'squeezes': [False, True],
+    'per_block': 1,
+    'context_channels': 16,
+}
+"""Five layers with eight candidates each."""
+
+
+def random_paths(domains, encoder=PATHS, seed=0):
+    """A random path of each domain."""
+    built = build_encoder(encoder)
+    candidates = [built.candidates(index) for index in range(built.num_searched)]
+    rng = np.random.default_rng(seed)
+    routing = {
+        domain: [int(rng.integers(len(layer))) for layer in candidates] for domain in domains
+    }
+    return PathArchitecture.from_routing(
+        tuple(domains), built.to_config(), routing, candidates=candidates
+    )
+
+
+def domain_heads(tasks, encoder=PATHS, num_classes=3):
+    """Decoders of domains: maps for the tasks that are known, else labels of whole images."""
+    built = build_encoder(encoder)
+    channels = [built.low_level_channels, built.context_channels]
+    return {
+        task: {**head(task), 'in_channels': channels}
+        if task in _HEADS
+        else {
+            'type': 'LabelHead',
+            'in_channels': channels,
+            'channels': 8,
+            'num_classes': num_classes,
+            'target_key': f'gt_{task}',
+        }
+        for task in tasks
+    }
+
+
+def _all_tasks(domains):
+    return [*domains] if not isinstance(domains, dict) else [t for d in domains.values() for t in d]
+
+
+def path_config(domains, encoder=PATHS, **options):
+    """Config of a network of random paths."""
+    return {
+        'type': 'DomainEncoderDecoder',
+        'backbone': {
+            'type': 'PathNetwork',
+            'architecture': random_paths([*domains], encoder).to_dict(),
+            'domains': domains,
+            **options,
+        },
+        'decode_heads': domain_heads(_all_tasks(domains), encoder),
+        'cost_shape': (64, 64),
+    }
+
+
+def path_search_config(domains, encoder=PATHS, **options):
+    """Config of a network whose paths are searched."""
+    return {
+        'type': 'PathSearchEncoderDecoder',
+        'backbone': {'type': 'PathSupernet', 'domains': domains, 'encoder': encoder, **options},
+        'decode_heads': domain_heads(_all_tasks(domains), encoder),
+        'cost_shape': (64, 64),
+    }
+
+
+def domain_batch(domains, size=(64, 64), count=2, seed=0, num_classes=3):
+    """Images and samples of all domains, ``count`` each, one domain after another by turns."""
+    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    named = domains if isinstance(domains, dict) else {domain: [domain] for domain in domains}
+    samples = []
+    for index in range(count):
+        for domain, tasks in named.items():
+            found = sample([t for t in tasks if t in _HEADS], size, seed + index, domain=domain)
+            for task in tasks:
+                if task not in _HEADS:
+                    label = torch.tensor([int(rng.integers(num_classes))])
+                    found.set_data({f'gt_{task}': LabelData(label=label)})
+            samples.append(found)
+    return torch.randn(len(samples), 3, *size, generator=generator), samples

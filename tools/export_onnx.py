@@ -43,6 +43,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         '--tasks', nargs='+', metavar='TASK', help='export these tasks only, in this order'
     )
     parser.add_argument(
+        '--domain',
+        metavar='NAME',
+        help='of a network of several domains, export the path and the tasks of this one alone; by '
+        'default all, on the same images',
+    )
+    parser.add_argument(
         '--postprocess',
         choices=['none', 'decision'],
         default='none',
@@ -84,7 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.verify or args.fp16:
         deploy.require('onnxruntime')
     shape = args.shape and require_shape('--shape', args.shape)
-    trained = MultiTaskInferencer(args.config, args.checkpoint, 'cpu', args.cfg_options)
+    trained = MultiTaskInferencer(
+        args.config, args.checkpoint, 'cpu', args.cfg_options, domain=args.domain
+    )
     shape = shape or trained.model.cost_shape
     exported = deploy.export_onnx(
         trained.model,

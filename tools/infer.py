@@ -3,6 +3,7 @@
 OUT/sheets/NAME.png shows image and tasks side by side. OUT/TASK/NAME.png holds classes (palette) or
 probabilities times 255, OUT/TASK/NAME.npy normals or depth in metres.
 
+Of a network of several domains, --domain NAME says whose images these are.
 An exported network stands for config and checkpoint: infer.py NETWORK.onnx IMAGE ... -o OUT
 """
 
@@ -41,6 +42,11 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='hold features with the channels innermost (faster on some devices)',
     )
+    parser.add_argument(
+        '--domain',
+        metavar='NAME',
+        help='whose images these are, for a network of several domains: its path alone runs',
+    )
     add_cfg_options(parser, 'architecture=a.json')
     args = parser.parse_args()
     if is_exported(args.config):
@@ -60,8 +66,9 @@ def build_inferencer(args: argparse.Namespace) -> MultiTaskInferencer | OnnxInfe
             args.cfg_options,
             args.fuse_conv_bn,
             args.channels_last,
+            args.domain,
         )
-    for name in ('cfg_options', 'fuse_conv_bn', 'channels_last'):
+    for name in ('cfg_options', 'fuse_conv_bn', 'channels_last', 'domain'):
         if getattr(args, name):
             raise InputError(
                 f'--{name.replace("_", "-")} has no effect on {args.config}, an exported network: '

@@ -1,6 +1,6 @@
 """Predicts all tasks of a trained network on a user's images."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from mmbmtas import launch
 from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.errors import InputError
 from mmbmtas.launch.loading import misfit_named
-from mmbmtas.launch.shared_keys import plain_datasets
+from mmbmtas.launch.shared_keys import domain_datasets
 from mmbmtas.models.inference import choose_device, prepare_for_inference
+from mmbmtas.paths import DomainEncoderDecoder
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS, find_type, is_type
 
-from .photo_inferencer import PhotoInferencer, read_bgr
+from .photo_inferencer import Outcome, PhotoInferencer, read_bgr
 from .photos import Photo
 from .prediction import Prediction
 
@@ -41,8 +42,11 @@ class MultiTaskInferencer(PhotoInferencer):
         fuse_conv_bn: Whether to fold batch normalisations into the convolutions before them.
         channels_last: Whether to hold features with the channels innermost. Neither changes what
             is predicted, but for rounding; which is faster depends on the device.
+        domain: Of a network of several domains, whose images these are: only what this domain
+            needs is kept.
 
     Raises:
+        InputError: There is no such domain, or the network has no domains.
         FileNotFoundError: The config, its architecture or the checkpoint is missing.
         ValueError: The checkpoint does not fit the config's model, or that has normalisations
             that cannot be folded.
@@ -63,6 +67,7 @@ class MultiTaskInferencer(PhotoInferencer):
         cfg_options: Mapping[str, Any] | None = None,
         fuse_conv_bn: bool = False,
         channels_last: bool = False,
+        domain: str | None = None,
     ) -> None:
         launch.require_checkpoint(str(checkpoint))
         self.cfg = _prepare(config, str(checkpoint), cfg_options)
@@ -75,13 +80,34 @@ class MultiTaskInferencer(PhotoInferencer):
         with misfit_named(checkpoint):
             content = load_checkpoint(self.model, str(checkpoint), 'cpu', strict=True)
         require_finite(network_weights(self.model), checkpoint)
+        if domain is not None:
+            self.model = _of_domain(self.model, domain)
         prepare_for_inference(self.model, fuse_conv_bn, channels_last)
         self.model.to(choose_device(device))
-        test_set = next(plain_datasets(self.cfg.test_dataloader.dataset))
+        test_set = _find_test_set(self.cfg, domain)
         self.dataset_meta = _metainfo(content, test_set)
         self.pipeline = Compose(
             [TRANSFORMS.build(t) for t in test_set.pipeline if not _reads_image(t)]
         )
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains of the network, if any, of which none was chosen."""
+        several = isinstance(self.model, DomainEncoderDecoder) and self.model.domain is None
+        return tuple(self.model.domains) if several else ()
+
+    def run(self, photos: Iterable[Photo], out_dir: str | Path | None = None) -> Iterator[Outcome]:
+        """Predict images one by one, as :meth:`PhotoInferencer.run` does.
+
+        Raises:
+            InputError: The network has several domains, and none was chosen.
+        """
+        if self.domains:
+            raise InputError(
+                f'the network has several domains: say whose images these are, by domain '
+                f'(--domain), one of {[*self.domains]}'
+            )
+        return super().run(photos, out_dir)
 
     @torch.no_grad()
     def predict(self, photo: Photo) -> Prediction:
@@ -99,12 +125,19 @@ class MultiTaskInferencer(PhotoInferencer):
     def predict_maps(self, image: np.ndarray) -> dict[str, Tensor]:
         """Return the maps of all tasks, undecided, ``(channels, H, W)`` at the image's size.
 
+        Where no domain was chosen, those of all domains, as if the image were of each.
+
         Args:
             image: BGR uint8, ``(H, W, 3)``.
         """
         batch = self.model.data_preprocessor(self._batch(image), False)
-        (maps,) = self.model.predict_maps(batch['inputs'], batch['data_samples'])
-        return maps
+        found: dict[str, Tensor] = {}
+        for domain in self.domains or [None]:
+            if domain is not None:
+                batch['data_samples'][0].set_metainfo({'domain': domain})
+            (maps,) = self.model.predict_maps(batch['inputs'], batch['data_samples'])
+            found |= maps
+        return found
 
     def network_input(self, image: np.ndarray) -> np.ndarray:
         """Return what the pipeline makes of an image, BGR ``(H, W, 3)``, before the network."""
@@ -120,6 +153,35 @@ class MultiTaskInferencer(PhotoInferencer):
         kinds = self.dataset_meta.get('task_kinds', {})
         packed: Any = self.pipeline({**results, **unlabelled, 'task_kinds': kinds})
         return {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
+
+
+def _of_domain(model: Any, domain: str) -> Any:
+    """Return the network of one domain."""
+    if not isinstance(model, DomainEncoderDecoder):
+        raise InputError(
+            f'domain {domain!r}: a {type(model).__name__} has no domains to choose from; leave it '
+            'out'
+        )
+    return model.for_domain(domain)
+
+
+def _find_test_set(cfg: Config, domain: str | None) -> Any:
+    """Return the config of the test data set, of a domain's where there are several.
+
+    Raises:
+        InputError: There is none of the domain.
+    """
+    found = [*domain_datasets(cfg.test_dataloader.dataset)]
+    named = sorted({name for name, _ in found if name is not None})
+    if domain is None or not named:
+        return found[0][1]
+    for name, dataset in found:
+        if name == domain:
+            return dataset
+    raise InputError(
+        f'test_dataloader of {cfg.filename} has no data set of the domain {domain!r}, whose '
+        f'pipeline prepares images: found those of {named}'
+    )
 
 
 def _prepare(

@@ -1,10 +1,12 @@
 """Predictions as files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from mmbmtas.structures.documents import Document, write_document
 from mmbmtas.structures.tasks import label_task
 from mmbmtas.visualization.label_maps import class_table, default_palette
 from mmbmtas.writing import write_array, written_beside
@@ -22,6 +24,8 @@ def write_prediction(prediction: Prediction, folder: str | Path, name: str) -> l
                               ``tools/analysis_tools/eval_edges.py`` scores
     ``<task>/<name>.npy``     normals: unit vectors x, y, z, float32 ``(H, W, 3)``; depth: metres,
                               float32 ``(H, W)``; as NYUD-v2's packaging B has them
+    ``<task>/<name>.json``    class of the whole image: ``label``, its name as ``class`` (null if
+                              none is known), and the ``scores`` of all classes
     ========================  ==================================================================
 
     Args:
@@ -41,6 +45,12 @@ def write_prediction(prediction: Prediction, folder: str | Path, name: str) -> l
     for name_of_task, array in prediction.arrays().items():
         task = label_task(name_of_task, array.dtype.kind == 'f', kinds)
         path = folder / name_of_task / f'{name}.png'
+        if array.ndim == 1:
+            path = path.with_name(f'{name}.json')
+            names = (prediction.dataset_meta.get('classes') or {}).get(name_of_task)
+            write_document(_describe_label(array, names), path)
+            written.append(path)
+            continue
         if task.kind == 'classes' and array.dtype == np.uint8:
             picture = Image.fromarray(array)
             table = class_table(palettes.get(name_of_task) or default_palette(task))
@@ -55,6 +65,15 @@ def write_prediction(prediction: Prediction, folder: str | Path, name: str) -> l
         _write_picture(picture, path)
         written.append(path)
     return written
+
+
+def _describe_label(scores: np.ndarray, names: Sequence[str] | None) -> Document:
+    label = int(scores.argmax())
+    return {
+        'label': label,
+        'class': names[label] if names and label < len(names) else None,
+        'scores': [round(float(score), 6) for score in scores],
+    }
 
 
 def _write_picture(picture: Image.Image, path: Path) -> None:

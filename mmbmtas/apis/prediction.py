@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.structures import LabelData, PixelData
 
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.visualization import draw_contact_sheet, sample_columns
@@ -30,10 +31,11 @@ class Prediction:
 
         Returns:
             uint8 ``(H, W)`` of classes; float32 ``(H, W)`` of probabilities (saliency, edge) and
-            metres (depth); float32 ``(H, W, 3)`` of unit vectors x, y, z (normals).
+            metres (depth); float32 ``(H, W, 3)`` of unit vectors x, y, z (normals); float32
+            ``(K,)`` of the probabilities of the whole image's classes.
         """
         return {
-            key.removeprefix('pred_'): _as_array(self.sample.get(key).data)
+            key.removeprefix('pred_'): _as_array(self.sample.get(key))
             for key in self.sample.keys()  # noqa: SIM118  (a data element is no mapping)
             if key.startswith('pred_')
         }
@@ -44,9 +46,12 @@ class Prediction:
         return draw_contact_sheet(self.image, columns, title)
 
 
-def _as_array(data: torch.Tensor) -> np.ndarray:
+def _as_array(field: PixelData | LabelData) -> np.ndarray:
     """Channels last, without a single one; classes as bytes where they fit."""
-    array = data.detach().cpu()
+    if isinstance(field, LabelData):
+        scores: torch.Tensor = field.score
+        return scores.detach().cpu().float().numpy()
+    array = field.data.detach().cpu()
     if array.is_floating_point():
         return array.float().permute(1, 2, 0).squeeze(-1).numpy()
     classes = array.permute(1, 2, 0).squeeze(-1).numpy()

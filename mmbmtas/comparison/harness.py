@@ -1,25 +1,21 @@
 """Carries a comparison out: trains what is missing, collects it, measures, reports."""
 
 import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-from mmbmtas import launch
-from mmbmtas.comparison.networks import network_cost
-from mmbmtas.comparison.plan import Network, Planner, Run, digest
-from mmbmtas.comparison.results import Row, read_rows, set_delta_m, write_rows
-from mmbmtas.comparison.spec import Comparison
-from mmbmtas.cost import ModuleCost
+from mmbmtas.comparison.checks import check_configs, list_headlines
+from mmbmtas.comparison.kinds import KINDS
+from mmbmtas.comparison.models import Comparison
+from mmbmtas.comparison.outcome import Outcomes
+from mmbmtas.comparison.plan import Planner
+from mmbmtas.comparison.results import Row, read_rows, set_decathlon_scores, set_delta_m, write_rows
+from mmbmtas.comparison.row_latency import are_timed, networks_to_time, put_times, timing_step
+from mmbmtas.comparison.rows import Run, digest
 from mmbmtas.errors import InputError, MissingFileError
-from mmbmtas.evaluation import HeadlineMetric, MultiTaskEvaluator, TaskMetric, declared_metrics
-from mmbmtas.grouping.bmn import MIN_IMAGES
 from mmbmtas.launch.jobs import (
     Observer,
     Scheduler,
@@ -30,9 +26,6 @@ from mmbmtas.launch.jobs import (
     with_needs,
 )
 from mmbmtas.launch.stages import lock_folder, write_json
-from mmbmtas.launch.tree_config import TreeConfig, read_tree_config
-from mmbmtas.models.encoders import build_encoder
-from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import written_beside
 
 
@@ -75,7 +68,7 @@ class Harness:
         self.rows: dict[str, Row] = {}
         self.settings: dict[str, Any] = {}
         self._read()
-        self._costs: dict[str, ModuleCost] = {}
+        self._outcomes = Outcomes(self.folders)
         self._lock: TextIO | None = None
 
     def lock(self) -> None:
@@ -95,6 +88,7 @@ class Harness:
         planner = Planner(
             self.comparison,
             self.config.tasks,
+            self.config.cfg.get('total_batch_size') or 0,
             self.tools,
             self.folders,
             self.out / 'trees',
@@ -183,21 +177,15 @@ class Harness:
                 stored = self.out / 'trees' / f'{network.tree.name}.json'
                 if network.tree.path != stored:
                     _copy(network.tree.path, stored)
-        if run.model.kind == 'bmn':
-            tree = run.networks[0].tree
-            assert tree is not None
-            _copy(tree.path.with_name('rsa.npy'), self.out / 'affinities' / f'{run.name}.npy')
+        for path, place in KINDS[run.model.kind].files(run):
+            _copy(path, self.out / place)
         self.settings[run.name] = run.settings
         write_json(dict(sorted(self.settings.items())), self.out / 'settings.json')
-        self._put(run, self._row(run))
+        self._put(run, self._outcomes.row(run, self.headlines))
 
     def fail(self, run: Run, step: Step) -> None:
         """Note what a row failed at."""
-        tail = '\n'.join(line.strip() for line in self.folders.tail(step))
-        error = f'{step.name}: {tail}'
-        row = Row(run.name, run.model.name, run.model.kind, run.seed, run.member, 'failed')
-        row.error = error
-        self._put(run, row)
+        self._put(run, self._outcomes.failure(run, step))
 
     def _put(self, run: Run, row: Row) -> None:
         self.rows[run.name] = row
@@ -207,8 +195,9 @@ class Harness:
         """Write ``results.csv``: the rows asked for in their order, then those of earlier files."""
         names = [run.name for run in self.plan()]
         listed = [self.rows[name] for name in names if name in self.rows]
-        baseline = self.comparison.first('single')
+        baseline = self.comparison.first('single') or self.comparison.first('independent')
         set_delta_m(listed, baseline.name if baseline else None, self.headlines)
+        set_decathlon_scores(listed, baseline.name if baseline else None)
         listed += [row for name, row in self.rows.items() if name not in names]
         self.rows = {row.run: row for row in listed}
         self.out.mkdir(parents=True, exist_ok=True)
@@ -216,71 +205,12 @@ class Harness:
         keys = [h.key for h in self.headlines] + [key for row in listed for key in row.metrics]
         write_rows(listed, [*dict.fromkeys(keys)], self.out / 'results.csv')
 
-    def _row(self, run: Run) -> Row:
-        """Collect what came out."""
-        results: dict[str, Any] = {}
-        for test in run.tests:
-            results |= json.loads(test.output.read_text())
-        costs = sum(map(self._cost, run.networks), ModuleCost())
-        tree = run.networks[0].tree if run.model.kind != 'single' else None
-        step = tree.step if tree else None
-        architecture = BranchedArchitecture.load(tree.path).describe() if tree else ''
-        return Row(
-            run=run.name,
-            model=run.model.name,
-            kind=run.model.kind,
-            seed=run.seed,
-            member=run.member,
-            metrics={
-                **{h.key: _number(results.get(h.key)) for h in self.headlines},
-                **{key: _number(results[key]) for key in declared_metrics() if key in results},
-            },
-            numbers={
-                'madds': costs.madds,
-                'madds_paper': costs.madds_paper,
-                'params': costs.params,
-                'train_seconds': sum(map(self.folders.seconds, run.trainings)),
-                'tree_seconds': self.folders.seconds(step) if step else 0.0,
-            },
-            tree=architecture,
-            settings=digest(run.settings),
-        )
-
-    def _cost(self, network: Network) -> ModuleCost:
-        """Count what a network costs, once for equal ones."""
-        path = network.tree.path if network.tree else None
-        key = f'{network.config} {json.dumps(dict(network.options))} '
-        key += path.read_text() if path else ''
-        if key not in self._costs:
-            self._costs[key] = network_cost(network.config, network.options, path)
-        return self._costs[key]
-
     def latency_list(self) -> dict[str, list[dict[str, Any]]]:
-        """List the networks of finished rows, as ``benchmark_networks.py`` reads them.
-
-        Of the rows of a model that cost the same, such as permutations, the first is listed.
-        """
-        first = {self._kind_of_network(row): row.run for row in reversed(self._finished())}
-        return {
-            run.name: [
-                {
-                    'config': network.config,
-                    'options': dict(network.options),
-                    'architecture': str(network.tree.path) if network.tree else None,
-                }
-                for network in run.networks
-            ]
-            for run in self.plan()
-            if run.name in first.values()
-        }
+        """List the networks of finished rows that are to be timed."""
+        return networks_to_time(self.plan(), self._finished())
 
     def _finished(self) -> list[Row]:
         return [row for row in self.listed_rows() if row.is_done]
-
-    @staticmethod
-    def _kind_of_network(row: Row) -> tuple[str, float]:
-        """What decides the time of a row's networks."""
-        return row.model, row.numbers['madds']
 
     def measure_latency(self, resources: Resources, observer: Observer, again: bool) -> bool:
         """Time all networks in one process, unless each row has its time already.
@@ -294,40 +224,16 @@ class Harness:
             Whether it went well.
         """
         listed, rows = self.latency_list(), self._finished()
-        one_place = len({row.latency_place for row in rows}) == 1
-        if not listed or (
-            one_place and all('latency_ms' in row.numbers for row in rows) and not again
-        ):
+        if not listed or (are_timed(rows) and not again):
             return True
-        folder = self.folders['latency']
-        step = Step(
-            'latency',
-            'latency',
-            {'networks': digest({'networks': listed})},
-            lambda: [
-                self.tools / 'analysis_tools' / 'benchmark_networks.py',
-                folder / 'networks.json',
-                *('-o', folder / 'latency.json'),
-            ],
-            folder / 'latency.json',
-        )
-        self.folders.forget(step)
-        folder.mkdir(parents=True)
-        write_json(listed, folder / 'networks.json')
+        step = timing_step(listed, self.folders, self.tools)
         scheduler = Scheduler(
             [step], self.folders, 1, resources.launch, resources.gpus, lock=self._lock
         )
         scheduler.run(observer)
         if scheduler.states[step.name] is not State.DONE:
             return False
-        found = json.loads(step.output.read_text())
-        milliseconds = {
-            self._kind_of_network(self.rows[name]): round(value, 3)
-            for name, value in found['milliseconds'].items()
-        }
-        for row in rows:
-            row.numbers['latency_ms'] = milliseconds[self._kind_of_network(row)]
-            row.latency_place = found['place']
+        put_times(step, rows, self.rows)
         self.write_rows()
         return True
 
@@ -363,91 +269,6 @@ class _Collector:
                 self.harness.fail(run, failed)
 
 
-def check_configs(comparison: Comparison) -> TreeConfig:
-    """Check that the configs are for the same tasks and encoder, and budgets within reach.
-
-    Raises:
-        ValueError: They are not.
-    """
-    branched = read_tree_config(comparison.branched, dict(comparison.options))
-    for model in comparison.models:
-        where = f'{comparison.path}: {model.name}'
-        if model.kind == 'searched':
-            search = read_tree_config(model['search'], model['search_options'])
-            if set(search.tasks) != set(branched.tasks):
-                raise InputError(
-                    f'{where}: {model["search"]} is for the tasks {[*search.tasks]}, '
-                    f'{comparison.branched} for {[*branched.tasks]}'
-                )
-            own, other = search.encoder.to_config(), branched.encoder.to_config()
-            if own != other:
-                raise InputError(
-                    f'{where}: {model["search"]} searches a tree of {own}, {comparison.branched} '
-                    f'trains one of {other}'
-                )
-            loss = search.cfg.model.get('resource_loss') or {}
-            _check_reach(loss.get('target_madds'), search, f'{where}: resource_loss.target_madds')
-        if model.kind == 'exchange':
-            network = launch.read_config(model['config'], model.options).get('model') or {}
-            heads = network.get('decode_heads', {})
-            if set(heads) != set(branched.tasks):
-                raise InputError(
-                    f'{where}: {model["config"]} is for the tasks {[*heads]}, '
-                    f'{comparison.branched} for {[*branched.tasks]}'
-                )
-            encoder = (network.get('backbone') or {}).get('encoder', branched.encoder)
-            own = build_encoder(encoder, model['config']).to_config()
-            other = branched.encoder.to_config()
-            if own != other:
-                raise InputError(
-                    f'{where}: the encoder of {model["config"]} is {own}, that of '
-                    f'{comparison.branched} {other}'
-                )
-        if model.kind == 'tree':
-            try:
-                branched.madds_of(model['architecture'])
-            except ValueError as error:
-                raise InputError(f'{where}: {error}') from error
-        if model.kind == 'bmn' and model['images'] < MIN_IMAGES:
-            raise InputError(f'{where}: {model["images"]} images, expected at least {MIN_IMAGES}')
-        if model.settings.get('budget') is not None:
-            own_cost = read_tree_config(comparison.branched, dict(model.options))
-            _check_reach(model['budget'], own_cost, f'{where}: a budget', model.kind == 'bmn')
-    return branched
-
-
-def _check_reach(madds: float | None, config: TreeConfig, what: str, is_cap: bool = False) -> None:
-    """Refuse a cost that no tree has, or a cap below that of every tree."""
-    low, high = config.cost.shared().madds, config.cost.all_apart().madds
-    if madds is not None and not (low <= madds and (madds <= high or is_cap)):
-        raise InputError(
-            f'{what} of {madds:,.0f} multiply-adds is out of reach: the tree that shares all '
-            f'layers takes {low:,}, the one that shares none {high:,}'
-        )
-
-
-def list_headlines(cfg: Config, chosen: Sequence[str]) -> list[HeadlineMetric]:
-    """List the number that stands for each task: the config's first metric, or the one chosen.
-
-    Raises:
-        ValueError: The config's test does not compute a chosen one.
-    """
-    init_default_scope(cfg.get('default_scope', 'mmbmtas'))
-    evaluator = cfg.test_evaluator
-    metrics = evaluator['metrics'] if isinstance(evaluator, Mapping) else evaluator
-    built = MultiTaskEvaluator(metrics)
-    computed = {m.headline.key: m.headline for m in built.metrics if isinstance(m, TaskMetric)}
-    headlines = {headline.key.split('/')[0]: headline for headline in built.headlines}
-    for key in chosen:
-        if key not in computed:
-            raise InputError(
-                f'headlines: {key!r} is not among {sorted(computed)}, which the test computes; a '
-                'metric of your own declares its number as a TaskMetric does (headline_name)'
-            )
-        headlines[key.split('/')[0]] = computed[key]
-    return [*headlines.values()]
-
-
 def _explain(where: str, changes: Mapping[str, Sequence[str]]) -> str:
     """Say what was made with other settings."""
     shown = '; '.join(f'{name} ({", ".join(found[:3])})' for name, found in [*changes.items()][:4])
@@ -456,10 +277,6 @@ def _explain(where: str, changes: Mapping[str, Sequence[str]]) -> str:
         f'{where} holds what was made with other settings: {shown}{more}. Take the change back, '
         'choose another folder, or run these again with --rerun'
     )
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _copy(source: Path, target: Path) -> None:

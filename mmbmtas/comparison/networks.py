@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from mmbmtas import launch
 from mmbmtas.comparison.timing import interleave, wait_for
-from mmbmtas.cost import ModuleCost
+from mmbmtas.cost import ModuleCost, PathCosts
 from mmbmtas.registry import MODELS, SCOPE
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import as_architecture
 
 
 def build_network(
@@ -71,7 +71,7 @@ def _without_source(model: ConfigDict) -> ConfigDict:
     """Put what is in the tree's file for its path, but for where it comes from."""
     model = copy.deepcopy(model)
     if isinstance(path := model.backbone.get('architecture'), str):
-        content = BranchedArchitecture.load(path).to_dict()
+        content = as_architecture(path).to_dict()
         kept = {key: value for key, value in content.items() if key not in ('source', 'madds')}
         model.backbone.architecture = kept
     return model
@@ -83,7 +83,20 @@ def network_cost(
     """Count what a network costs; nothing of it is computed. Arguments as :func:`build_network`."""
     with torch.device('meta'):
         network: Any = build_network(config, options, tree)
+    if hasattr(network, 'measure_paths'):  # each domain on images of its own
+        cost, paths = network.measure_paths(), network.backbone.architecture
+        madds, operations = (int(cost.paths(paths, u).sum) for u in ('madds', 'operations'))
+        return ModuleCost(madds, operations, int(cost.paths(paths, 'params').union))
     return network.measure_network()
+
+
+def path_costs(
+    config: str, options: Mapping[str, Any], tree: str | Path | None = None
+) -> PathCosts:
+    """Count the multiply-adds of a network of paths. Arguments as :func:`build_network`."""
+    with torch.device('meta'):
+        network: Any = build_network(config, options, tree)
+    return network.measure_paths().paths(network.backbone.architecture)
 
 
 def measure_latencies(

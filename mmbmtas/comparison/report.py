@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from mmbmtas.comparison.results import Row, half_interval, mean_and_deviation
+from mmbmtas.comparison.kinds import KINDS
+from mmbmtas.comparison.results import TOP1, Row, half_interval, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import BranchedArchitecture, DenseCell, PathArchitecture
 from mmbmtas.structures.documents import read_document
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
+from mmbmtas.visualization.cells import draw_cell
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
 from mmbmtas.visualization.document import (
     Block,
@@ -26,8 +28,6 @@ from mmbmtas.visualization.document import (
     to_markdown,
 )
 from mmbmtas.writing import written_beside
-
-_NOT_TREES = ('single', 'exchange')
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,10 @@ def summarise(rows: Sequence[Row], models: Sequence[str]) -> list[Summary]:
     return found
 
 
-def paired_differences(rows: Sequence[Row], model: str, other: str) -> list[float]:
-    """Subtract another model's ``delta_m`` from a model's, seed by seed.
+def paired_differences(
+    rows: Sequence[Row], model: str, other: str, key: str = 'delta_m'
+) -> list[float]:
+    """Subtract a number of another model from a model's, seed by seed.
 
     Several rows of a model and seed count by their mean; seeds that one of them lacks are left out.
     """
@@ -83,8 +85,8 @@ def paired_differences(rows: Sequence[Row], model: str, other: str) -> list[floa
     for name in (model, other):
         values: dict[int, list[float]] = {}
         for row in rows:
-            if row.model == name and 'delta_m' in row.numbers:
-                values.setdefault(row.seed, []).append(row.numbers['delta_m'])
+            if row.model == name and key in row.numbers:
+                values.setdefault(row.seed, []).append(row.numbers[key])
         by_seed.append({seed: math.fsum(found) / len(found) for seed, found in values.items()})
     mine, others = by_seed
     return [mine[seed] - others[seed] for seed in sorted(mine) if seed in others]
@@ -120,7 +122,9 @@ def write_report(
         Paragraph('Written by this command, which continues after an interruption:'),
         Code(command),
         *_results(summaries, headlines, rows),
+        *_domains(summaries),
         *_comparison(summaries, rows),
+        *_similarity(folder, summaries),
         *_pictures(folder, summaries),
         *_trees(summaries),
         *_failures(summaries),
@@ -168,14 +172,56 @@ def _results(
     return [Heading('Results'), Grid(header, lines), Paragraph(note)]
 
 
+def _domains(summaries: Sequence[Summary]) -> list[Block]:
+    """What is said of paths of domains: four costs, mean accuracy, decathlon score."""
+    shown = [s for s in summaries if KINDS[s.kind].of_paths and s.done]
+    if not shown:
+        return []
+    single = next((s.of('params') for s in shown if s.kind == 'single_path'), None)
+    lines = []
+    for summary in shown:
+        own = summary.of('params')
+        share = f'{own[0] / single[0]:.2f}' if own and single else ''
+        costs = [summary.cell(k, 2, 1e-6) for k in ('madds', 'madds_union', 'madds_prefix')]
+        scores = [summary.cell(TOP1, 2), summary.cell('decathlon_score', 0)]
+        lines.append([summary.model, share, *costs, *scores])
+    note = (
+        'MAdds of all domains: sum, each on an image of its own; union, each node once, which '
+        'bounds them from below; prefix, all on the same image, where equal beginnings run once. '
+        'Parameters beside those of the single path. Top-1 is the mean of the domains; the '
+        'decathlon score measures each domain by twice the error of the independent networks.'
+    )
+    header = ['model', 'params, x', 'MAdds M: sum', 'union', 'prefix', 'top-1 % ↑', 'decathlon ↑']
+    return [Heading('Domains'), Grid(header, lines), Paragraph(note)]
+
+
+def _similarity(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
+    """How alike the searched paths are."""
+    for summary in summaries:
+        path = _tree_file(folder, summary) if summary.kind == 'paths' else None
+        if path is not None:
+            paths = PathArchitecture.load(path)
+            rows = zip(paths.domains, paths.jaccard(), strict=True)
+            lines = [[domain, *(f'{value:.2f}' for value in row)] for domain, row in rows]
+            note = (
+                f'Nodes in both paths over nodes in either, of {summary.model}, seed '
+                f'{summary.done[0].seed}; a layer left out counts as a node.'
+            )
+            header = ['', *paths.domains]
+            return [Heading('How alike paths are'), Grid(header, lines), Paragraph(note)]
+    return []
+
+
 def _comparison(summaries: Sequence[Summary], rows: Sequence[Row]) -> list[Block]:
     """The searched tree against the others, seed by seed."""
-    searched = next((s.model for s in summaries if s.kind == 'searched' and s.done), None)
-    if searched is None:
+    found = next((s for s in summaries if s.kind in ('searched', 'paths') and s.done), None)
+    if found is None:
         return []
+    searched, key = found.model, TOP1 if found.kind == 'paths' else 'delta_m'
+    name = 'Mean top-1' if key == TOP1 else 'Δm'
     lines = []
     for summary in summaries:
-        gains = paired_differences(rows, searched, summary.model)
+        gains = paired_differences(rows, searched, summary.model, key)
         if summary.model == searched or not gains:
             continue
         each = ', '.join(f'{gain:+.2f}' for gain in gains)
@@ -183,9 +229,9 @@ def _comparison(summaries: Sequence[Summary], rows: Sequence[Row]) -> list[Block
     if not lines:
         return []
     note = (
-        f'Δm of {searched} minus Δm of the other model with the same seed (of several trees their '
-        f'mean), in percentage points; above 0, {searched} is better. The interval of the mean is '
-        "Student's. Where it holds 0, no difference is shown."
+        f'{name} of {searched} minus {name} of the other model with the same seed (of several '
+        f'trees their mean), in percentage points; above 0, {searched} is better. The interval of '
+        "the mean is Student's. Where it holds 0, no difference is shown."
     )
     header = [f'{searched} against', 'mean', '95 % interval', 'difference', 'seed by seed']
     return [Heading(f'{searched} against the others'), Grid(header, lines), Paragraph(note)]
@@ -231,14 +277,26 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     trees = {}
     for summary in summaries:
         path = _tree_file(folder, summary)
-        if path is not None:
+        if path is not None and not KINDS[summary.kind].of_paths:
             row = summary.done[0]
             trees[f'{summary.model}, seed {row.seed}'] = BranchedArchitecture.load(path)
     if trees:
         _drawn(folder / 'trees.png', plot_trees, trees)
         caption = 'The tree of each model for its first seed.'
         blocks += [Heading('Trees'), Picture(folder / 'trees.png', caption)]
-    return blocks + _affinities(folder, summaries)
+    return blocks + _cells(folder, summaries) + _affinities(folder, summaries)
+
+
+def _cells(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
+    """Draw the cell of each model that has one, as its first finished row has kept it."""
+    blocks: list[Block] = []
+    for summary in summaries:
+        stored = folder / 'cells' / f'{summary.done[0].run}.json' if summary.done else None
+        if stored is not None and stored.is_file():
+            picture = folder / f'cell_{summary.model}.png'
+            draw_cell(DenseCell.load(stored), picture)
+            blocks.append(Picture(picture, f'The dense prediction cell of {summary.model}.'))
+    return [Heading('Cells'), *blocks] if blocks else []
 
 
 def _drawn(path: Path, plot: Callable[..., None], *content: Any, **options: Any) -> None:
@@ -269,7 +327,7 @@ def _affinities(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
 
 def _tree_file(folder: Path, summary: Summary) -> Path | None:
     """The stored tree of a model's first finished row."""
-    if not summary.done or summary.kind in _NOT_TREES:
+    if not summary.done or not KINDS[summary.kind].has_tree:
         return None
     for name in (summary.done[0].run, summary.model):
         path = folder / 'trees' / f'{name}.json'

@@ -11,14 +11,18 @@ from typing import Any
 from scipy.stats import t
 
 from mmbmtas.errors import InputError
-from mmbmtas.evaluation import HeadlineMetric, delta_m
+from mmbmtas.evaluation import HeadlineMetric, decathlon_score, delta_m
 from mmbmtas.writing import written_beside
+
+TOP1 = 'top1'
+"""Name of an accuracy, and of the mean of the domains'."""
 
 _BEFORE = ('run', 'model', 'kind', 'seed', 'member', 'status')
 _NUMBERS = (
     *('delta_m', 'madds', 'madds_paper', 'params', 'train_seconds', 'tree_seconds'),
     'latency_ms',
 )
+_OF_PATHS = ('madds_union', 'madds_prefix', TOP1, 'decathlon_score')
 _AFTER = ('latency_place', 'tree', 'settings', 'error')
 
 
@@ -36,7 +40,9 @@ class Row:
         metrics: The numbers of the tasks by their keys, NaN where one is not defined.
         numbers: ``madds`` and ``madds_paper`` (multiply-adds in our convention and the paper's),
             ``params``, ``train_seconds``, ``tree_seconds`` (of what chose the tree), ``latency_ms``
-            (an image) and ``delta_m`` (percent); those that are known.
+            (an image) and ``delta_m`` (percent); of paths ``madds_union`` (each node once),
+            ``madds_prefix`` (all domains on one image), ``top1`` (mean of the domains, percent) and
+            ``decathlon_score``; those that are known.
         latency_place: What the latency was measured on.
         tree: The tree in words.
         settings: Short name of the settings behind the row.
@@ -72,13 +78,15 @@ def write_rows(rows: Sequence[Row], keys: Sequence[str], path: str | Path) -> No
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
-    writer.writerow([*_BEFORE, *keys, *_NUMBERS, *_AFTER])
+    of_paths = [name for name in _OF_PATHS if any(name in row.numbers for row in rows)]
+    numbers = (*_NUMBERS, *of_paths)
+    writer.writerow([*_BEFORE, *keys, *numbers, *_AFTER])
     for row in rows:
         writer.writerow(
             [
                 *(getattr(row, name) for name in _BEFORE),
                 *(_text(row.metrics.get(key)) for key in keys),
-                *(_text(row.numbers.get(name)) for name in _NUMBERS),
+                *(_text(row.numbers.get(name)) for name in numbers),
                 *(getattr(row, name) for name in _AFTER),
             ]
         )
@@ -114,7 +122,7 @@ def _read_row(line: Mapping[str, Any], keys: Iterable[str], where: str) -> Row:
             member=int(line['member']),
             status=line['status'],
             metrics={key: float(line[key]) for key in keys if line[key]},
-            numbers={name: float(line[name]) for name in _NUMBERS if line[name]},
+            numbers={n: float(line[n]) for n in (*_NUMBERS, *_OF_PATHS) if line.get(n)},
             **{name: line[name] for name in _AFTER},
         )
     except (TypeError, ValueError) as error:
@@ -155,6 +163,30 @@ def set_delta_m(
             reference.get(key) and math.isfinite(row.metrics.get(key, math.nan)) for key in keys
         ):
             row.numbers['delta_m'] = delta_m(row.metrics, reference, headlines)
+
+
+def set_decathlon_scores(rows: Sequence[Row], baseline: str | None) -> None:
+    """Compute the decathlon score of every row, against the baseline's mean over its seeds.
+
+    Rows have none where a domain's accuracy, or the baseline's, is not known, or where the baseline
+    makes no errors.
+
+    Args:
+        rows: The rows, changed in place.
+        baseline: Name of the model of independent networks.
+    """
+    singles = [row for row in rows if row.model == baseline and row.is_done]
+    ending = f'/{TOP1}'
+    keys = [key for row in singles for key in row.metrics if key.endswith(ending)]
+    reference = {
+        key: math.fsum(row.metrics.get(key, math.nan) for row in singles) / len(singles)
+        for key in dict.fromkeys(keys)
+    }
+    for row in rows:
+        row.numbers.pop('decathlon_score', None)
+        known = {key: row.metrics.get(key, math.nan) for key in reference}
+        if known and all(map(math.isfinite, known.values())) and max(reference.values()) < 100:
+            row.numbers['decathlon_score'] = decathlon_score(known, reference)
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:

@@ -5,103 +5,30 @@ kind, are listed in ``docs/compare.md``.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from mmengine.config import DictAction
-
 from mmbmtas import launch
+from mmbmtas.comparison.kinds import KINDS, Reference
+from mmbmtas.comparison.models import Comparison, ModelSpec
+from mmbmtas.comparison.options import flatten_options
 from mmbmtas.errors import InputError
 from mmbmtas.launch.config_file import read_config_file
-
-KINDS: dict[str, dict[str, Any]] = {
-    'single': {},
-    'shared': {},
-    'all_apart': {},
-    'searched': {'search': None, 'search_options': {}},
-    'random': {'reference': None, 'budget': None, 'tolerance': 0.02, 'number': 1},
-    'vanilla': {'reference': None, 'budget': None},
-    'permutations': {'reference': None, 'number': 5},
-    'fafs': {'shared': None, 'alpha': 1.0, 'images': 500},
-    'bmn': {'single': None, 'reference': None, 'budget': None, 'images': 500},
-    'tree': {'architecture': None},
-    'exchange': {'config': None, 'single': None},
-}
-"""Kinds of models, with the keys that each of them may have and their defaults."""
 
 _COMMON = ('kind', 'seeds', 'options')
 _TOP = (
     *('data_root', 'search', 'branched', 'seeds', 'models', 'headlines', 'paper'),
     *('cfg_options', 'search_options', 'train_options'),
 )
-_TREES = tuple(kind for kind in KINDS if kind not in ('single', 'exchange'))
-_REFERENCES = {
-    'reference': _TREES,
-    'single': ('single',),
-    'shared': ('shared',),
+_OPTIONS = ('cfg_options', 'search_options', 'train_options')
+_FILES = {
+    'search': 'the config to train',
+    'config': 'the config to train',
+    'architecture': 'the file of the tree',
+    'cell': None,
 }
-"""Keys that name another model, and the kinds that it may be of."""
-
-
-@dataclass(frozen=True, eq=False)
-class ModelSpec:
-    """A model of the comparison: how its networks come about, and for which seeds.
-
-    Attributes:
-        name: Its name, in tables and of folders.
-        kind: One of :data:`KINDS`.
-        seeds: Seeds of its trainings.
-        options: Overrides of its training's config, those of all models included.
-        settings: The keys of its kind, all of them.
-    """
-
-    name: str
-    kind: str
-    seeds: tuple[int, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def __getitem__(self, key: str) -> Any:
-        return self.settings[key]
-
-    @property
-    def number(self) -> int:
-        """Networks a seed: several random trees or permutations."""
-        return self.settings.get('number', 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """What a file asks for.
-
-    Attributes:
-        path: The file.
-        branched: Config of the training of branched networks.
-        search: Config of the search, if there is one.
-        models: The models, in the order of the tables.
-        data_root: Where the data lie, if not where the configs say.
-        options: Overrides of every training's config.
-        headlines: For some tasks, which of its metrics stands for it.
-        paper: File with the paper's figures, to print beside.
-    """
-
-    path: str
-    branched: str
-    search: str | None
-    models: tuple[ModelSpec, ...]
-    data_root: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    headlines: tuple[str, ...] = ()
-    paper: str | None = None
-
-    def model(self, name: str) -> ModelSpec:
-        """Return the model of a name."""
-        return next(model for model in self.models if model.name == name)
-
-    def first(self, kind: str) -> ModelSpec | None:
-        """Return the first model of a kind, if there is one."""
-        return next((model for model in self.models if model.kind == kind), None)
+"""Keys that name a file, and what it is; None where it may be absent."""
 
 
 def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Comparison:
@@ -122,7 +49,7 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
     _refuse_unknown(content, _TOP, path)
     if not content.get('models'):
         raise InputError(f'{path}: models is empty: name at least one, as docs/compare.md shows')
-    for key in ('models', 'cfg_options', 'search_options', 'train_options'):
+    for key in ('models', *_OPTIONS):
         if not isinstance(content.get(key, {}), Mapping):
             raise InputError(f'{path}: {key} should be a dict, not {content[key]!r:.60}')
     if not content.get('branched'):
@@ -139,14 +66,11 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
             f'{path}: headlines = {headlines!r:.60}: expected a list of names such as '
             "'edge/odsF', a task and a number of its metrics"
         )
-    options = {
-        key: _flat(content.get(key, {}), f'{path}: {key}')
-        for key in ('cfg_options', 'search_options', 'train_options')
-    }
+    options = {key: flatten_options(content.get(key, {}), f'{path}: {key}') for key in _OPTIONS}
     models = [
         model
         for name, entry in content['models'].items()
-        for model in _read_models(str(name), entry, content, options, path)
+        for model in _read_models(str(name), entry, {**content, **options}, path)
     ]
     named = {model.name: model for model in models}
     models = [_with_references(model, named, f'{path}: {model.name}') for model in models]
@@ -162,103 +86,48 @@ def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Co
     )
 
 
-def _read_models(
-    name: str,
-    entry: Any,
-    content: Mapping[str, Any],
-    all_options: Mapping[str, Mapping[str, Any]],
-    path: str,
-) -> Sequence[ModelSpec]:
-    """Read one entry, which stands for several models if it lists several alphas.
+def _read_models(name: str, entry: Any, file: Mapping[str, Any], path: str) -> Iterator[ModelSpec]:
+    """Read one entry, which may stand for several models.
 
     Args:
         name: Its name.
         entry: The entry.
-        content: The file's.
-        all_options: Overrides for all models, by their key in the file.
+        file: What the file says at its top; its options are flat.
         path: The file.
     """
     where = f'{path}: {name}'
     if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.+-]*', name):
         raise InputError(f'{where}: names consist of letters, digits and _ . + -')
     if not isinstance(entry, Mapping) or entry.get('kind') not in KINDS:
-        kind = entry.get('kind') if isinstance(entry, Mapping) else entry
-        raise InputError(f'{where}: kind {kind!r}, expected one of {[*KINDS]}')
-    defaults = KINDS[entry['kind']]
-    _refuse_unknown(entry, (*_COMMON, *defaults), where)
-    settings = {key: entry.get(key, default) for key, default in defaults.items()}
-    options = {
-        **all_options['cfg_options'],
-        **all_options['train_options'],
-        **_flat(entry.get('options', {}), f'{where}: options'),
-    }
-    if entry['kind'] == 'searched':
-        settings['search'] = settings['search'] or content.get('search')
-        if not settings['search']:
-            raise InputError(f'{where}: no config of the search, neither here nor at the top')
-        settings['search_options'] = {
-            **all_options['cfg_options'],
-            **all_options['search_options'],
-            **_flat(settings['search_options'], f'{where}: search_options'),
-        }
-    for key, what in (
-        ('search', 'the config to train'),
-        ('config', 'the config to train'),
-        ('architecture', 'the file of the tree'),
-    ):
-        if key in settings:
-            if not settings[key]:
-                raise InputError(f'{where}: {key}, {what}, is missing')
-            settings[key] = launch.find_beside_config(settings[key], path, f'{where}: {key}')
+        stated = entry.get('kind') if isinstance(entry, Mapping) else entry
+        raise InputError(f'{where}: kind {stated!r}, expected one of {[*KINDS]}')
+    kind = KINDS[entry['kind']]
+    _refuse_unknown(entry, (*_COMMON, *kind.keys), where)
+    settings = {key: entry.get(key, default) for key, default in kind.keys.items()}
+    stated = flatten_options(entry.get('options', {}), f'{where}: options')
+    options = {**file['cfg_options'], **file['train_options'], **stated}
     _check_numbers(settings, where)
-    seeds = _read_seeds(entry.get('seeds', content.get('seeds', [0])), where)
-    alphas = settings.get('alpha')
-    if not isinstance(alphas, Sequence):
-        return [ModelSpec(name, entry['kind'], seeds, options, settings)]
-    return [
-        ModelSpec(f'{name}_{alpha:g}', 'fafs', seeds, options, {**settings, 'alpha': alpha})
-        for alpha in alphas
-    ]
+    seeds = _read_seeds(entry.get('seeds', file.get('seeds', [0])), where)
+    for own_name, own in kind.read(name, settings, file, where):
+        found = _with_files(own, path, where)
+        yield ModelSpec(own_name, kind.name, seeds, options, found, stated)
 
 
-def _flat(options: Any, where: str) -> dict[str, Any]:
-    """Name nested entries by their path, as the command line does.
+def _with_files(settings: Mapping[str, Any], path: str, where: str) -> dict[str, Any]:
+    """Find the files that a model names.
 
     Raises:
-        ValueError: The command line cannot say a value.
+        FileNotFoundError: One is missing.
+        ValueError: One is not named.
     """
-    if not isinstance(options, Mapping):
-        raise InputError(f'{where} should be a dict, not {options!r:.60}')
-    flat: dict[str, Any] = {}
-    for key, value in options.items():
-        name = f'{where}: {key}'
-        if isinstance(value, Mapping) and value:
-            flat |= {f'{key}.{inner}': item for inner, item in _flat(value, name).items()}
-        elif '=' in str(key) or not _survives(value):
-            raise InputError(
-                f'{name} = {value!r:.60} cannot be handed on as --cfg-options: values are numbers, '
-                'True, False, None, plain words, and lists or tuples of these; dicts have entries. '
-                'Put it into a config that has this one as its _base_'
-            )
-        else:
-            flat[key] = value
-    return flat
-
-
-def _survives(value: Any) -> bool:
-    """Tell whether ``--cfg-options`` gives a value back as it was."""
-    try:
-        return repr(DictAction._parse_iterable(format_option(value))) == repr(value)
-    except AssertionError:  # brackets without a counterpart
-        return False
-
-
-def format_option(value: Any) -> str:
-    """Write a value as ``--cfg-options`` reads it."""
-    if isinstance(value, list | tuple):
-        opening, closing = '()' if isinstance(value, tuple) else '[]'
-        return opening + ','.join(map(format_option, value)) + closing
-    return str(value)
+    found = dict(settings)
+    for key in found.keys() & _FILES.keys():
+        if found[key] is None and _FILES[key] is None:
+            continue
+        if not found[key]:
+            raise InputError(f'{where}: {key}, {_FILES[key]}, is missing')
+        found[key] = launch.find_beside_config(found[key], path, f'{where}: {key}')
+    return found
 
 
 def _read_seeds(seeds: Any, where: str) -> tuple[int, ...]:
@@ -310,15 +179,18 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
     settings = dict(model.settings)
     if settings.get('budget') is not None and settings.get('reference') is not None:
         raise InputError(f'{where}: give reference or budget, not both')
-    for key, kinds in _REFERENCES.items():
-        if key not in settings or (key == 'reference' and settings.get('budget') is not None):
+    for key, reference in KINDS[model.kind].references.items():
+        if key == 'reference' and settings.get('budget') is not None:
             continue
-        if model.kind == 'exchange' and settings[key] is None:
-            continue  # starts from no single-task networks
-        wanted = 'searched' if key == 'reference' else key
-        name = settings[key] or next((m.name for m in named.values() if m.kind == wanted), None)
+        if reference.optional and settings[key] is None:
+            continue
+        first = next((m.name for m in named.values() if m.kind == reference.default), None)
+        name = settings[key] or first
         if name is None:
-            raise InputError(f'{where}: needs a model of kind {wanted!r} ({key}), there is none')
+            raise InputError(
+                f'{where}: needs a model of kind {reference.default!r} ({key}), there is none'
+            )
+        kinds = _serving(reference, model.kind)
         if name not in named or named[name].kind not in kinds or name == model.name:
             raise InputError(
                 f'{where}: {key} {name!r}, expected a model of kind '
@@ -337,7 +209,18 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
             )
         settings[key] = name
     _refuse_circles(model.name, named, where)
-    return ModelSpec(model.name, model.kind, model.seeds, model.options, settings)
+    return replace(model, settings=settings)
+
+
+def _serving(reference: Reference, own: str) -> list[str]:
+    """List the kinds of the models that a reference from a model of kind ``own`` may name."""
+    return [
+        name
+        for name, kind in KINDS.items()
+        if name == reference.default
+        or (reference.any_tree and kind.has_tree)
+        or (reference.any_kind and name != own)
+    ]
 
 
 def _refuse_circles(name: str, named: Mapping[str, ModelSpec], where: str) -> None:

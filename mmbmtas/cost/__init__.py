@@ -17,6 +17,7 @@ from mmbmtas.cost.sampling import (
     sampled_expected_cost,
     sampled_expected_madds,
 )
+from mmbmtas.cost.union import PathCosts, expected_sum, expected_union, path_costs
 
 __all__ = [
     'MAX_TASKS',
@@ -25,12 +26,16 @@ __all__ = [
     'LatencyTable',
     'ModuleCost',
     'NetworkCost',
+    'PathCosts',
     'count_groups',
     'count_madds',
     'expected_cost',
     'expected_madds',
+    'expected_sum',
+    'expected_union',
     'group_count_probs',
     'measure',
+    'path_costs',
     'recursive_expected_madds',
     'routed_cost',
     'routed_madds',

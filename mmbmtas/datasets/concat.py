@@ -24,9 +24,12 @@ class ConcatDataset(_ConcatDataset):
     Args:
         datasets: The data sets or their configs.
         lazy_init: Whether to put off the opening of the data sets.
+        domains: Name of each data set's domain, which its samples then carry in their metainfo. By
+            default those that data sets have themselves, if they do.
 
     Raises:
-        ValueError: If data sets have a task in common but not its classes.
+        ValueError: If data sets have a task in common but not its classes, or ``domains`` are not
+            those that the data sets state themselves, one each.
 
     Example:
         .. code-block:: python
@@ -41,13 +44,45 @@ class ConcatDataset(_ConcatDataset):
     """
 
     def __init__(
-        self, datasets: Sequence[BaseDataset | dict[str, Any]], lazy_init: bool = False
+        self,
+        datasets: Sequence[BaseDataset | dict[str, Any]],
+        lazy_init: bool = False,
+        domains: Sequence[str] | None = None,
     ) -> None:
+        if domains is not None and len(domains) != len(datasets):
+            raise InputError(
+                f'domains {[*domains]} of ConcatDataset: expected one name for each of the '
+                f'{len(datasets)} data sets'
+            )
         built = [DATASETS.build(d) if isinstance(d, Mapping) else d for d in datasets]
         metas = [dataset.metainfo for dataset in built]
         keys = list(dict.fromkeys(key for meta in metas for key in meta))
         super().__init__(built, lazy_init, ignore_keys=keys)
         self._metainfo = merge_metainfo(metas)
+        stated = [getattr(dataset, 'domain', None) for dataset in built]
+        self.domains: tuple[str | None, ...] = tuple(domains or stated)
+        for own, name in zip(stated, self.domains, strict=True):
+            if own not in (None, name):
+                raise InputError(
+                    f'domains {[*self.domains]} of ConcatDataset: the data set of {own!r} is to be '
+                    f'of {name!r}; leave out one of the two'
+                )
+
+    def __getitem__(self, idx: int) -> Any:
+        """Load a sample, which says of which domain it is."""
+        content = super().__getitem__(idx)
+        domain = self.domains[self._get_ori_dataset_idx(idx)[0]]
+        if domain is not None:
+            samples = content['data_samples']
+            for sample in samples if isinstance(samples, list) else [samples]:  # views of one image
+                sample.set_metainfo({'domain': domain})
+        return content
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return what is known of a sample before it is loaded, with its domain."""
+        info = super().get_data_info(idx)
+        domain = self.domains[self._get_ori_dataset_idx(idx)[0]]
+        return info if domain is None else {**info, 'domain': domain}
 
 
 def merge_metainfo(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,12 @@ from mmbmtas.cost import with_cost
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.models.segmentors import MultiTaskEncoderDecoder, SearchEncoderDecoder
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.paths import (
+    DomainEncoderDecoder,
+    PathSearchEncoderDecoder,
+    with_path_cost,
+)
+from mmbmtas.structures import PathArchitecture, RoutedArchitecture
 from mmbmtas.structures.documents import Document, write_document
 from mmbmtas.version import __version__
 from mmbmtas.writing import file_place, written_beside
@@ -31,6 +36,7 @@ _HOLDS = {
     'probability': ('logit', 'probabilities'),
     'normals': ('vectors x, y, z of any length', 'unit vectors x, y, z'),
     'value': ('values', 'values'),
+    'label': ('logits of the classes of the image', 'probabilities of the classes of the image'),
 }
 
 
@@ -97,11 +103,12 @@ def export_onnx(
             or the package onnx is missing.
     """
     onnx = require('onnx')
-    if isinstance(network, SearchEncoderDecoder):
+    if isinstance(network, SearchEncoderDecoder | PathSearchEncoderDecoder):
         raise InputError(
             'a supernet cannot be exported, since it holds every candidate: write its tree by '
             'tools/export_architecture.py CHECKPOINT -o architecture.json, train that with a '
-            'config such as configs/branched_scenes.py, and export the trained network'
+            'config such as configs/branched_scenes.py or configs/mpnas/paths_pocket.py, and '
+            'export the trained network'
         )
     tasks = _require_tasks(network, tasks)
     shape = shape or network.cost_shape
@@ -139,7 +146,9 @@ def _trace(graph: ImageNetwork, shape: tuple[int, int], dynamic: bool) -> Any:
         options['dynamo'] = False
     if dynamic:
         sizes = {0: 'batch', 2: 'height', 3: 'width'}
-        options['dynamic_axes'] = dict.fromkeys((INPUT, *graph.tasks), sizes)
+        heads = graph.network.decode_heads
+        axes = {t: {0: 'batch'} if heads[t].output == 'label' else sizes for t in graph.tasks}
+        options['dynamic_axes'] = {INPUT: sizes, **axes}
     image = torch.zeros(1, 3, *shape, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')  # what was read from a shape, and that it is TorchScript
@@ -226,10 +235,28 @@ def _describe_task(graph: ImageNetwork, output: Any, meta: Mapping[str, Any]) ->
     }
 
 
+def _path_costs(
+    network: DomainEncoderDecoder, tasks: tuple[str, ...], shape: tuple[int, int]
+) -> tuple[PathArchitecture, int | None]:
+    """Return the paths of the domains of some tasks, and what all of them cost on one image."""
+    domains = [domain for domain, own in network.domains.items() if {*own} & {*tasks}]
+    architecture = network.backbone.architecture
+    if [*architecture.domains] != domains:
+        architecture = architecture.for_tasks(domains)
+    whole = {*tasks} == {task for domain in domains for task in network.domains[domain]}
+    cost = network.measure_paths(shape)
+    found = cost.paths(architecture)
+    same = network.backbone.norm_statistics == 'shared'
+    madds = int(found.prefix if same else found.sum) if whole else None
+    return with_path_cost(architecture, cost, shape), madds
+
+
 def _costs(
     network: MultiTaskEncoderDecoder, tasks: tuple[str, ...], shape: tuple[int, int]
-) -> tuple[BranchedArchitecture | None, int | None]:
+) -> tuple[RoutedArchitecture | None, int | None]:
     """Return the tree of some tasks and the multiply-adds of the network that serves them."""
+    if isinstance(network, DomainEncoderDecoder):
+        return _path_costs(network, tasks, shape)
     if isinstance(network.backbone, BranchedNetwork):
         tree = network.backbone.architecture
         tree = tree if tasks == tree.tasks else tree.for_tasks(tasks)

@@ -96,7 +96,8 @@ class ImageNetwork(nn.Module):
 
         Returns:
             For each task its map, float32 ``(N, channels, H, W)``, or its prediction: classes
-            ``(N, 1, H, W)``, uint8 where 256 values suffice, else int64; others float32.
+            ``(N, 1, H, W)``, uint8 where 256 values suffice, else int64; others float32. Tasks of
+            whole images give logits or probabilities ``(N, classes)``.
         """
         x = image.float()
         if self.padding is None:
@@ -106,8 +107,11 @@ class ImageNetwork(nn.Module):
         left, right, top, bottom = self.padding.around(height, width)
         x = F.pad(x, (left, right, top, bottom), value=PAD_VALUE)
         maps = self.network.encode_decode(self._normalise(x))
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        return tuple(self._finish(task, maps[task][:, :, rows, columns]) for task in self.tasks)
+        window = (..., slice(top, top + height), slice(left, left + width))
+        return tuple(
+            self._finish(task, x[window] if x.ndim == 4 else x)
+            for task, x in ((task, maps[task]) for task in self.tasks)
+        )
 
     def _normalise(self, x: Tensor) -> Tensor:
         """Do what the preprocessor does after it has converted BGR to what the network takes."""

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.structures import PixelData
+from mmengine.structures import LabelData, PixelData
 from torch import Tensor
 
 from mmbmtas.errors import InputError
 from mmbmtas.launch.task_subset import narrow_to_tasks
-from mmbmtas.models.decode_heads.outputs import to_prediction
-from mmbmtas.models.segmentors.multi_task_encoder_decoder import cut_padding, unpad
+from mmbmtas.models.decode_heads.label_head import pack_label
+from mmbmtas.models.decode_heads.outputs import cut_padding, to_prediction, unpad
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
@@ -66,15 +66,18 @@ class OnnxModel(BaseModel):
             outputs = self.network.run(image.flip(0)[None].cpu().numpy())
             for task, output in outputs.items():
                 found = self._finish(task, torch.from_numpy(output[0]), sample.metainfo)
-                sample.set_data({f'pred_{task}': PixelData(data=found)})
+                sample.set_data({f'pred_{task}': found})
         return [*data_samples]
 
-    def _finish(self, task: str, output: Tensor, metainfo: dict[str, Any]) -> Tensor:
+    def _finish(self, task: str, output: Tensor, metainfo: dict[str, Any]) -> PixelData | LabelData:
         """Turn an output of the padded image into the prediction of the image."""
         description = self.network.description
         kind = description['tasks'][task]['output']
+        if kind == 'label':
+            decided = description['postprocess'] != 'none'
+            return pack_label(output if decided else to_prediction(kind, output))
         if description['postprocess'] == 'none':
-            return to_prediction(kind, unpad(output, metainfo))
+            return PixelData(data=to_prediction(kind, unpad(output, metainfo)))
         found = cut_padding(output, metainfo)
         size = tuple(metainfo.get('ori_shape', found.shape[1:]))[:2]
         if found.shape[1:] != size:
@@ -83,7 +86,7 @@ class OnnxModel(BaseModel):
                 f'image has {size[0]} x {size[1]} pixels: export it with --postprocess none, since '
                 'only maps can be resized'
             )
-        return found.long() if kind == 'classes' else found
+        return PixelData(data=found.long() if kind == 'classes' else found)
 
 
 def is_exported(checkpoint: str | Path) -> bool:

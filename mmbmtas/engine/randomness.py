@@ -22,6 +22,7 @@ class Stream(enum.IntEnum):
     SAMPLES = 1
     ARCH_SAMPLES = 2
     LABELS = 3
+    PATHS = 4
 
 
 def seed_all(seed: int, stream: Stream, *place: int) -> None:
@@ -43,6 +44,12 @@ def seed_cpu(seed: int, stream: Stream, *place: int) -> int:
     np.random.seed(for_numpy)
     torch.default_generator.manual_seed(for_torch)
     return for_torch
+
+
+def generator_of(seed: int, stream: Stream, *place: int) -> torch.Generator:
+    """Return a generator of torch's on the CPU, seeded as :func:`seed_all` seeds."""
+    words = np.random.SeedSequence((seed, stream, *place)).generate_state(1)
+    return torch.Generator().manual_seed(int(words[0]))
 
 
 @contextmanager

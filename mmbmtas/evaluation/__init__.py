@@ -1,4 +1,5 @@
 from mmbmtas.evaluation.constant import ConstantBaseline, score_constant
+from mmbmtas.evaluation.decathlon import DECATHLON, DecathlonEvaluator, decathlon_score
 from mmbmtas.evaluation.evaluator import MultiTaskEvaluator
 from mmbmtas.evaluation.headline import (
     HEADLINE_METRICS,
@@ -7,6 +8,7 @@ from mmbmtas.evaluation.headline import (
     load_baseline,
 )
 from mmbmtas.evaluation.metrics import (
+    Accuracy,
     DepthMetric,
     EdgePixelMetric,
     HeadlineMetric,
@@ -20,8 +22,11 @@ from mmbmtas.evaluation.metrics import (
 )
 
 __all__ = [
+    'DECATHLON',
     'HEADLINE_METRICS',
+    'Accuracy',
     'ConstantBaseline',
+    'DecathlonEvaluator',
     'DepthMetric',
     'EdgePixelMetric',
     'HeadlineMetric',
@@ -33,6 +38,7 @@ __all__ = [
     'SemSegMetric',
     'TaskMetric',
     'ValueMetric',
+    'decathlon_score',
     'declared_metrics',
     'delta_m',
     'load_baseline',

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.structures import PixelData
+from mmengine.structures import LabelData, PixelData
 from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
@@ -19,10 +19,10 @@ from mmbmtas.structures.tasks import IGNORE_INDEX, Task, label_task
 class ConstantBaseline:
     """Gather training labels and predict one constant per task.
 
-    For class maps the constant is the most frequent class (the smallest on a tie), for normals the
-    mean direction, for depth and other float maps the mean over valid pixels, and for edges and
-    other binary maps the share of positives. For saliency it is foreground everywhere: the share of
-    positives would score 0 if it is below the lowest threshold.
+    For class maps and labels of images the constant is the most frequent class (the smallest on a
+    tie), for normals the mean direction, for depth and other float maps the mean over valid pixels,
+    and for edges and other binary maps the share of positives. For saliency it is foreground
+    everywhere: the share of positives would score 0 if it is below the lowest threshold.
 
     Example:
         >>> from mmengine.structures import PixelData
@@ -43,9 +43,9 @@ class ConstantBaseline:
         for key, field in sample.items():
             if not key.startswith('gt_'):
                 continue
-            task, label = key.removeprefix('gt_'), field.data.detach().cpu().numpy()
+            task, label = key.removeprefix('gt_'), _array(field)
             found = label_task(task, label.dtype.kind == 'f', sample.metainfo.get('task_kinds'))
-            if self._tasks.setdefault(task, found).kind in ('classes', 'binary'):
+            if self._tasks.setdefault(task, found).kind in ('classes', 'binary', 'label'):
                 values, counts = np.unique(label[label != IGNORE_INDEX], return_counts=True)
                 counter = self._counts.setdefault(task, Counter())
                 counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
@@ -66,7 +66,7 @@ class ConstantBaseline:
         if task == 'saliency':
             return np.ones(1)
         kind = self._tasks[task].kind
-        if kind == 'classes':
+        if kind in ('classes', 'label'):
             return np.array([min(counts, key=lambda value: (-counts[value], value))], dtype=float)
         if kind == 'binary':
             return np.array([counts[1] / pixels])
@@ -79,10 +79,18 @@ class ConstantBaseline:
         for key, field in sample.items():
             if key.startswith('gt_') and (task := key.removeprefix('gt_')) in self._tasks:
                 constant = torch.from_numpy(self.constant(task))
+                if isinstance(field, LabelData):
+                    predicted.set_field(LabelData(label=constant.long()), f'pred_{task}')
+                    continue
                 dtype = torch.int64 if self._tasks[task].kind == 'classes' else torch.float32
                 data = constant.to(dtype)[:, None, None].expand(field.data.shape)
                 predicted.set_field(PixelData(data=data), f'pred_{task}')
         return predicted
+
+
+def _array(field: PixelData | LabelData) -> NDArray:
+    data: torch.Tensor = field.label if isinstance(field, LabelData) else field.data
+    return data.detach().cpu().numpy()
 
 
 def _sums(label: NDArray, task: Task) -> NDArray[np.float64]:

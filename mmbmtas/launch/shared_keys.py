@@ -74,6 +74,24 @@ def _placed_datasets(dataset: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, dataset
 
 
+def domain_datasets(dataset: Any) -> Iterator[tuple[str | None, Any]]:
+    """Yield the domain and the config of each data set; None where neither it nor wrappers say.
+
+    Args:
+        dataset: Config of a data set or of wrappers.
+    """
+    if inner := dataset.get('datasets'):
+        names = dataset.get('domains') or [None] * len(inner)
+        for name, one in zip(names, inner, strict=True):
+            for own, found in domain_datasets(one):
+                yield name or own, found
+    elif 'dataset' in dataset:
+        yield from domain_datasets(dataset['dataset'])
+    else:
+        name = dataset.get('name') or dataset.get('domain')
+        yield name and name.replace('-', '_'), dataset
+
+
 def _loop_loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
     """Yield the data loaders in the config of the training loop."""
     for name, value in (cfg.get('train_cfg') or {}).items():

@@ -24,6 +24,9 @@ from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.documents import is_positive_number
 
+TOLERANCE = 0.05
+"""Largest distance from a target that counts as met, as a share of the target (ours)."""
+
 _Expectations = dict[str, tuple[Callable[..., Tensor], int | None]]
 _OF_MADDS: _Expectations = {
     'exact': (expected_madds, MAX_TASKS),
@@ -51,6 +54,9 @@ class ResourceLoss(nn.Module):
     the tree that would be exported now, and its gradient is that of the expectation. This holds the
     tree itself at the target (a straight-through estimate).
 
+    With ``at_most`` a cost below the target is not penalised: ``weight * max(E / target - 1, 0)``
+    (ours).
+
     With ``latency`` the cost is time in milliseconds, from a table measured on some device (ours).
     ``E`` then need not be proportional to the numbers of copies of the layers.
 
@@ -64,6 +70,7 @@ class ResourceLoss(nn.Module):
             the wrong side of the target, the tree never is.
         target_madds: Multiply-adds that the whole network should have.
         budgeted: Cost that a target applies to: the ``expected`` cost, or that of the ``argmax``.
+        at_most: Whether the target is a limit. By default the cost should be about the target.
         latency: Measured times to use instead of multiply-adds: the file that
             ``tools/analysis_tools/measure_latency.py`` writes, or its content.
         target_latency_ms: Milliseconds that the whole network should take, by that table.
@@ -71,7 +78,7 @@ class ResourceLoss(nn.Module):
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: ``expectation`` or ``budgeted`` is unknown, a number is not positive, the table
-            is not valid, or a target is for the other kind of cost.
+            is not valid, a target is for the other kind of cost, or ``at_most`` is without one.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class ResourceLoss(nn.Module):
         budgeted: Literal['expected', 'argmax'] = 'expected',
         latency: str | os.PathLike | Mapping[str, Any] | None = None,
         target_latency_ms: float | None = None,
+        at_most: bool = False,
     ) -> None:
         super().__init__()
         expectations, kind = (
@@ -107,12 +115,18 @@ class ResourceLoss(nn.Module):
             raise InputError(
                 f'target_madds {target_madds} with a latency table: set target_latency_ms instead'
             )
+        if at_most and target_madds is None and target_latency_ms is None:
+            raise InputError(
+                'at_most=True of the resource loss needs a limit: set target_madds, or '
+                'target_latency_ms with a latency table'
+            )
         self.weight = weight
         self.expectation = expectation
         self.expected, self.max_tasks = expectations[expectation]
         self.target_madds = target_madds
         self.target_latency_ms = target_latency_ms
         self.budgeted = budgeted
+        self.at_most = at_most
         self.latency = None if latency is None else _as_table(latency)
         self.routed: Callable[..., Tensor] = routed_madds if latency is None else routed_cost
         giga = None if target_madds is None else target_madds / 1e9
@@ -160,7 +174,29 @@ class ResourceLoss(nn.Module):
             # have parted agree again, and an estimate varies.
             tree = self.routed(routing_probs.argmax(dim=-1), layer_costs).to(expected)
             expected = expected + (tree - expected).detach()
-        return self.weight * ((expected + fixed) / self.target - 1).abs()
+        excess = (expected + fixed) / self.target - 1
+        return self.weight * (excess.clamp(min=0) if self.at_most else excess.abs())
+
+    def describe_miss(self, cost: float) -> str | None:
+        """Say by how much a network misses the target, if by more than 5 %.
+
+        Args:
+            cost: Multiply-adds of the whole network, or its milliseconds by the latency table.
+
+        Returns:
+            None without a target, near it, or below a limit.
+        """
+        target, name, unit = (
+            (self.target_madds, 'target_madds', 'multiply-adds')
+            if self.latency is None
+            else (self.target_latency_ms, 'target_latency_ms', 'ms')
+        )
+        if target is None:
+            return None
+        excess = cost / target - 1
+        if excess <= TOLERANCE and (self.at_most or excess >= -TOLERANCE):
+            return None
+        return f'{abs(excess):.1%} {"above" if excess > 0 else "below"} {name}={target:g} {unit}'
 
 
 def _check_number(name: str, value: Any, expected: str, fits: bool = False) -> None:

@@ -30,10 +30,11 @@ def prepare_for_inference(
 
     Raises:
         ValueError: ``fuse_conv_bn`` is set, and the network has normalisations that can't be
-            folded: without affine parameters, as in a supernet, or with no convolution before them.
+            folded: without affine parameters, as in a supernet, with statistics by domain of which
+            none was chosen, or with no convolution before them.
     """
     if fuse_conv_bn:
-        bare = [name for name, norm in _norms(network) if not norm.affine]
+        bare = [name for name, norm in _norms(network) if not _is_foldable(norm)]
         if not bare:
             fold_norms(network.eval())
         if left := bare or [name for name, _ in _norms(network)]:
@@ -60,6 +61,11 @@ def choose_device(name: str | None = None) -> torch.device:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f'device {name!r} cannot be used: {reason:.200}') from error
     return device
+
+
+def _is_foldable(norm: _BatchNorm) -> bool:
+    """Tell whether a normalisation scales each channel by the same numbers at all times."""
+    return bool(norm.affine) and norm.running_var is not None and norm.running_var.ndim == 1
 
 
 def _norms(network: nn.Module) -> list[tuple[str, _BatchNorm]]:

@@ -1,12 +1,14 @@
-"""What the other rooms pass around: tasks, groupings, trees, dense prediction cells.
+"""What the other rooms pass around: tasks, groupings, trees, paths, dense prediction cells.
 
 :class:`~mmbmtas.structures.data_sample.MultiTaskDataSample` is imported from its module, since it
 needs mmseg and nothing else here does.
 """
 
-from mmbmtas.structures.architecture import BranchedArchitecture, as_architecture
+from mmbmtas.structures.architecture import BranchedArchitecture
 from mmbmtas.structures.cell import DenseCell
 from mmbmtas.structures.cell_space import CellSpace
+from mmbmtas.structures.paths import PathArchitecture, is_zero
+from mmbmtas.structures.routed import RoutedArchitecture, as_architecture
 from mmbmtas.structures.task_grouping import TaskGrouping, all_groupings
 from mmbmtas.structures.tasks import IGNORE_INDEX, TASKS, Task
 
@@ -16,8 +18,11 @@ __all__ = [
     'BranchedArchitecture',
     'CellSpace',
     'DenseCell',
+    'PathArchitecture',
+    'RoutedArchitecture',
     'Task',
     'TaskGrouping',
     'all_groupings',
     'as_architecture',
+    'is_zero',
 ]

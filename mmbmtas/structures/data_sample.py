@@ -21,6 +21,11 @@ class MultiTaskDataSample(SegDataSample):
     depth         float32 ``(1, H, W)`` metres, 0 ignored      float32 ``(1, H, W)`` metres
     ============  ==========================================  =====================================
 
+    Tasks of kind ``label`` have one class of the whole image, as
+    :class:`mmengine.structures.LabelData`: ``gt_`` with ``label``, int64 ``(1,)``; ``pred_`` with
+    ``label`` and ``score``, the probabilities ``(K,)``. An image of one of several domains has its
+    ``domain`` in the metainfo.
+
     A task without a label in this image has no ``gt_`` field. As a subclass of mmseg's sample it
     also passes through mmseg's heads and metrics, which read ``gt_sem_seg``.
     """

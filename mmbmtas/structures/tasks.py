@@ -1,4 +1,4 @@
-"""The dense-prediction tasks mmbmtas knows, and how their label maps behave."""
+"""The tasks mmbmtas knows, and how their labels behave."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Literal
 IGNORE_INDEX = 255
 """Label value left out of losses and metrics in class and binary maps."""
 
-LabelKind = Literal['classes', 'binary', 'normals', 'depth', 'value']
+LabelKind = Literal['classes', 'binary', 'normals', 'depth', 'value', 'label']
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,9 @@ class Task:
     Attributes:
         name: Task name; its label is ``gt_<name>``, its prediction ``pred_<name>``.
         kind: ``classes`` (integers, 255 ignored), ``binary`` (0, 1, 255 ignored), ``normals``
-            (camera-space unit vectors, the zero vector ignored), ``depth`` (metres, 0 ignored) or
-            ``value`` (any other float map, 0 ignored).
+            (camera-space unit vectors, the zero vector ignored), ``depth`` (metres, 0 ignored),
+            ``value`` (any other float map, 0 ignored) or ``label`` (no map: one class of the whole
+            image).
         zero_counts: Whether 0 is a value like any other in a map of kind ``value``, where then only
             NaN is unknown.
     """

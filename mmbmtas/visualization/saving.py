@@ -1,11 +1,26 @@
 """How figures become files."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from mmbmtas.errors import InputError
 from mmbmtas.writing import written_beside
+
+
+def picture_place(path: str | os.PathLike) -> Path:
+    """Return a path whose extension says how a picture is written.
+
+    Raises:
+        ValueError: It does not.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
+        raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
+    return path
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> None:
@@ -18,6 +33,6 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) ->
         path: The file, whose extension gives the format.
         dpi: Pixels per inch of formats that have pixels.
     """
-    fonts = {'pdf.fonttype': 42, 'ps.fonttype': 42}
+    fonts: Any = {'pdf.fonttype': 42, 'ps.fonttype': 42}
     with written_beside(path) as beside, matplotlib.rc_context(fonts):
         figure.savefig(beside, dpi=dpi)

@@ -7,18 +7,20 @@ their colours, so the stripes of a box show its set of tasks.
 import os
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as MplPath
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
-from mmbmtas.visualization.saving import save_figure
+from mmbmtas.visualization.saving import picture_place, save_figure
 
 COLOURS = (
     *('#0072b2', '#e69f00', '#009e73', '#cc4c78', '#7a5cc0', '#56b4e9', '#a6761d', '#d55e00'),
@@ -49,9 +51,19 @@ def plot_tree(
     Raises:
         ValueError: The extension is not one of these, or there is not one cost per layer.
     """
-    path = Path(path)
-    if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
-        raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
+    path = picture_place(path)
+    save_figure(_tree_figure(architecture, layer_madds), path, dpi=200)
+
+
+def tree_image(architecture: BranchedArchitecture) -> NDArray[np.uint8]:
+    """Draw an architecture as an image, RGB ``(H, W, 3)``, for the backends of a visualizer."""
+    canvas = FigureCanvasAgg(_tree_figure(architecture, None))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float] | None) -> Figure:
+    """Draw the figure of :func:`plot_tree`."""
     if layer_madds is None:
         layer_madds = (architecture.madds or {}).get('layers')
     columns, lanes = architecture.num_layers + 2, max(3, len(architecture.tasks))
@@ -69,7 +81,7 @@ def plot_tree(
         draw_layer_madds(bars, architecture, layer_madds)
         tree.tick_params(labelbottom=False)
     figure.suptitle(_title(architecture), color=INK, fontsize=11, parse_math=False)
-    save_figure(figure, path, dpi=200)
+    return figure
 
 
 def draw_tree(ax: Axes, architecture: BranchedArchitecture) -> None:

@@ -8,6 +8,7 @@ import mmcv
 import numpy as np
 import torch
 from mmengine.dist import master_only
+from mmengine.structures import LabelData, PixelData
 from mmengine.visualization import Visualizer
 
 from mmbmtas.registry import VISUALIZERS
@@ -16,6 +17,7 @@ from mmbmtas.structures.tasks import TASKS, label_task
 from mmbmtas.writing import written_beside
 
 from .contact_sheet import Column, draw_contact_sheet
+from .image_labels import label_column
 from .label_maps import describe_colours, draw_label, valid_range
 
 
@@ -112,11 +114,13 @@ def sample_columns(
     for name in sorted(
         found, key=lambda n: (list(TASKS).index(n) if n in TASKS else len(TASKS), n)
     ):
-        maps = {
-            key: _field_map(sample, f'{key}_{name}')
-            for key in ('gt', 'pred')
-            if f'{key}_{name}' in sample
+        fields = {
+            key: sample.get(f'{key}_{name}') for key in ('gt', 'pred') if f'{key}_{name}' in sample
         }
+        if any(isinstance(field, LabelData) for field in fields.values()):
+            columns.append(label_column(name, fields, _of_task(meta.get('classes'), name)))
+            continue
+        maps = {key: _field_map(field) for key, field in fields.items()}
         holds_floats = next(iter(maps.values())).dtype.kind == 'f'
         task = label_task(name, holds_floats, sample.metainfo.get('task_kinds'))
         if task.kind == 'value':
@@ -161,8 +165,8 @@ def _of_task(by_task: Any, name: str) -> Any:
     return by_task.get(name) if isinstance(by_task, Mapping) else None
 
 
-def _field_map(sample: MultiTaskDataSample, key: str) -> np.ndarray:
+def _field_map(field: PixelData) -> np.ndarray:
     """Return a field's data as ``(H, W)``, or ``(H, W, C)`` if it has several channels."""
-    data = sample.get(key).data.detach().cpu()
+    data = field.data.detach().cpu()
     data = data.float() if data.is_floating_point() else data
     return data.permute(1, 2, 0).squeeze(-1).numpy()

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from mmbmtas.comparison import harness as module
+from mmbmtas.comparison import configs, harness, outcome
 from mmbmtas.comparison.harness import Harness, Resources
 from mmbmtas.comparison.spec import read_comparison
 from mmbmtas.cost import ModuleCost
@@ -63,6 +63,11 @@ TOOLS = {
         import shutil, sys
         words = sys.argv[1:]
         shutil.copy(words[words.index('--reference') + 1], words[words.index('-o') + 1])
+        """,
+    'grouping/transfer.py': """
+        import shutil, sys
+        words = sys.argv[1:]
+        shutil.copy(words[1], words[words.index('-o') + 1])
         """,
     'grouping/permute.py': """
         import pathlib, shutil, sys
@@ -134,14 +139,14 @@ def _read_once(monkeypatch, _configs):
             _configs[key] = read_tree_config(path, options)
         return _configs[key]
 
-    monkeypatch.setattr(module, 'read_tree_config', read)
+    monkeypatch.setattr(configs, 'read_tree_config', read)
 
 
 @pytest.fixture
 def quick(monkeypatch, config):
     """Check no configs and build no networks, which takes most of the time."""
-    monkeypatch.setattr(module, 'check_configs', lambda comparison: config)
-    monkeypatch.setattr(module, 'network_cost', lambda *network: ModuleCost(1, 2, 3))
+    monkeypatch.setattr(harness, 'check_configs', lambda comparison: config)
+    monkeypatch.setattr(outcome, 'network_cost', lambda *network: ModuleCost(1, 2, 3))
 
 
 @pytest.fixture
@@ -158,15 +163,15 @@ def compare(tools, tmp_path):
         path = tmp_path / 'spec.py'
         path.write_text(text.replace('ROOT', repr(str(tmp_path))))
         comparison = read_comparison(str(path), overrides)
-        harness = Harness(comparison, tmp_path / 'out', tmp_path / 'work', tools)
-        harness.lock()
-        harness.check_settings(rerun)
+        compared = Harness(comparison, tmp_path / 'out', tmp_path / 'work', tools)
+        compared.lock()
+        compared.check_settings(rerun)
         silent = Silent()
         if train:
-            harness.train(Resources(jobs=4), silent)
+            compared.train(Resources(jobs=4), silent)
         if latency:
-            assert harness.measure_latency(Resources(), silent, again=False)
-        harness._lock.close()
-        return harness, silent.begun
+            assert compared.measure_latency(Resources(), silent, again=False)
+        compared._lock.close()
+        return compared, silent.begun
 
     return run

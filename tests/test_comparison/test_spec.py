@@ -5,7 +5,8 @@ import argparse
 import pytest
 from mmengine.config import DictAction
 
-from mmbmtas.comparison.spec import format_option, read_comparison
+from mmbmtas.comparison.options import format_option
+from mmbmtas.comparison.spec import read_comparison
 
 GOOD = """
 search = 'configs/search_scenes.py'

@@ -137,6 +137,19 @@ def test_concatenation_of_different_tasks(concat):
     assert concat.metainfo['palette'] == PascalContextMT.METAINFO['palette']
 
 
+def test_samples_say_of_which_domain_they_are(concat):
+    parts = concat.datasets
+    named = ConcatDataset(parts, domains=['outdoors', 'indoors'])
+    for index, domain in ((0, 'outdoors'), (11, 'outdoors'), (12, 'indoors'), (23, 'indoors')):
+        assert named[index]['data_samples'].domain == domain
+        assert named.get_data_info(index)['domain'] == domain
+    assert 'domain' not in concat[0]['data_samples']
+    with pytest.raises(
+        ValueError, match=r"domains \['one'\] .*one name for each of the 2 data sets"
+    ):
+        ConcatDataset(parts, domains=['one'])
+
+
 def test_concatenated_data_sets_must_agree_on_classes(scenes_roots):
     one = PascalContextMT(scenes_roots['pascal'], tasks=['semseg'])
     other = NYUDv2MT(scenes_roots['nyud'], tasks=['semseg', 'depth'])

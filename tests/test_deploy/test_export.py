@@ -68,6 +68,54 @@ def test_networks_of_every_kind(toys, build_network, kind, encoder):
             np.testing.assert_allclose(found / scale, expected[task] / scale, rtol=0, atol=1e-5)
 
 
+DOMAINS = {'digits': ['digits'], 'rooms': ['semseg', 'depth'], 'roads': ['edge']}
+
+
+@pytest.mark.parametrize('statistics', ['domain', 'shared'])
+def test_paths_of_all_domains_or_of_one(toys, build_network, statistics):
+    network = build_network(toys.path_config(DOMAINS, norm_statistics=statistics))
+    exported = deploy.export_onnx(network, {}, dynamic=True)
+    described = exported.description['architecture']
+    assert described['sharing'] == 'node'
+    assert described['tasks'] == [*DOMAINS]
+    cost = network.measure_network((64, 64)).madds
+    assert exported.description['madds'] == {'shape': [64, 64], 'network': cost}
+    alone = network.for_domain('rooms')
+    one = deploy.export_onnx(alone, {})
+    assert one.description['architecture']['tasks'] == ['rooms']
+    assert one.description['madds']['network'] == alone.measure_network((64, 64)).madds < cost
+    assert weights_of(one) < weights_of(exported)
+    some = deploy.export_onnx(network, {}, ['edge'])
+    assert some.description['architecture']['tasks'] == ['roads']
+    for export, whose in ((exported, statistics), (one, 'one')):
+        operators = {node.op_type for node in onnx.load_from_string(export.content).graph.node}
+        # Folded statistics of domains would need a copy of a shared node for each.
+        assert ('BatchNormalization' in operators) == (whose == 'domain')
+    images = draw(1, 64, 64)
+    found, rooms = run(exported, images), run(one, images)
+    odd = draw(2, 45, 71)
+    found_odd = run(exported, odd)
+    assert rooms.keys() == {'semseg', 'depth'}
+    network.double()
+    with torch.no_grad():
+        expected, expected_odd = map(network.encode_decode, map(normalise, (images, odd)))
+    for task, value in expected.items():
+        scale = value.abs().max()
+        np.testing.assert_allclose(found[task] / scale, value / scale, rtol=0, atol=1e-5)
+        scale = expected_odd[task].abs().max()
+        np.testing.assert_allclose(
+            found_odd[task] / scale, expected_odd[task] / scale, rtol=0, atol=1e-5
+        )
+    for task, value in rooms.items():
+        np.testing.assert_allclose(value, found[task], rtol=1e-3, atol=1e-4)
+
+
+def test_supernets_of_paths_are_refused(toys):
+    network = toys.build(toys.path_search_config(['digits', 'faces']))
+    with pytest.raises(ValueError, match=r'export_architecture\.py CHECKPOINT'):
+        deploy.export_onnx(network, {})
+
+
 def test_some_tasks_are_the_network_of_these_tasks(toys, build_network):
     """A tree of three tasks, of which two share the first layer only."""
     tree = toys.random_tree(('semseg', 'normals', 'depth'), toys.TINY)

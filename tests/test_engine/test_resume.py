@@ -113,6 +113,7 @@ class Runs:
     def whole(self, **options):
         runner = self.build(self.folder / 'whole', Killer(), **options)
         runner.train()
+        self.last = runner
         return everything(runner)
 
     def piece(self, killer, options):
@@ -170,6 +171,35 @@ def trainings(make_runner, toys, tmp_path):
         )
 
     return Runs(build, tmp_path)
+
+
+@pytest.fixture
+def path_searches(path_runner, tmp_path):
+    """Searches of paths in 9 iterations, 2 of them warm-up, with a cost and ABDP."""
+
+    def build(folder, killer, **options):
+        loop = {'weight_iters': 9, 'target_madds': 800_000, 'reward': 'mnas'}
+        model = {'loss_balancing': {'type': 'ABDP'}}
+        hooks = {**checkpoints(2), **options.pop('default_hooks', {})}
+        return path_runner(folder, [killer], loop, model=model, default_hooks=hooks, **options)
+
+    return Runs(build, tmp_path)
+
+
+def test_a_search_of_paths_killed_in_the_warm_up_and_later(path_searches):
+    """M10: policies, averages, batches and paths go on as if nothing had been."""
+    whole = path_searches.whole()
+    path_searches.kill({}, before=3)
+    path_searches.kill({}, writing=6)
+    resumed = path_searches.piece(Killer(), {})
+    assert_same(whole, everything(resumed))
+    policies = [key for key in whole['model'] if '.policy.' in key]
+    assert policies
+    assert any(whole['model'][key].any() for key in policies)
+    files = [path_searches.folder / name / 'architecture.json' for name in ('whole', 'pieces')]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    baselines = resumed.message_hub.runtime_info['search_baselines']
+    assert baselines == path_searches.last.message_hub.runtime_info['search_baselines']
 
 
 def test_a_search_killed_again_and_again(searches):

@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import mmcv
 import pytest
 import torch
 from hypothesis import given
@@ -274,6 +275,39 @@ def test_architecture_is_logged(search):
         assert found == pytest.approx(float(probs[layer, TASKS.index(task), candidate]))
 
 
+def test_the_architecture_is_logged_as_often_as_all_else(search_runner, tmp_path):
+    runner = search_runner(tmp_path, [{'type': 'ArchitectureLoggerHook'}])
+    hook = [h for h in runner.hooks if type(h).__name__ == 'ArchitectureLoggerHook'][-1]
+    hook.before_train(runner)
+    assert hook._every == 4  # the logger's
+
+
+@pytest.mark.parametrize('share', [None, 0.9, 1.02])
+def test_the_end_of_a_search_is_logged(search, monkeypatch, share):
+    runner = search[0]
+    folder = Path(runner.work_dir)
+    tree = BranchedArchitecture.load(folder / 'architecture.json')
+    target = None if share is None else share * tree.madds['network']
+    monkeypatch.setattr(runner.train_loop.model.resource_loss, 'target_madds', target)
+    messages, warnings = [], []
+    monkeypatch.setattr(runner.logger, 'info', messages.append)
+    monkeypatch.setattr(runner.logger, 'warning', warnings.append)
+    for hook in runner.hooks:
+        if type(hook).__name__.startswith('Architecture'):
+            hook.after_train(runner)
+    (end,) = [line for line in messages if 'At the end of the search' in line]
+    assert f'argmax_gmadds {tree.madds["network"] / 1e9:.4g}' in end
+    assert len(warnings) == (share == 0.9)
+    assert not warnings or '11.1% above target_madds=' in warnings[0]
+
+
+def test_trees_are_drawn_for_the_backends(search):
+    folder = Path(search[0].work_dir)
+    for iteration in (5, 10, 12):
+        (picture,) = folder.rglob(f'architecture_{iteration}.png')
+        assert mmcv.imread(picture).std() > 10
+
+
 def test_entropy():
     assert routing_entropy(torch.full((4, 3, 3), 1 / 3)) == pytest.approx(1)
     assert routing_entropy(torch.eye(3).expand(4, 3, 3)) == 0
@@ -448,6 +482,6 @@ def test_hooks_of_a_search_say_that_a_training_is_none(hook, make_runner, toys, 
         custom_hooks=[{'type': hook} | ({'interval': 1} if 'Logger' in hook else {})],
     )
     with pytest.raises(
-        InputError, match=f'{hook} goes with a search loop, found IterBasedTrainLoop'
+        InputError, match=f'{hook} goes with a search loop.*, found IterBasedTrainLoop'
     ):
         runner.train()

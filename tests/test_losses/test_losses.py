@@ -272,6 +272,28 @@ class TestResourceLoss:
         probs = (3.0 * torch.nn.functional.one_hot(routing, 3)).softmax(-1)
         assert float(loss(probs, madds, fixed)) == pytest.approx(1, rel=1e-6)
 
+    @pytest.mark.parametrize(('share', 'penalty'), [(0.5, 2.0), (0.8, 0.5), (1.0, 0.0), (2.0, 0.0)])
+    def test_a_limit_only_counts_what_exceeds_it(self, share, penalty):
+        probs = self.probs()
+        size = float(expected_madds(probs, self.madds))
+        loss = ResourceLoss(2.0, target_madds=share * size, at_most=True)(probs, self.madds)
+        assert float(loss) == pytest.approx(penalty, rel=1e-5, abs=1e-6)
+
+    @pytest.mark.parametrize(
+        ('cost', 'about', 'at_most'),
+        [
+            (104e6, None, None),
+            (96e6, None, None),
+            (106e6, '6.0% above target_madds=1e+08 multiply-adds', ...),
+            (90e6, '10.0% below target_madds=1e+08 multiply-adds', None),
+        ],
+    )
+    def test_misses_of_a_budget_are_told(self, cost, about, at_most):
+        assert ResourceLoss(1.0, target_madds=1e8).describe_miss(cost) == about
+        limit = ResourceLoss(1.0, target_madds=1e8, at_most=True)
+        assert limit.describe_miss(cost) == (about if at_most is ... else at_most)
+        assert ResourceLoss(1.0).describe_miss(cost) is None
+
     @pytest.mark.parametrize('target', [None, 1e9])
     def test_without_weight_it_is_nothing(self, target):
         probs = self.probs(requires_grad=True)
@@ -292,6 +314,7 @@ class TestResourceLoss:
             ({'target_madds': 10**400}, 'target_madds 1000'),
             ({'target_madds': 0}, 'target_madds 0'),
             ({'target_madds': -5e9}, 'target_madds -5'),
+            ({'at_most': True}, 'at_most=True of the resource loss needs a limit: set'),
             ({'target_latency_ms': 3}, 'target_latency_ms 3 needs a table, latency=FILE.json'),
         ],
     )

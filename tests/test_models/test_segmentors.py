@@ -265,6 +265,11 @@ class TestRefused:
         for end in (cost.shared(), cost.all_apart()):
             toys.build(toys.search_config(THREE, target_madds=end.madds))
 
+    def test_a_limit_may_be_above_all_trees_but_not_below(self, toys):
+        toys.build(toys.search_config(THREE, target_madds=1e12, at_most=True))
+        with pytest.raises(ValueError, match='out of reach'):
+            toys.build(toys.search_config(THREE, target_madds=1e5, at_most=True))
+
     def test_targets_of_latency(self, toys):
         table = toys.latency_table(THREE)
         shared = 0.5 + 2 + 3 + 4 + sum(row[0] for row in table['layers_ms'])

@@ -86,7 +86,7 @@ def test_refuses_other_files(path, content, message):
     ('changes', 'message'),
     [
         ({'format': 'other'}, "format: found 'other', expected 'mmbmtas.architecture'"),
-        ({'version': 2}, 'version: found 2, expected 1'),
+        ({'version': 3}, 'version: found 3, expected 1 or 2'),
         ({'version': True}, 'version: found True, expected 1'),
         ({'colour': 1}, 'colour: found an unknown key'),
         ({'tasks': ['semseg', 'semseg', 'edge']}, 'tasks: found'),

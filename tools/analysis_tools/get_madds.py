@@ -1,8 +1,10 @@
 """Print the multiply-adds and parameters of the networks of a multi-task config.
 
 Shared, all apart and single are the networks that every tree lies between; network is the config's
-own, which a search has none of. `madds` counts multiply-adds of convolutions; `madds_paper` is the
-convention of the paper's tables (half of all operations).
+own, which a search has none of. Of networks of paths each domain's path stands alone, and all are
+counted in three ways: sum (an image each), prefix (the same image; what paths have in common from
+the start on counts once) and union (each node once: the parameters). `madds` counts multiply-adds
+of convolutions; `madds_paper` is the convention of the paper's tables (half of all operations).
 """
 
 import argparse
@@ -19,8 +21,10 @@ from mmbmtas.cost import ModuleCost
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.models.segmentors import MultiTaskEncoderDecoder, SearchEncoderDecoder
+from mmbmtas.paths import DomainEncoderDecoder, PathSearchEncoderDecoder
 from mmbmtas.registry import MODELS
 
+_UNITS = ('madds', 'params')
 NETWORKS = ('network', 'shared', 'all_apart', 'single')
 
 
@@ -50,6 +54,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             f'{args.config} is for a {type(model).__name__}: name a config of a multi-task network'
         )
     shape = tuple(args.shape or model.cost_shape)
+    if isinstance(model, DomainEncoderDecoder):
+        return measure_domains(model, shape)
     cost = model.measure_cost(shape)
     searched = isinstance(model, SearchEncoderDecoder)
     networks = {
@@ -64,11 +70,63 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def measure_domains(model: DomainEncoderDecoder, shape: tuple[int, int]) -> dict[str, Any]:
+    """Measure a network of paths, or the smallest and the largest path that a search can find."""
+    cost = model.measure_paths(shape)
+    result: dict[str, Any] = {
+        'shape': [*shape],
+        'domains': {d: [*t] for d, t in model.domains.items()},
+    }
+    if isinstance(model, PathSearchEncoderDecoder):
+        counts = {
+            unit: [[getattr(c, unit) for c in layer] for layer in cost.candidates]
+            for unit in _UNITS
+        }
+        for name, choose in (('smallest', min), ('largest', max)):
+            result[name] = {
+                domain: {
+                    unit: getattr(cost.fixed_of(domain), unit) + sum(map(choose, counts[unit]))
+                    for unit in _UNITS
+                }
+                for domain in model.domains
+            }
+        return result
+    found = {unit: cost.paths(model.backbone.architecture, unit) for unit in _UNITS}
+    result['per_domain'] = {
+        domain: {unit: int(found[unit].per_domain[index]) for unit in _UNITS}
+        for index, domain in enumerate(model.domains)
+    }
+    for name in ('sum', 'prefix', 'union'):
+        result[name] = {unit: int(getattr(found[unit], name)) for unit in _UNITS}
+    return result
+
+
 def _figures(cost: ModuleCost | None) -> dict[str, int | float] | None:
     """Return the figures of one network."""
     if cost is None:
         return None
     return {'madds': cost.madds, 'params': cost.params, 'madds_paper': cost.madds_paper}
+
+
+def format_domains(result: dict[str, Any]) -> str:
+    """Lay the figures of paths out as a table."""
+    height, width = result['shape']
+    rows: dict[str, dict[str, int]] = {}
+    for name in ('smallest', 'largest'):
+        rows |= {f'{d}, {name} path': found for d, found in result.get(name, {}).items()}
+    rows |= result.get('per_domain', {})
+    rows |= {name: result[name] for name in ('sum', 'prefix', 'union') if name in result}
+    first = max(map(len, rows))
+    lines = [
+        f'Input {height} x {width}, domains {", ".join(result["domains"])}; multiply-adds in '
+        'millions',
+        f'{"":{first}}{"MAdds":>12}{"params (M)":>13}',
+    ]
+    lines += [
+        f'{name:{first}}{found["madds"] / 1e6:12.3f}{found["params"] / 1e6:13.3f}'
+        for name, found in rows.items()
+    ]
+    return '\n'.join(lines)
 
 
 def format_table(result: dict[str, Any]) -> str:
@@ -95,7 +153,8 @@ def main() -> None:
     args = parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # whatever building a model prints
         result = measure(args)
-    print(json.dumps(result) if args.json else format_table(result))
+    lay_out = format_domains if 'domains' in result else format_table
+    print(json.dumps(result) if args.json else lay_out(result))
 
 
 if __name__ == '__main__':

@@ -28,6 +28,7 @@ from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.losses.balancing import without_balancing
 from mmbmtas.models.encoders import check_fits
 from mmbmtas.registry import MODELS
+from mmbmtas.structures import BranchedArchitecture
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,7 +54,7 @@ def load_shared(config: TreeConfig, checkpoint: str) -> Any:
     Raises:
         ValueError: The checkpoint is of another network.
     """
-    tree = architecture_of_checkpoint(checkpoint)
+    tree = BranchedArchitecture.of(architecture_of_checkpoint(checkpoint))
     check_fits(tree, config.encoder, checkpoint)
     if tree.groupings[-1].num_groups != 1 or set(tree.tasks) != set(config.tasks):
         raise InputError(

@@ -23,7 +23,7 @@ custom_hooks = [
     dict(type='TemperatureHook', start=5.0, end=0.1),
     dict(type='OptimizerStateResetHook'),
     dict(type='SearchBatchNormHook'),
-    dict(type='ArchitectureLoggerHook', interval=50),
+    dict(type='ArchitectureLoggerHook'),
     dict(type='ArchitectureExportHook'),
     dict(type='CollapseHook'),
 ]

@@ -11,18 +11,23 @@ from torch.utils.data import DataLoader
 from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.errors import DivergenceError
 from mmbmtas.evaluation import functional as metrics
-from mmbmtas.models.decode_heads.deeplabv3plus_head import DeepLabV3PlusHead
+from mmbmtas.models.decode_heads import DeepLabV3PlusHead, LabelHead
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 from .images import with_progress
 
+_LEAST_SCORE = 1e-6
 
-def image_error(task: str, head: DeepLabV3PlusHead, sample: MultiTaskDataSample) -> float:
+
+def image_error(
+    task: str, head: DeepLabV3PlusHead | LabelHead, sample: MultiTaskDataSample
+) -> float:
     """Return a task's error on one image, the larger the harder.
 
     The task's metric on this image alone, turned into an error (verified); which one is our choice:
     100 - mIoU of classes, 100 - maxIoU of saliency, mean angle of normals, RMSE of depth. Edges
-    (verified: the loss) and tasks that have no metric take the loss of the prediction.
+    (verified: the loss), classes of whole images and tasks that have no metric take the loss of the
+    prediction.
 
     Args:
         task: Name of the task.
@@ -37,6 +42,9 @@ def image_error(task: str, head: DeepLabV3PlusHead, sample: MultiTaskDataSample)
     """
     if not head.is_labelled([sample]):
         return math.nan
+    if head.output == 'label':
+        scores, label = sample.get(f'pred_{task}').score, sample.get(head.target_key).label
+        return -math.log(max(float(scores[int(label)]), _LEAST_SCORE))
     predicted, target = (
         sample.get(f'pred_{task}').data.cpu(),
         sample.get(head.target_key).data.cpu(),

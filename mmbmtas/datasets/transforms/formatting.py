@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, to_tensor
-from mmengine.structures import PixelData
+from mmengine.structures import LabelData, PixelData
 from numpy.typing import DTypeLike
 
 from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.structures.tasks import IGNORE_INDEX
 
-from .labels import check_sizes, iter_labels
+from .labels import check_sizes, image_labels, iter_labels
 
 
 @TRANSFORMS.register_module()
@@ -37,7 +37,8 @@ class PackMultiTaskInputs(BaseTransform):
 
     ``inputs`` is the image as a uint8 tensor ``(3, H, W)``, BGR. ``data_samples`` is a
     :class:`MultiTaskDataSample` with a ``gt_<task>`` for each label that the sample has: int64
-    ``(1, H, W)`` for whole numbers, float32 ``(C, H, W)`` for others.
+    ``(1, H, W)`` for whole numbers, float32 ``(C, H, W)`` for others. Labels of the whole image
+    become ``LabelData``, whose ``label`` is int64 ``(1,)``.
 
     Args:
         meta_keys: Entries to keep as the sample's metainfo, of those that there are.
@@ -59,6 +60,7 @@ class PackMultiTaskInputs(BaseTransform):
             'flip',
             'flip_direction',
             'task_kinds',
+            'domain',
         ),
     ) -> None:
         self.meta_keys = tuple(meta_keys)
@@ -70,6 +72,8 @@ class PackMultiTaskInputs(BaseTransform):
         sample = MultiTaskDataSample(metainfo=meta)
         for task, label in iter_labels(results):
             sample.set_data({task.key: PixelData(data=_label_tensor(label))})
+        for key, number in image_labels(results).items():
+            sample.set_data({key: LabelData(label=torch.tensor([number]))})
         return {
             'inputs': _channels_first(results['img'], results['img'].dtype),
             'data_samples': sample,

@@ -13,7 +13,7 @@ _RESIZABLE = {np.dtype(t) for t in ('u1', 'i1', 'u2', 'i2', 'i4', 'f4', 'f8')}
 
 
 def iter_labels(results: dict) -> Iterator[tuple[Task, np.ndarray]]:
-    """Go through the labels that a sample has.
+    """Go through the label maps that a sample has, past labels of whole images.
 
     Args:
         results: The pipeline's dict with ``label_keys`` and a map for each; with ``task_kinds``
@@ -23,9 +23,18 @@ def iter_labels(results: dict) -> Iterator[tuple[Task, np.ndarray]]:
         The task and its label map.
     """
     kinds = results.get('task_kinds')
+    of_images = image_labels(results)
     for key in results.get('label_keys', ()):
-        label = results[key]
-        yield label_task(key.removeprefix(_KEY_PREFIX), label.dtype.kind == 'f', kinds), label
+        if key not in of_images:
+            label = results[key]
+            yield label_task(key.removeprefix(_KEY_PREFIX), label.dtype.kind == 'f', kinds), label
+
+
+def image_labels(results: dict) -> dict[str, int]:
+    """Return the labels of the whole image that a sample has, by their keys."""
+    kinds = results.get('task_kinds') or {}
+    keys = results.get('label_keys', ())
+    return {k: int(results[k]) for k in keys if kinds.get(k.removeprefix(_KEY_PREFIX)) == 'label'}
 
 
 def check_sizes(results: dict, where: str, size: tuple[int, int] | None = None) -> None:
@@ -40,7 +49,8 @@ def check_sizes(results: dict, where: str, size: tuple[int, int] | None = None) 
         ValueError: If a label has another size; names the transform, the label and its file.
     """
     size = size or results['img'].shape[:2]
-    for key in (*results.get('label_keys', ()), *(k for k in ('label_map',) if k in results)):
+    maps = [task.key for task, _ in iter_labels(results)]
+    for key in (*maps, *(k for k in ('label_map',) if k in results)):
         found = results[key].shape[:2]
         if found != size:
             path = results.get('label_paths', {}).get(key.removeprefix(_KEY_PREFIX))

@@ -14,7 +14,7 @@ from mmbmtas.engine.failures import NonFiniteGradientError, listed
 from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 
-from .searched import search_loop_of
+from .searched import phases_of
 
 _SHARED, _APART = 'all tasks share all layers', 'no two tasks share a layer'
 
@@ -111,7 +111,7 @@ class CollapseHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Look at the tree if the interval has come round."""
-        loop = search_loop_of(runner, self)
+        loop = phases_of(runner, self)
         plan, now = loop.plan, runner.iter + 1
         if now <= plan.warmup_iters or not self.every_n_train_iters(runner, self.interval):
             return

@@ -10,7 +10,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 from mmbmtas.structures.documents import is_positive_number
 
-from .searched import search_loop_of
+from .searched import phases_of
 
 
 @HOOKS.register_module()
@@ -38,7 +38,7 @@ class TemperatureHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the temperature of this iteration."""
-        loop = search_loop_of(runner, self)
+        loop = phases_of(runner, self)
         progress = loop.plan.progress(runner.iter, self.by_cycle)
         tau = self.start + (self.end - self.start) * progress
         loop.model.backbone.tau = tau
@@ -58,7 +58,7 @@ class OptimizerStateResetHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Reset if this is the first iteration of a phase."""
-        position = search_loop_of(runner, self).position
+        position = phases_of(runner, self).position
         if position.index == 0:
             name = 'arch_params' if position.phase == 'arch' else 'weights'
             runner.optim_wrapper[name].optimizer.state.clear()
@@ -78,7 +78,7 @@ class SearchBatchNormHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Switch where a phase begins, and where a resumed search finds itself in one."""
-        loop = search_loop_of(runner, self)
+        loop = phases_of(runner, self)
         position = loop.position
         tracks = position.phase != 'arch'
         for module in loop.model.backbone.searched_modules():
@@ -102,5 +102,5 @@ class SearchParamSchedulerHook(ParamSchedulerHook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Step the schedulers unless the architecture was trained."""
-        if search_loop_of(runner, self).position.phase != 'arch':
+        if phases_of(runner, self).position.phase != 'arch':
             super().after_train_iter(runner, batch_idx, data_batch, outputs)

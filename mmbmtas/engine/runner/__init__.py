@@ -1,6 +1,8 @@
 """The loops of search and training."""
 
-from .search_loop import BranchedSearchLoop, split_dataset
+from .branched_search_loop import BranchedSearchLoop
+from .path_search_loop import PathSearchLoop
+from .search_loop import SearchLoop, split_dataset
 from .search_plan import Phase, Position, SearchPlan
 from .similarity_search import SimilaritySearchLoop
 from .train_loop import IterBasedTrainLoop
@@ -8,8 +10,10 @@ from .train_loop import IterBasedTrainLoop
 __all__ = [
     'BranchedSearchLoop',
     'IterBasedTrainLoop',
+    'PathSearchLoop',
     'Phase',
     'Position',
+    'SearchLoop',
     'SearchPlan',
     'SimilaritySearchLoop',
     'split_dataset',

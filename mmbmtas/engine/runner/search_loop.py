@@ -1,6 +1,7 @@
-"""The search: weights and architecture parameters in turn, on two splits of the training images."""
+"""What loops of searches have in common: two splits of the images, iterations, resuming."""
 
 import logging
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,104 +10,62 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
-from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from mmbmtas.engine.failures import divergence_located, worker_death_explained
-from mmbmtas.engine.optimizers import JacobianOptimWrapper
 from mmbmtas.engine.randomness import Stream, seed_all
 from mmbmtas.engine.unlabelled import require_labels
 from mmbmtas.errors import InputError
-from mmbmtas.models.segmentors import SearchEncoderDecoder
-from mmbmtas.registry import LOOPS
-from mmbmtas.structures.values import filled_in_from
+from mmbmtas.structures import RoutedArchitecture
 
-from .search_plan import Phase, Position, SearchPlan
-from .train_loader import (
-    batch_size_of,
-    batches,
-    build_dataset,
-    build_train_loader,
-    is_endless,
-    whole_batches,
-)
-
-_PHASES = {'warmup': 'warm-up', 'arch': 'architecture phase', 'weights': 'weight phase'}
+from .train_loader import batch_size_of, build_dataset, build_train_loader, is_endless
 
 
-@LOOPS.register_module()
-class BranchedSearchLoop(BaseLoop):
-    """Train a supernet and its architecture parameters in turn (paper, section 3.2).
+class SearchLoop(BaseLoop):
+    """Base of the loops that train a supernet and its architecture distribution.
 
     The dataset of ``train_dataloader`` is split once, by ``split_seed``, into a weight and an
-    architecture split. An iteration is one batch and all tasks labelled in it, one after another:
-    the weight optimiser steps after each task; the architecture optimiser once, on the gradients
-    of all tasks and of the resource loss. Only the parameters of the phase receive gradients.
+    architecture split. What an iteration or a sample draws at random depends on the seed and its
+    place in the search alone, so that a resumed search goes on as the uninterrupted one, bit for
+    bit on a CPU.
 
-    With ``loss_balancing`` in the model, its weights learn in iterations of the weights and count
-    in both phases. A :class:`JacobianOptimWrapper` for ``weights`` steps once an iteration, on the
-    aggregated gradients of all tasks (both our choice).
-
-    The runner's ``optim_wrapper`` must hold ``weights`` and ``arch_params``
-    (:class:`SearchOptimWrapperConstructor`), its model be a :class:`SearchEncoderDecoder`.
-
-    What an iteration or a sample draws at random depends on the seed and its place in the search
-    alone, so that a resumed search goes on as the uninterrupted one, bit for bit on a CPU.
+    A subclass gives :attr:`max_iters`, :meth:`step` and what is abstract here; hooks ask it and its
+    ``model``.
 
     Args:
         runner: The runner.
-        dataloader: Config of the loader; both splits use it.
-        weight_iters: Iterations of the weights, warm-up included.
-        warmup_iters: Iterations in which candidate ``i`` alone serves task ``i``.
+        dataloader: Config of the loader of the weight split.
+        arch_dataloader: Config of the loader of the architecture split.
         arch_fraction: Share of the training images in the architecture split.
         split_seed: Seed of the split.
 
     Raises:
-        ValueError: There are fewer than two training images, an argument is out of range, the
-            loader's sampler is endless, or a task has no label in the training set.
-        DivergenceError: The search has diverged; the message says where.
-        WorkerError: A worker of the loader has died.
-
-    Example:
-        >>> train_cfg = dict(type='BranchedSearchLoop', weight_iters=40000, warmup_iters=2000)
+        InputError: The images cannot be split, or the loaders don't fit.
     """
 
-    searches_by_gradient = True
-    """Whether the architecture parameters are trained."""
-
-    @filled_in_from('weight_iters', 'train_cfg.weight_iters')
     def __init__(
         self,
         runner: Runner,
         dataloader: dict[str, Any],
-        weight_iters: int,
-        warmup_iters: int = 0,
-        arch_fraction: float = 0.2,
-        split_seed: int = 0,
+        arch_dataloader: dict[str, Any],
+        arch_fraction: float,
+        split_seed: int,
     ) -> None:
         if not (isinstance(arch_fraction, float) and 0 < arch_fraction < 1):
             raise InputError(f'arch_fraction {arch_fraction}: expected a number between 0 and 1')
         self.dataset = build_dataset(dataloader['dataset'])
         self._split_seed = split_seed
-        splits = split_dataset(self.dataset, arch_fraction, split_seed)
+        splits = self.split(dataloader, arch_fraction, split_seed)
+        configs = dataloader, arch_dataloader
         streams = Stream.SAMPLES, Stream.ARCH_SAMPLES
+        names = 'weight', 'architecture'
         weight_loader, arch_loader = (
-            _build_loader(runner, dataloader, split, stream, what)
-            for split, stream, what in zip(splits, streams, ('weight', 'architecture'), strict=True)
+            self._build_loader(runner, *parts)
+            for parts in zip(configs, splits, streams, names, strict=True)
         )
         super().__init__(runner, weight_loader)
         self.arch_dataloader = arch_loader
-        self.plan = SearchPlan(
-            weight_iters, warmup_iters, whole_batches(weight_loader), whole_batches(arch_loader)
-        )
-        if self.searches_by_gradient and self.plan.arch_iters == 0:
-            raise InputError(
-                f'train_cfg.warmup_iters {warmup_iters} are all of weight_iters {weight_iters}, so '
-                'that nothing is searched: expected fewer'
-            )
-        self.position: Position = self.plan.position(0)
         self.task: str | None = None  # whose weights are being trained, where it is one alone
-        self._phase: Phase | None = None
         self._iter = 0
         self.stop_training = False
         if hasattr(splits[0], 'metainfo'):
@@ -123,97 +82,37 @@ class BranchedSearchLoop(BaseLoop):
         return 0
 
     @property
-    def max_iters(self) -> int:
-        """All iterations, those of the weights and of the architecture."""
-        return self.plan.max_iters
-
-    @property
     def iter(self) -> int:
         """Iterations done."""
         return self._iter
 
     @property
-    def model(self) -> SearchEncoderDecoder:
+    def model(self) -> Any:
         """The model without a distributed wrapper."""
         model = self.runner.model
         return model.module if is_model_wrapper(model) else model
 
-    def run(self) -> SearchEncoderDecoder:
+    def split(self, dataloader: dict[str, Any], fraction: float, seed: int) -> tuple[Subset, ...]:
+        """Split the training images into a weight and an architecture split."""
+        return split_dataset(self.dataset, fraction, seed)
+
+    def run(self) -> Any:
         """Search, from the iteration that the runner was resumed at."""
-        plan = self.plan
-        print_log(
-            f'Search: {plan.weight_iters} iterations of the weights ({plan.warmup_iters} of them '
-            f'warm-up) and {plan.arch_iters} of the architecture, in passes of '
-            f'{plan.weight_batches} and {plan.arch_batches} batches.',
-            logger='current',
-        )
+        print_log(self.describe(), logger='current')
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        self._check_plan()
+        self.check_resumed()
         data_batches = require_labels(
             self._batches(), self.runner.model, self.dataset, self.runner.seed
         )
         with worker_death_explained('train_dataloader', self.where):
             while self._iter < self.max_iters and not self.stop_training:
-                self.position = plan.position(self._iter)
-                self.enter(self.position.phase)
+                self.begin_iter()
                 self.run_iter(next(data_batches))
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
-
-    def _check_plan(self) -> None:
-        """Warn where a resumed search does not go on as it began."""
-        hub, plan = self.runner.message_hub, self.plan
-        passes = [plan.warmup_iters, plan.weight_batches, plan.arch_batches]
-        begun = hub.runtime_info.get('search_passes', passes)
-        hub.update_info('search_passes', passes)
-        if begun != passes:
-            print_log(
-                f'The search began with {begun[0]} iterations of warm-up and passes of {begun[1]} '
-                f'and {begun[2]} batches, other than now: from iteration {self._iter + 1} on its '
-                'phases are those of the new plan. For the search that it was, resume with the '
-                'total_batch_size, the warm-up and the images that it began with.',
-                logger='current',
-                level=logging.WARNING,
-            )
-        seed = hub.runtime_info.get('search_split_seed', self._split_seed)
-        hub.update_info('search_split_seed', self._split_seed)
-        if seed != self._split_seed:
-            print_log(
-                f'The search began with train_cfg.split_seed={seed}, now {self._split_seed}: from '
-                f'iteration {self._iter + 1} on the images are split anew, and the architecture '
-                'learns on some that have trained the weights.',
-                logger='current',
-                level=logging.WARNING,
-            )
-
-    def _batches(self) -> Iterator[Any]:
-        """Yield the batch of each iteration from the current one on."""
-        iterator: Iterator[Any] = iter(())
-        resumed = True
-        for iteration in range(self._iter, self.max_iters):
-            position = self.plan.position(iteration)
-            if position.batch == 0 or resumed:
-                loader: Any = self.arch_dataloader if position.phase == 'arch' else self.dataloader
-                iterator = batches(loader, position.epoch, position.batch)
-                resumed = False
-            yield next(iterator)
-
-    def enter(self, phase: Phase) -> None:
-        """Route and give gradients as the phase needs, if it has just begun."""
-        if phase == self._phase:
-            return
-        self._phase = phase
-        backbone = self.model.backbone
-        backbone.set_routing_mode('warmup' if phase == 'warmup' else 'relaxed')
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(phase != 'arch')
-        for parameter in backbone.architecture_parameters():
-            parameter.requires_grad_(phase == 'arch')
-        if self.model.loss_balancing is not None:
-            self.model.loss_balancing.train(phase != 'arch')
 
     def run_iter(self, data_batch: Any) -> None:
         """Train on one batch.
@@ -225,54 +124,105 @@ class BranchedSearchLoop(BaseLoop):
         arguments = dict(batch_idx=self._iter, data_batch=data_batch)
         self.runner.call_hook('before_train_iter', **arguments)
         with divergence_located(self, data_batch):
-            data = self.model.data_preprocessor(data_batch, True)
-            tasks = self.model.labelled_tasks(data['data_samples'])
-            step = self._step_arch if self.position.phase == 'arch' else self._step_weights
-            outputs = step(data, tasks)
+            outputs = self.step(self.model.data_preprocessor(data_batch, True))
             self.runner.call_hook('after_train_iter', **arguments, outputs=outputs)
         self._iter += 1
 
+    def check_resumed(self) -> None:
+        """Warn where a resumed search does not go on as it began."""
+        self.tell_of_change(
+            'search_split_seed',
+            self._split_seed,
+            'The search began with train_cfg.split_seed={begun}, now {now}: from iteration '
+            '{iteration} on the images are split anew, and the architecture learns on some that '
+            'have trained the weights.',
+        )
+
+    def tell_of_change(self, name: str, value: Any, message: str) -> None:
+        """Keep a setting in checkpoints, and warn if a resumed search had another.
+
+        Args:
+            name: The setting's name in checkpoints.
+            value: What it is now.
+            message: The warning, with ``{begun}``, ``{now}`` and ``{iteration}`` to fill in.
+        """
+        hub = self.runner.message_hub
+        begun = hub.runtime_info.get(name, value)
+        hub.update_info(name, value)
+        if begun != value:
+            print_log(
+                message.format(begun=begun, now=value, iteration=self._iter + 1),
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def begin_iter(self) -> None:
+        """Prepare what the next iteration needs, before its batch is asked for."""
+
+    @property
+    @abstractmethod
+    def max_iters(self) -> int:
+        """All iterations."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say in a line what the search will do, for the log."""
+
+    @abstractmethod
     def where(self) -> str:
-        """Say at which iteration the search is, and in which phase."""
-        return f'iteration {self._iter + 1} of {self.max_iters} ({_PHASES[self.position.phase]})'
+        """Say at which iteration the search is."""
 
-    def _step_weights(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
-        """Step the weights after each task, or once where gradients are aggregated."""
-        wrapper = self.runner.optim_wrapper['weights']
-        aggregates = isinstance(wrapper, JacobianOptimWrapper)
-        logs: list[dict[str, Tensor]] = []
-        with self.model.one_iteration():
-            for task in tasks:
-                self.task = None if aggregates else task
-                with wrapper.optim_context(self.runner.model):
-                    losses = self.runner.model(**data, mode='loss', tasks=[task])
-                loss, log = self.model.parse_losses(losses)
-                if aggregates:
-                    wrapper.backward(loss)
-                else:
-                    wrapper.update_params(loss)
-                logs.append(log)
-        if aggregates and tasks:
-            wrapper.step()
-            wrapper.zero_grad()
-        return _merge(logs)
+    @abstractmethod
+    def _batches(self) -> Iterator[Any]:
+        """Yield the batch of each iteration from the current one on."""
 
-    def _step_arch(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
-        """Accumulate the gradients of all tasks and of the resource loss, then step once."""
-        wrapper = self.runner.optim_wrapper['arch_params']
-        self.task = None
-        logs: list[dict[str, Tensor]] = []
-        for index, chosen in enumerate([[task] for task in tasks] or [[]]):
-            with wrapper.optim_context(self.runner.model):
-                losses = self.runner.model(
-                    **data, mode='loss', tasks=chosen, with_resource_loss=index == 0
-                )
-            loss, log = self.model.parse_losses(losses)
-            wrapper.backward(loss)
-            logs.append(log)
-        wrapper.step()
-        wrapper.zero_grad()
-        return _merge(logs)
+    @abstractmethod
+    def step(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Train on a preprocessed batch; return what is logged, ``loss`` among it."""
+
+    @abstractmethod
+    def measured(self, architecture: RoutedArchitecture) -> dict[str, float]:
+        """Return costs for the log by name, in expectation and of the most probable architecture.
+
+        Args:
+            architecture: The most probable one.
+        """
+
+    @abstractmethod
+    def describe_cost(self, architecture: RoutedArchitecture) -> str:
+        """Say in a line what an architecture costs, for the log."""
+
+    @abstractmethod
+    def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
+        """Say by how much an architecture misses the budget, if there is one, and what may help."""
+
+    @abstractmethod
+    def check_loader(self, loader: DataLoader) -> None:
+        """Refuse a loader that does not suit the search.
+
+        Raises:
+            InputError: It does not.
+        """
+
+    def _build_loader(
+        self, runner: Runner, cfg: dict[str, Any], split: Subset, stream: Stream, what: str
+    ) -> DataLoader:
+        """Build the loader of one split, whole batches only.
+
+        Raises:
+            InputError: The split has fewer images than a batch and its sampler an end, or the
+                sampler does not suit.
+        """
+        loader = build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
+        batch = batch_size_of(cfg) * get_world_size()
+        if len(split) < batch and not is_endless(loader):
+            raise InputError(
+                f'the {what} split has {len(split)} of {len(self.dataset)} training images, fewer '
+                f'than the {batch} of a batch: expected a smaller total_batch_size, another '
+                'train_cfg.arch_fraction or more images'
+            )
+        self.check_loader(loader)
+        return loader
 
 
 def split_dataset(dataset: Any, arch_fraction: float, seed: int) -> tuple[Subset, Subset]:
@@ -289,46 +239,34 @@ def split_dataset(dataset: Any, arch_fraction: float, seed: int) -> tuple[Subset
     Raises:
         ValueError: There are fewer than two images.
     """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(dataset), generator=generator).tolist()
-    if len(order) < 2:
-        raise InputError(f'{len(order)} training images cannot be split: expected at least 2')
-    cut = len(order) - min(max(round(arch_fraction * len(order)), 1), len(order) - 1)
-    splits = Subset(dataset, order[:cut]), Subset(dataset, order[cut:])
+    return split_groups(dataset, [range(len(dataset))], arch_fraction, seed)
+
+
+def split_groups(
+    dataset: Any, groups: Sequence[Sequence[int]], arch_fraction: float, seed: int
+) -> tuple[Subset, Subset]:
+    """Split each of some groups of a dataset's images as :func:`split_dataset` does.
+
+    Args:
+        dataset: The training images.
+        groups: Indices of the images of each group.
+        arch_fraction: As for :func:`split_dataset`.
+        seed: As for :func:`split_dataset`; each group is permuted anew from it.
+
+    Raises:
+        ValueError: A group has fewer than two images.
+    """
+    weight, arch = [], []
+    for group in groups:
+        generator = torch.Generator().manual_seed(seed)
+        order = [group[i] for i in torch.randperm(len(group), generator=generator).tolist()]
+        if len(order) < 2:
+            raise InputError(f'{len(order)} training images cannot be split: expected at least 2')
+        cut = len(order) - min(max(round(arch_fraction * len(order)), 1), len(order) - 1)
+        weight += order[:cut]
+        arch += order[cut:]
+    splits = Subset(dataset, weight), Subset(dataset, arch)
     for split in splits:
         if hasattr(dataset, 'metainfo'):
             split.metainfo = dataset.metainfo  # type: ignore[attr-defined]
     return splits
-
-
-def _build_loader(
-    runner: Runner, cfg: dict[str, Any], split: Subset, stream: Stream, what: str
-) -> DataLoader:
-    """Build the loader of one split, whole batches only.
-
-    Raises:
-        ValueError: The split has fewer images than a batch, or its sampler is endless.
-    """
-    batch = batch_size_of(cfg) * get_world_size()
-    if len(split) < batch:
-        raise InputError(
-            f'the {what} split has {len(split)} of {len(split.dataset)} training images, fewer '  # type: ignore[arg-type]
-            f'than the {batch} of a batch: expected a smaller total_batch_size, another '
-            'train_cfg.arch_fraction or more images'
-        )
-    loader = build_train_loader(runner, {**cfg, 'dataset': split, 'drop_last': True}, stream)
-    if is_endless(loader):
-        raise InputError(
-            'train_dataloader.sampler is endless, but a search passes over its two splits in turn: '
-            "expected dict(type='DefaultSampler', shuffle=True)"
-        )
-    return loader
-
-
-def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Merge the logs of several tasks; ``loss`` is their sum."""
-    merged: dict[str, Tensor] = {}
-    for log in logs:
-        total = log['loss'] + merged.get('loss', 0)
-        merged |= log | {'loss': total}
-    return merged

@@ -23,7 +23,7 @@ from mmbmtas.structures.values import filled_in_from, require_count
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
 from mmbmtas.writing import written_beside
 
-from .search_loop import BranchedSearchLoop
+from .branched_search_loop import BranchedSearchLoop
 from .train_loader import batches
 
 _MAX_FEATURES = 256

@@ -5,14 +5,13 @@ from typing import Any
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
-from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader, Sampler, get_worker_info
 
 from mmbmtas.engine.randomness import Stream, seed_cpu, seeded
 from mmbmtas.errors import InputError
 from mmbmtas.foreign import keep_labels_in_place
-from mmbmtas.registry import DATASETS
+from mmbmtas.registry import DATA_SAMPLERS, DATASETS
 
 
 class Draw(int):
@@ -116,18 +115,22 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
         stream: What kind of samples they are.
 
     Raises:
-        ValueError: The config states no batch size.
+        ValueError: The config states no batch size, or one that its sampler cannot serve.
     """
     if isinstance(cfg, DataLoader):
         return cfg
-    batch_size_of(cfg)
+    batch_size = batch_size_of(cfg)
     dataset = SeededSamples(build_dataset(cfg['dataset']), runner.seed, stream)
     sampler = {'type': NumberedSampler, 'sampler': cfg['sampler']}
-    return runner.build_dataloader(
+    loader = runner.build_dataloader(
         {**cfg, 'dataset': dataset, 'sampler': sampler},
         seed=runner.seed,
         diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )
+    own: Any = getattr(_sampler(loader), 'sampler', None)
+    if hasattr(own, 'check_batch'):
+        own.check_batch(batch_size)
+    return loader
 
 
 def batch_size_of(cfg: Mapping[str, Any]) -> int:

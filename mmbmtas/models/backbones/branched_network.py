@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import CONTEXT, Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
-from mmbmtas.structures import BranchedArchitecture, as_architecture
+from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.values import filled_in_from
 
 from .checkpointing import run_checkpointed
@@ -61,7 +61,7 @@ class BranchedNetwork(BaseModule):
         with_cp: bool = False,
     ) -> None:
         super().__init__(init_cfg)
-        tree = as_architecture(architecture)
+        tree = BranchedArchitecture.of(architecture)
         name = _name(architecture)
         given = build_encoder(encoder) if encoder else build_encoder(tree.encoder, name)
         self.encoder: Encoder = given

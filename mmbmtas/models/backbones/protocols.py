@@ -3,14 +3,14 @@
 ``T`` tasks, ``L`` encoder layers, ``C`` candidates of a layer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import Encoder
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 
 Features = tuple[Tensor, Tensor]
 """Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``."""
@@ -73,12 +73,72 @@ class Supernet(Backbone, Protocol):
         """Encode images for some tasks, by default for all."""
 
 
+class DomainBackbone(Backbone, Protocol):
+    """A backbone with a path for each of several domains, which have their own tasks.
+
+    Called with images and a domain it gives the features of the domain's tasks.
+    """
+
+    @property
+    def domains(self) -> Mapping[str, tuple[str, ...]]:
+        """Tasks of each domain, in a fixed order."""
+
+    def __call__(self, x: Tensor, domain: str | None = None, /) -> dict[str, Features]:
+        """Encode images of a domain, or for all domains."""
+
+
+class PathBackbone(Protocol):
+    """A backbone in which the domains' paths are searched, by a policy.
+
+    Called with images, a domain, a path and how likely decisions are averaged, it gives the
+    :data:`Features` of the path.
+    """
+
+    policy: Any
+    """Draws paths, see :class:`~mmbmtas.models.backbones.policies.Policy`."""
+
+    @property
+    def domains(self) -> Mapping[str, tuple[str, ...]]:
+        """Tasks of each domain, in a fixed order."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks of all domains, in a fixed order."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """What it is built from."""
+
+    def shared_by(self) -> Iterable[tuple[nn.Module, int]]:
+        """Yield the modules that all tasks share, each with the number of tasks."""
+
+    def weights(self) -> Sequence[nn.Parameter]:
+        """Return the model weights: all parameters but the policy's."""
+
+    def architecture_parameters(self) -> Sequence[nn.Parameter]:
+        """Return the policy's parameters."""
+
+    def routing_probs(self) -> Tensor:
+        """Return how likely each domain takes each candidate of a layer, ``(L, D, C)``."""
+
+    def searched_modules(self) -> Iterable[nn.Module]:
+        """Yield the modules that paths choose from, which see other inputs at each step."""
+
+    def export_architecture(self, source: str | dict[str, Any] | None = None) -> PathArchitecture:
+        """Return the most probable paths, without their cost."""
+
+    def __call__(
+        self, x: Tensor, domain: str, path: Sequence[int] | None = None, averaging: float = 0.0, /
+    ) -> Features:
+        """Encode images of a domain along a path, by default its most probable one."""
+
+
 def require_members(value: object, protocol: type, owner: str) -> None:
     """Refuse what lacks members of a protocol.
 
     Args:
         value: A backbone.
-        protocol: :class:`Backbone` or :class:`Supernet`.
+        protocol: :class:`Backbone` or another protocol of this module.
         owner: The class that needs it, for the message.
 
     Raises:

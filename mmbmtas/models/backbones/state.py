@@ -8,37 +8,56 @@ import torch
 from torch import Tensor
 
 from mmbmtas.errors import InputError
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import BranchedArchitecture, PathArchitecture
+from mmbmtas.structures.routed import Routed
 
 STATE = 'backbone._extra_state'
 """Where it lies in a checkpoint of a segmentor."""
+
+_NAMES: dict[type, tuple[str, str]] = {
+    BranchedArchitecture: ('tree', 'a BranchedNetwork'),
+    PathArchitecture: ('network of paths', 'a PathNetwork'),
+}
+"""What messages call networks of a kind of architecture, and their backbone."""
 
 Kind = Literal['tree', 'search', 'exchange']
 
 
 def decode_tree(state: Tensor, name: str = 'the checkpoint') -> BranchedArchitecture:
-    """Decode what :meth:`BranchedNetwork.get_extra_state` gave.
+    """Decode what :meth:`BranchedNetwork.get_extra_state` gave; see :func:`decode_architecture`."""
+    return decode_architecture(state, name, BranchedArchitecture)
+
+
+def decode_paths(state: Tensor, name: str = 'the checkpoint') -> PathArchitecture:
+    """Decode what :meth:`PathNetwork.get_extra_state` gave; see :func:`decode_architecture`."""
+    return decode_architecture(state, name, PathArchitecture)
+
+
+def decode_architecture(state: Tensor, name: str, kind: type[Routed]) -> Routed:
+    """Decode the architecture that a retrained network says it has.
 
     Args:
         state: The extra state of a checkpoint's backbone.
         name: What messages call the checkpoint.
+        kind: The kind of architecture that is expected; :class:`RoutedArchitecture` is any.
 
     Raises:
-        ValueError: It is that of another kind of backbone, or damaged.
+        InputError: It is that of another kind of backbone, or damaged.
     """
     content = decode_json(state, name)
-    kind = kind_of(content)
-    if kind == 'exchange':
+    found = kind_of(content)
+    network, backbone = _NAMES.get(kind, ('network', 'a BranchedNetwork or a PathNetwork'))
+    if found == 'exchange':
         raise InputError(
             f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
-            'tree: expected a BranchedNetwork'
+            f'tree: expected {backbone}'
         )
-    if kind == 'search':
+    if found == 'search':
         raise InputError(
-            f'{name} is of a search, with all candidates: expected one of a retrained tree '
-            '(architecture=FILE with the architecture.json that the search wrote)'
+            f'{name} is of a search, with all candidates: expected one of a retrained '
+            f'{network} (architecture=FILE with the architecture.json that the search wrote)'
         )
-    return BranchedArchitecture.from_dict(content, name)
+    return kind.from_dict(content, name)
 
 
 def kind_of(content: Mapping[str, Any]) -> Kind:

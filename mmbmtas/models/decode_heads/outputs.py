@@ -1,13 +1,18 @@
-"""What a task's map becomes: what is averaged, and what is decided."""
+"""What a task's map becomes: what is averaged, what is decided, and where its image lies."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
+from mmseg.models.utils import resize
 from torch import Tensor
 from torch.nn import functional as F
 
-Output = Literal['classes', 'probability', 'normals', 'value']
+MapOutput = Literal['classes', 'probability', 'normals', 'value']
 """``classes``: logits of each class. ``probability``: one logit. ``normals``: a vector to
 normalise. ``value``: the value itself."""
+
+Output = Literal['classes', 'probability', 'normals', 'value', 'label']
+"""A :data:`MapOutput`, or ``label``: logits of the classes of the whole image."""
 
 
 def to_mean(output: Output, maps: Tensor, dim: int = 0) -> Tensor:
@@ -22,7 +27,7 @@ def to_mean(output: Output, maps: Tensor, dim: int = 0) -> Tensor:
         Of the same shape: probabilities of the classes, or of the positive; unit vectors; or
         values.
     """
-    if output == 'classes':
+    if output in ('classes', 'label'):
         return maps.softmax(dim=dim)
     if output == 'probability':
         return maps.sigmoid()
@@ -30,7 +35,10 @@ def to_mean(output: Output, maps: Tensor, dim: int = 0) -> Tensor:
 
 
 def decide(output: Output, mean: Tensor, dim: int = 0) -> Tensor:
-    """Turn an average of :func:`to_mean` into predictions; classes get a single channel."""
+    """Turn an average of :func:`to_mean` into predictions; classes get a single channel.
+
+    Of a whole image the probabilities of its classes stay.
+    """
     if output == 'classes':
         return mean.argmax(dim=dim, keepdim=True)
     return F.normalize(mean, dim=dim) if output == 'normals' else mean
@@ -41,3 +49,20 @@ def to_prediction(output: Output, maps: Tensor, dim: int = 0) -> Tensor:
     if output == 'classes':  # of logits, since a softmax rounds
         return decide(output, maps, dim)
     return decide(output, to_mean(output, maps, dim), dim)
+
+
+def cut_padding(maps: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
+    """Cut the padding off a map ``(C, H, W)``, as a sample's metainfo says."""
+    left, top, right, bottom = metainfo.get('padding', (0, 0, 0, 0))
+    # Smaller than the map where a batch has inputs of several sizes: they are stacked top left.
+    height, width = metainfo.get('img_shape', maps.shape[1:])[:2]
+    return maps[:, top : height - bottom, left : width - right]
+
+
+def unpad(logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
+    """Cut the padding off a map ``(C, H, W)`` and bring it to the original size."""
+    logits = cut_padding(logits, metainfo)
+    size = tuple(metainfo.get('ori_shape', logits.shape[1:]))[:2]
+    if logits.shape[1:] == size:
+        return logits
+    return resize(logits[None], size, mode='bilinear')[0]

@@ -1,11 +1,12 @@
 """What the decoders of all tasks share: labels, losses and predictions."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
 import torch
+from mmengine.structures import PixelData
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.models.utils import resize
@@ -18,7 +19,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.structures.documents import is_count
 from mmbmtas.structures.values import require_count, require_number, require_share
 
-from .outputs import Output, decide, to_mean, to_prediction
+from .outputs import MapOutput, decide, to_mean, to_prediction, unpad
 
 _RELU: dict[str, Any] = {'type': 'ReLU'}
 _CLASSES_OR_BINARY = ('classes', 'probability')
@@ -73,7 +74,7 @@ class TaskHead(BaseDecodeHead):
         channels: int,
         num_classes: int,
         target_key: str = 'gt_sem_seg',
-        output: Output = 'classes',
+        output: MapOutput = 'classes',
         loss_decode: dict[str, Any] | list[dict[str, Any]] | None = None,
         norm_cfg: dict[str, Any] | None = None,
         act_cfg: dict[str, Any] | None = _RELU,
@@ -104,10 +105,10 @@ class TaskHead(BaseDecodeHead):
         if not is_count(ignore_index):
             raise InputError(f'ignore_index {ignore_index!r} of {where}: expected a whole number')
         expected = {'probability': 1, 'normals': 3}.get(output, num_classes)
-        if output not in get_args(Output) or num_classes != expected:
+        if output not in get_args(MapOutput) or num_classes != expected:
             raise InputError(
                 f'output {output!r} with num_classes={num_classes}: expected one of '
-                f'{get_args(Output)}, a probability with 1 and normals with 3 channels'
+                f'{get_args(MapOutput)}, a probability with 1 and normals with 3 channels'
             )
         if sampler is not None and output != 'classes':
             raise InputError(
@@ -263,6 +264,14 @@ class TaskHead(BaseDecodeHead):
         weights = logits.new_tensor(loss.class_weight)
         return {'avg_factor': weights[target[target != self.ignore_index]].sum()}
 
+    def at_input_size(self, maps: Tensor, shape: Sequence[int]) -> Tensor:
+        """Bring maps ``(N, channels, H / 4, W / 4)`` to the inputs' height and width."""
+        return resize(maps, shape, mode='bilinear')
+
+    def at_image_size(self, logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
+        """Cut the padding off an input's map ``(channels, H, W)``, and bring it to its image."""
+        return unpad(logits, metainfo)
+
     def to_prediction(self, logits: Tensor) -> Tensor:
         """Turn a full-size map ``(channels, H, W)`` into the task's prediction."""
         return to_prediction(self.output, logits)
@@ -274,6 +283,15 @@ class TaskHead(BaseDecodeHead):
     def decide(self, mean: Tensor) -> Tensor:
         """Turn an average of :meth:`to_mean` into the task's prediction."""
         return decide(self.output, mean)
+
+    def mirror(self, mean: Tensor) -> Tensor:
+        """Turn :meth:`to_mean` of a mirrored image into that of the image."""
+        mean = mean.flip(-1)
+        return torch.cat([-mean[:1], mean[1:]]) if self.output == 'normals' else mean
+
+    def pack(self, prediction: Tensor) -> PixelData:
+        """Make a prediction the field of a data sample."""
+        return PixelData(data=prediction)
 
 
 def _check_loss(loss: Any, num_classes: int, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from .base import CONTEXT, Encoder
 from .building import build_encoder, check_fits
+from .collapsed import CollapsedInvertedResidual
 from .context import Context, ContextModule
 from .convnext import ConvNeXtEncoder
 from .dense_prediction_cell import DensePredictionCell
@@ -10,6 +11,7 @@ from .efficientnet_lite import EfficientNetLite0Encoder, EfficientNetLiteEncoder
 from .mix_transformer import MixTransformerEncoder
 from .mobilenet_v2 import MobileNetV2Encoder
 from .mobilenet_v3 import MobileNetV3Encoder
+from .mobilenet_v3_paths import MobileNetV3PathEncoder, PointwiseContext
 from .plain import PlainEncoder
 from .regnet import RegNetEncoder
 from .resnet import ResNetEncoder
@@ -17,6 +19,7 @@ from .swin import SwinEncoder
 
 __all__ = [
     'CONTEXT',
+    'CollapsedInvertedResidual',
     'Context',
     'ContextModule',
     'ConvNeXtEncoder',
@@ -28,7 +31,9 @@ __all__ = [
     'MixTransformerEncoder',
     'MobileNetV2Encoder',
     'MobileNetV3Encoder',
+    'MobileNetV3PathEncoder',
     'PlainEncoder',
+    'PointwiseContext',
     'RegNetEncoder',
     'ResNetEncoder',
     'SwinEncoder',

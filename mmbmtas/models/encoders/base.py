@@ -1,12 +1,17 @@
 """What a backbone must say of itself to be searched: its stem, its layers, its checkpoint names."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from mmbmtas.cost.madds import ModuleCost, forward_cost
+from mmbmtas.structures.paths import Candidate
+
+from .candidates import Choices
 
 CONTEXT = 'context'
 """Name of the last encoder layer, the context module."""
@@ -34,6 +39,8 @@ class Encoder(ABC):
         low_level_index: The layer whose output, at stride 4, also feeds the decoders.
         low_level_channels: Channels of that output.
         context_channels: Channels of the last layer's output.
+        largest_decisions: Decisions between candidates that a warm-up sets to the largest value,
+            where it averages the others.
     """
 
     layer_names: tuple[str, ...]
@@ -42,6 +49,7 @@ class Encoder(ABC):
     low_level_index: int
     low_level_channels: int
     context_channels: int
+    largest_decisions: Collection[str] = ()
 
     @property
     def num_layers(self) -> int:
@@ -68,6 +76,59 @@ class Encoder(ABC):
             index: Position in ``layer_names``.
             dropout: Dropout rate before the context module's projection; other layers have none.
         """
+
+    @property
+    def num_searched(self) -> int:
+        """Number of layers that a path chooses in: all but the context module."""
+        return self.num_layers - 1
+
+    def candidates(self, index: int) -> tuple[Candidate, ...]:
+        """Return what a path may choose in a layer, by default the layer as it is.
+
+        Args:
+            index: Position in ``layer_names``, of a searched layer.
+
+        Returns:
+            A JSON object for each candidate, with a value for each decision, see
+            :mod:`.candidates`.
+        """
+        return ({'layer': self.layer_names[index]},)
+
+    def build_candidate(self, index: int, candidate: int) -> nn.Module:
+        """Build one copy of a candidate of a layer.
+
+        Args:
+            index: Position in ``layer_names``, of a searched layer.
+            candidate: Position in :meth:`candidates`.
+        """
+        return self.build_layer(index)
+
+    def build_collapsed(self, index: int) -> Choices | None:
+        """Build all candidates of a layer with common weights; None where that is not known.
+
+        Args:
+            index: Position in ``layer_names``, of a searched layer.
+        """
+        return None
+
+    def measure_candidates(self, shape: tuple[int, int]) -> list[list[ModuleCost]]:
+        """Measure what every candidate of every searched layer costs.
+
+        Args:
+            shape: Height and width of the image in pixels.
+        """
+        x = torch.empty(1, 3, *shape, device='meta')
+        with torch.device('meta'):
+            x, _ = forward_cost(self.build_stem(), x)
+            costs = []
+            for index in range(self.num_searched):
+                found = [
+                    forward_cost(self.build_candidate(index, candidate), x)
+                    for candidate in range(len(self.candidates(index)))
+                ]
+                costs.append([cost for _, cost in found])
+                x = found[0][0]
+        return costs
 
     def out_channels(self, index: int) -> int:
         """Channels of a layer's output.

@@ -4,7 +4,7 @@ from typing import Any
 
 from mmbmtas.errors import InputError
 from mmbmtas.registry import TASK_UTILS, find_registered
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import PathArchitecture, RoutedArchitecture
 
 from .base import Encoder
 
@@ -30,16 +30,18 @@ def build_encoder(cfg: dict[str, Any] | Encoder, name: str = 'encoder') -> Encod
 
 
 def check_fits(
-    architecture: BranchedArchitecture, encoder: Encoder, name: str = 'the architecture'
+    architecture: RoutedArchitecture, encoder: Encoder, name: str = 'the architecture'
 ) -> None:
-    """Check that a tree was made for an encoder; ``name`` is what messages call the tree.
+    """Check that a tree or paths were made for an encoder; ``name`` is what messages call them.
 
     Raises:
-        ValueError: It was made for another.
+        InputError: They were made for another.
     """
+    is_paths = isinstance(architecture, PathArchitecture)
+    num_layers = encoder.num_searched if is_paths else encoder.num_layers
     own, given = build_encoder(architecture.encoder, name).to_config(), encoder.to_config()
-    if own != given or architecture.num_layers != encoder.num_layers:
+    if own != given or architecture.num_layers != num_layers:
         raise InputError(
             f'{name} is for {own} with {architecture.num_layers} layers, '
-            f'the config asks for {given} with {encoder.num_layers}'
+            f'the config asks for {given} with {num_layers}'
         )

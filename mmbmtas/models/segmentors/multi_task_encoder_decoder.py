@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from mmengine import dist
 from mmengine.model import ModuleDict
-from mmengine.structures import PixelData
 from mmseg.models.segmentors.base import BaseSegmentor
-from mmseg.models.utils import resize
 from torch import Tensor, nn
 
 from mmbmtas.checkpoints import require_fitting
@@ -147,9 +145,14 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
     def encode_decode(
         self, inputs: Tensor, batch_data_samples: Sequence[MultiTaskDataSample] | None = None
     ) -> dict[str, Tensor]:
-        """Return each task's map ``(N, channels, H, W)`` at the inputs' size."""
-        maps = self._forward(inputs)
-        return {task: resize(x, inputs.shape[2:], mode='bilinear') for task, x in maps.items()}
+        """Return each task's map ``(N, channels, H, W)`` at the inputs' size.
+
+        Tasks of whole images give ``(N, classes)``.
+        """
+        return {
+            task: self.decode_heads[task].at_input_size(x, inputs.shape[2:])
+            for task, x in self._forward(inputs).items()
+        }
 
     def _forward(
         self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample] | None = None
@@ -270,8 +273,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             data_samples = [MultiTaskDataSample() for _ in range(len(inputs))]
         for sample, maps in zip(data_samples, self.predict_maps(inputs, data_samples), strict=True):
             for task, logits in maps.items():
-                prediction = self.decode_heads[task].to_prediction(logits)
-                sample.set_data({f'pred_{task}': PixelData(data=prediction)})
+                head = self.decode_heads[task]
+                sample.set_data({f'pred_{task}': head.pack(head.to_prediction(logits))})
         return list(data_samples)
 
     def predict_maps(
@@ -284,11 +287,14 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             data_samples: Their samples, with the metainfo that :meth:`predict` needs.
 
         Yields:
-            ``{task: (channels, H, W)}``, float32.
+            ``{task: (channels, H, W)}``, float32; ``(classes,)`` of tasks of whole images.
         """
         maps = self.encode_decode(inputs)
         for index, sample in enumerate(data_samples):
-            yield {task: unpad(x[index].float(), sample.metainfo) for task, x in maps.items()}
+            yield {
+                task: self.decode_heads[task].at_image_size(x[index].float(), sample.metainfo)
+                for task, x in maps.items()
+            }
 
     def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
         """Measure the cost of the network's parts, without computing anything.
@@ -315,20 +321,3 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         features, cost = forward_cost(backbone, image)
         heads = self.decode_heads.items()
         return sum((forward_cost(head, features[task])[1] for task, head in heads), cost)
-
-
-def cut_padding(maps: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
-    """Cut the padding off a map ``(C, H, W)``, as a sample's metainfo says."""
-    left, top, right, bottom = metainfo.get('padding', (0, 0, 0, 0))
-    # Smaller than the map where a batch has inputs of several sizes: they are stacked top left.
-    height, width = metainfo.get('img_shape', maps.shape[1:])[:2]
-    return maps[:, top : height - bottom, left : width - right]
-
-
-def unpad(logits: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
-    """Cut the padding off a map ``(C, H, W)`` and bring it to the original size."""
-    logits = cut_padding(logits, metainfo)
-    size = tuple(metainfo.get('ori_shape', logits.shape[1:]))[:2]
-    if logits.shape[1:] == size:
-        return logits
-    return resize(logits[None], size, mode='bilinear')[0]

@@ -1,5 +1,6 @@
 """The network of the search: a supernet, the tasks' decoders, and the resource loss."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -71,7 +72,7 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
             )
             target, name, form = loss.target_latency_ms, 'target_latency_ms', ',.2f'
             low, high = loss.latency.shared(), loss.latency.all_apart()
-        if target is not None and not low <= target <= high:
+        if target is not None and not low <= target <= (math.inf if loss.at_most else high):
             raise InputError(
                 f'{name} {target:{form}} is out of reach at {self.cost_shape}: the fully shared '
                 f'network has {low:{form}}, the one with all tasks apart {high:{form}}'

@@ -4,9 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from mmengine.model import BaseTTAModel
-from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
@@ -113,9 +111,7 @@ class MultiTaskTTAModel(BaseTTAModel):
             head = self.module.decode_heads[task]
             mean = head.to_mean(logits)
             if sample.metainfo.get('flip', False):
-                mean = mean.flip(-1)
-                if head.output == 'normals':
-                    mean = torch.cat([-mean[:1], mean[1:]])
+                mean = head.mirror(mean)
             kinds = sample.metainfo.get('task_kinds')
             if label_task(task, holds_floats=True, kinds=kinds).kind == 'depth':
                 mean = mean * _scale_of(sample.metainfo)
@@ -127,8 +123,8 @@ class MultiTaskTTAModel(BaseTTAModel):
     ) -> MultiTaskDataSample:
         """Put the decided averages into a sample."""
         for task, total in sums.items():
-            prediction = self.module.decode_heads[task].decide(total / views)
-            sample.set_data({f'pred_{task}': PixelData(data=prediction)})
+            head = self.module.decode_heads[task]
+            sample.set_data({f'pred_{task}': head.pack(head.decide(total / views))})
         return sample
 
 

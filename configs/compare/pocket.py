@@ -1,0 +1,37 @@
+# Compare networks of paths on four pocket domains, small enough for two CPU cores.
+#
+#   python tools/dataset_converters/pocket_domains.py data/pocket
+#   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/pocket.py -o out/pocket --jobs 2
+#
+# docs/paths.md explains the models, docs/results/pocket has what came out.
+data_root = 'data/pocket'
+search = 'configs/mpnas/search_pocket.py'
+branched = 'configs/mpnas/paths_pocket.py'
+seeds = [0, 1, 2]
+
+# Rooms are too few and too alike at this length for a fifth domain.
+cfg_options = {
+    'tasks': ['digits', 'faces', 'textures', 'glyphs'],
+    'total_batch_size': 128,
+}
+search_options = {'default_hooks.checkpoint.interval': 300}
+train_options = {
+    'train_cfg.val_begin': 10**9,  # scored once, by tools/test.py
+    'default_hooks.checkpoint.interval': 300,
+}
+_plain = {'model.loss_balancing': None}
+
+models = dict(
+    independent=dict(kind='independent'),
+    single_path=dict(kind='single_path'),
+    multi_head=dict(kind='multi_head'),
+    random_paths=dict(kind='random_paths'),
+    paths=dict(kind='paths'),
+    paths_no_abdp=dict(kind='paths', search_options=_plain, options=_plain),
+    # What becomes of the same paths where all domains share their running statistics.
+    paths_shared_statistics=dict(
+        kind='paths',
+        reference='paths',
+        options={'model.backbone.norm_statistics': 'shared'},
+    ),
+)

@@ -1,0 +1,26 @@
+# Search a path for each pocket domain: MPNAS, small enough for two CPU cores.
+#
+#   python tools/dataset_converters/pocket_domains.py data/pocket
+#   python tools/train.py configs/mpnas/search_pocket.py
+#
+# Writes work_dirs/search_pocket/architecture.json, which paths_pocket.py trains. So short a search
+# has few steps: weights learn at 1e-2 and policies at 0.03 rather than at 3e-3 and 3e-4.
+_base_ = [
+    '../_base_/models/mobilenet_v3_pocket.py',
+    '../_base_/datasets/pocket.py',
+    '../_base_/schedules/paths_search.py',
+]
+
+total_batch_size = 80  # over all ranks; 16 of each domain
+weight_iters = 300
+
+model = dict(
+    type='PathSearchEncoderDecoder',
+    backbone=dict(type='PathSupernet', domains=[*_base_.model.decode_heads]),
+    loss_balancing=dict(type='ABDP', temperature=0.2),
+)
+optim_wrapper = dict(
+    weights=dict(optimizer=dict(lr=1e-2)),
+    arch_params=dict(optimizer=dict(lr=0.03)),
+)
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=100))

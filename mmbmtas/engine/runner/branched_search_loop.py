@@ -1,0 +1,288 @@
+"""The search of trees: weights and architecture parameters in turn, on two splits of the images."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mmbmtas.cost import (
+    MAX_TASKS,
+    MAX_TASKS_COUNTED,
+    LatencyTable,
+    expected_cost,
+    expected_madds,
+    sampled_expected_cost,
+    sampled_expected_madds,
+)
+from mmbmtas.engine.optimizers import JacobianOptimWrapper
+from mmbmtas.errors import InputError
+from mmbmtas.models.segmentors import SearchEncoderDecoder
+from mmbmtas.registry import LOOPS
+from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture
+from mmbmtas.structures.values import filled_in_from
+
+from .search_loop import SearchLoop
+from .search_plan import Phase, Position, SearchPlan
+from .train_loader import batches, is_endless, whole_batches
+
+_PHASES = {'warmup': 'warm-up', 'arch': 'architecture phase', 'weights': 'weight phase'}
+
+
+@LOOPS.register_module()
+class BranchedSearchLoop(SearchLoop):
+    """Train a supernet and its architecture parameters in turn (paper, section 3.2).
+
+    The dataset of ``train_dataloader`` is split once, by ``split_seed``, into a weight and an
+    architecture split. An iteration is one batch and all tasks labelled in it, one after another:
+    the weight optimiser steps after each task; the architecture optimiser once, on the gradients
+    of all tasks and of the resource loss. Only the parameters of the phase receive gradients.
+
+    With ``loss_balancing`` in the model, its weights learn in iterations of the weights and count
+    in both phases. A :class:`JacobianOptimWrapper` for ``weights`` steps once an iteration, on the
+    aggregated gradients of all tasks (both our choice).
+
+    The runner's ``optim_wrapper`` must hold ``weights`` and ``arch_params``
+    (:class:`SearchOptimWrapperConstructor`), its model be a :class:`SearchEncoderDecoder`.
+
+    Args:
+        runner: The runner.
+        dataloader: Config of the loader; both splits use it.
+        weight_iters: Iterations of the weights, warm-up included.
+        warmup_iters: Iterations in which candidate ``i`` alone serves task ``i``.
+        arch_fraction: Share of the training images in the architecture split.
+        split_seed: Seed of the split.
+
+    Raises:
+        ValueError: There are fewer than two training images, an argument is out of range, the
+            loader's sampler is endless, or a task has no label in the training set.
+        DivergenceError: The search has diverged; the message says where.
+        WorkerError: A worker of the loader has died.
+
+    Example:
+        >>> train_cfg = dict(type='BranchedSearchLoop', weight_iters=40000, warmup_iters=2000)
+    """
+
+    searches_by_gradient = True
+    """Whether the architecture parameters are trained."""
+
+    @filled_in_from('weight_iters', 'train_cfg.weight_iters')
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict[str, Any],
+        weight_iters: int,
+        warmup_iters: int = 0,
+        arch_fraction: float = 0.2,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(runner, dataloader, dataloader, arch_fraction, split_seed)
+        self.plan = SearchPlan(
+            weight_iters,
+            warmup_iters,
+            whole_batches(self.dataloader),
+            whole_batches(self.arch_dataloader),
+        )
+        if self.searches_by_gradient and self.plan.arch_iters == 0:
+            raise InputError(
+                f'train_cfg.warmup_iters {warmup_iters} are all of weight_iters {weight_iters}, so '
+                'that nothing is searched: expected fewer'
+            )
+        self.position: Position = self.plan.position(0)
+        self._phase: Phase | None = None
+
+    @property
+    def max_iters(self) -> int:
+        """All iterations, those of the weights and of the architecture."""
+        return self.plan.max_iters
+
+    @property
+    def model(self) -> SearchEncoderDecoder:
+        """The model without a distributed wrapper."""
+        return super().model
+
+    def describe(self) -> str:
+        """Say how many iterations there are of what."""
+        plan = self.plan
+        return (
+            f'Search: {plan.weight_iters} iterations of the weights ({plan.warmup_iters} of them '
+            f'warm-up) and {plan.arch_iters} of the architecture, in passes of '
+            f'{plan.weight_batches} and {plan.arch_batches} batches.'
+        )
+
+    def check_resumed(self) -> None:
+        """Warn where a resumed search does not go on as it began."""
+        plan = self.plan
+        self.tell_of_change(
+            'search_passes',
+            [plan.warmup_iters, plan.weight_batches, plan.arch_batches],
+            'The search began with {begun[0]} iterations of warm-up and passes of {begun[1]} and '
+            '{begun[2]} batches, other than now: from iteration {iteration} on its phases are '
+            'those of the new plan. For the search that it was, resume with the '
+            'total_batch_size, the warm-up and the images that it began with.',
+        )
+        super().check_resumed()
+
+    def check_loader(self, loader: DataLoader) -> None:
+        """Refuse an endless sampler: a pass over a split must end.
+
+        Raises:
+            InputError: The sampler is endless.
+        """
+        if is_endless(loader):
+            raise InputError(
+                'train_dataloader.sampler is endless, but a search passes over its two splits in '
+                "turn: expected dict(type='DefaultSampler', shuffle=True)"
+            )
+
+    def _batches(self) -> Iterator[Any]:
+        """Yield the batch of each iteration from the current one on."""
+        iterator: Iterator[Any] = iter(())
+        resumed = True
+        for iteration in range(self._iter, self.max_iters):
+            position = self.plan.position(iteration)
+            if position.batch == 0 or resumed:
+                loader: Any = self.arch_dataloader if position.phase == 'arch' else self.dataloader
+                iterator = batches(loader, position.epoch, position.batch)
+                resumed = False
+            yield next(iterator)
+
+    def begin_iter(self) -> None:
+        """Enter the phase of the next iteration, if it has just begun."""
+        self.position = self.plan.position(self._iter)
+        self.enter(self.position.phase)
+
+    def enter(self, phase: Phase) -> None:
+        """Route and give gradients as the phase needs, if it has just begun."""
+        if phase == self._phase:
+            return
+        self._phase = phase
+        backbone = self.model.backbone
+        backbone.set_routing_mode('warmup' if phase == 'warmup' else 'relaxed')
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(phase != 'arch')
+        for parameter in backbone.architecture_parameters():
+            parameter.requires_grad_(phase == 'arch')
+        if self.model.loss_balancing is not None:
+            self.model.loss_balancing.train(phase != 'arch')
+
+    def step(self, data: dict[str, Any]) -> dict[str, Tensor]:
+        """Train weights or architecture parameters, as the phase has it."""
+        tasks = self.model.labelled_tasks(data['data_samples'])
+        step = self._step_arch if self.position.phase == 'arch' else self._step_weights
+        return step(data, tasks)
+
+    def where(self) -> str:
+        """Say at which iteration the search is, and in which phase."""
+        return f'iteration {self._iter + 1} of {self.max_iters} ({_PHASES[self.position.phase]})'
+
+    def measured(self, architecture: RoutedArchitecture) -> dict[str, float]:
+        """Return what the distribution and its most probable tree cost.
+
+        Args:
+            architecture: That tree.
+
+        Returns:
+            ``expected_gmadds`` and ``argmax_gmadds``, and ``expected_latency_ms`` and
+            ``argmax_latency_ms`` where the resource loss has a latency table.
+        """
+        model, tree = self.model, BranchedArchitecture.of(architecture)
+        probs = model.backbone.routing_probs()
+        layer_madds = torch.tensor(model.network_cost.layer_madds, dtype=torch.float64)
+        expected = _expected_madds(probs, layer_madds) + model.fixed_cost.madds
+        values = {
+            'expected_gmadds': expected / 1e9,
+            'argmax_gmadds': model.network_cost.tree(tree).madds / 1e9,
+        }
+        if (table := model.resource_loss.latency) is not None:
+            values['expected_latency_ms'] = _expected_latency(probs, table)
+            values['argmax_latency_ms'] = table.tree(tree)
+        return values
+
+    def describe_cost(self, architecture: RoutedArchitecture) -> str:
+        """Say what a tree costs, also by the latency table of the resource loss."""
+        tree = BranchedArchitecture.of(architecture)
+        cost, table = tree.madds or {}, self.model.resource_loss.latency
+        latency = '' if table is None else f', {table.tree(tree):.2f} ms by the latency table'
+        return f'{cost["network"] / 1e9:.3f} billion multiply-adds at {cost["shape"]}{latency}'
+
+    def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
+        """Say by how much a tree misses the budget of the resource loss, and what may help."""
+        tree, loss = BranchedArchitecture.of(architecture), self.model.resource_loss
+        table, madds = loss.latency, tree.madds or {}
+        miss = loss.describe_miss(madds['network'] if table is None else table.tree(tree))
+        if miss is None:
+            return None
+        held = '' if loss.budgeted == 'argmax' else ", model.resource_loss.budgeted='argmax'"
+        return (
+            f'The tree misses the budget: its cost is {miss}. What may help: a larger '
+            f'model.resource_loss.weight{held}, a longer search'
+        )
+
+    def _step_weights(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Step the weights after each task, or once where gradients are aggregated."""
+        wrapper = self.runner.optim_wrapper['weights']
+        aggregates = isinstance(wrapper, JacobianOptimWrapper)
+        logs: list[dict[str, Tensor]] = []
+        with self.model.one_iteration():
+            for task in tasks:
+                self.task = None if aggregates else task
+                with wrapper.optim_context(self.runner.model):
+                    losses = self.runner.model(**data, mode='loss', tasks=[task])
+                loss, log = self.model.parse_losses(losses)
+                if aggregates:
+                    wrapper.backward(loss)
+                else:
+                    wrapper.update_params(loss)
+                logs.append(log)
+        if aggregates and tasks:
+            wrapper.step()
+            wrapper.zero_grad()
+        return _merge(logs)
+
+    def _step_arch(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Accumulate the gradients of all tasks and of the resource loss, then step once."""
+        wrapper = self.runner.optim_wrapper['arch_params']
+        self.task = None
+        logs: list[dict[str, Tensor]] = []
+        for index, chosen in enumerate([[task] for task in tasks] or [[]]):
+            with wrapper.optim_context(self.runner.model):
+                losses = self.runner.model(
+                    **data, mode='loss', tasks=chosen, with_resource_loss=index == 0
+                )
+            loss, log = self.model.parse_losses(losses)
+            wrapper.backward(loss)
+            logs.append(log)
+        wrapper.step()
+        wrapper.zero_grad()
+        return _merge(logs)
+
+
+def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Merge the logs of several tasks; ``loss`` is their sum."""
+    merged: dict[str, Tensor] = {}
+    for log in logs:
+        total = log['loss'] + merged.get('loss', 0)
+        merged |= log | {'loss': total}
+    return merged
+
+
+def _expected_madds(probs: Tensor, layer_madds: Tensor) -> float:
+    """Return the expected cost, of too many tasks its estimate, without touching torch's noise."""
+    probs = probs.detach().double().cpu()
+    if probs.shape[1] <= MAX_TASKS:
+        return float(expected_madds(probs, layer_madds))
+    generator = torch.Generator().manual_seed(0)
+    return float(sampled_expected_madds(probs, layer_madds, 16, generator))
+
+
+def _expected_latency(probs: Tensor, table: LatencyTable) -> float:
+    """Return the expected milliseconds of a whole network, as :func:`_expected_madds` does."""
+    probs = probs.detach().double().cpu()
+    if probs.shape[1] <= MAX_TASKS_COUNTED:
+        return float(expected_cost(probs, table.layers_ms)) + table.fixed_ms
+    generator = torch.Generator().manual_seed(0)
+    expected = sampled_expected_cost(probs, table.layers_ms, generator=generator)
+    return float(expected) + table.fixed_ms

@@ -1,0 +1,103 @@
+"""From a config of paths to paths in its space that no search has chosen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmbmtas.errors import InputError
+from mmbmtas.launch import launch
+from mmbmtas.models.encoders import Encoder, build_encoder
+from mmbmtas.paths.domains import as_domains
+from mmbmtas.registry import MODELS, SCOPE, takes
+from mmbmtas.structures import PathArchitecture, is_zero
+
+
+@dataclass(frozen=True)
+class PathConfig:
+    """What a config says of the paths that fit it.
+
+    Attributes:
+        cfg: The config.
+        domains: Tasks of each domain.
+        encoder: The encoder, whose candidates are the space.
+    """
+
+    cfg: Config
+    domains: dict[str, tuple[str, ...]]
+    encoder: Encoder
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks of all domains."""
+        return tuple(task for tasks in self.domains.values() for task in tasks)
+
+    @property
+    def candidates(self) -> list[tuple[dict[str, Any], ...]]:
+        """What each searched layer may be."""
+        return [self.encoder.candidates(index) for index in range(self.encoder.num_searched)]
+
+    def single(self) -> PathArchitecture:
+        """Return one path for all domains (ours): the first of the largest candidates.
+
+        Of MobileNetV3's layers this is the smallest kernel and the largest expansion, without
+        squeezing; no layer is left out.
+        """
+        path = []
+        for layer in self.candidates:
+            kept = [index for index, candidate in enumerate(layer) if not is_zero(candidate)]
+            most = max(layer[index].get('expansion', 0) for index in kept)
+            path.append(next(i for i in kept if layer[i].get('expansion', 0) == most))
+        return self._paths(dict.fromkeys(self.domains, path), {'method': 'single_path'})
+
+    def random(self, seed: int) -> PathArchitecture:
+        """Draw a path for each domain, every candidate of a layer equally likely.
+
+        Args:
+            seed: Of the draw.
+        """
+        rng = np.random.default_rng(seed)
+        routing = {
+            domain: [int(rng.integers(len(layer))) for layer in self.candidates]
+            for domain in self.domains
+        }
+        return self._paths(routing, {'method': 'random_paths', 'seed': seed})
+
+    def _paths(self, routing: dict[str, list[int]], source: dict[str, Any]) -> PathArchitecture:
+        return PathArchitecture.from_routing(
+            tuple(self.domains),
+            self.encoder.to_config(),
+            routing,
+            candidates=self.candidates,
+            layers=self.encoder.layer_names[: self.encoder.num_searched],
+            source=source,
+        )
+
+
+def has_paths(path: str, options: dict[str, Any] | None = None) -> bool:
+    """Tell whether a config is of paths of domains: whether its backbone takes ``domains``."""
+    cfg = launch.read_config(path, options)
+    backbone = (cfg.get('model') or {}).get('backbone') or {}
+    return takes(MODELS, backbone, 'domains', cfg.get('default_scope', SCOPE))
+
+
+def read_path_config(path: str, options: dict[str, Any] | None = None) -> PathConfig:
+    """Read the config of a search or a network of paths; nothing of its network is built.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        InputError: It is of another kind.
+    """
+    cfg = launch.read_config(path, options)
+    init_default_scope(cfg.get('default_scope', SCOPE))
+    backbone = (cfg.get('model') or {}).get('backbone') or {}
+    heads, encoder = (cfg.get('model') or {}).get('decode_heads'), backbone.get('encoder')
+    if not heads or not encoder:
+        raise InputError(
+            f'{path} is not the config of a search or a network of paths: model.decode_heads, or '
+            'model.backbone.encoder, is missing'
+        )
+    domains = as_domains(backbone.get('domains') or [*heads])
+    return PathConfig(cfg, domains, build_encoder(encoder, path))

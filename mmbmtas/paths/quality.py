@@ -1,0 +1,75 @@
+"""How good the predictions of a batch are, as a number from 0 to 1: what searches reward."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmseg.evaluation.metrics import IoUMetric
+from mmseg.models.utils import resize
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmbmtas.errors import InputError
+from mmbmtas.models.backbones.protocols import Features
+from mmbmtas.structures.data_sample import MultiTaskDataSample
+
+
+def quality_of(
+    domain: str,
+    heads: Mapping[str, Any],
+    features: Features,
+    data_samples: Sequence[MultiTaskDataSample],
+) -> Tensor:
+    """Return the mean quality of a domain's tasks, 0-d, float64.
+
+    Of image labels it is the accuracy (TuNAS). Of maps it is ours: the mean IoU of the batch over
+    the classes that occur, of two classes for a probability; the mean cosine between normals, at
+    least 0; and ``1 / (1 + mean error / mean size)`` of values.
+
+    Args:
+        domain: What messages call the domain.
+        heads: The decoder of each task.
+        features: Features of the images.
+        data_samples: Their labels.
+
+    Raises:
+        InputError: No task has a label.
+    """
+    found = [
+        _quality(head, head(features), data_samples)
+        for head in heads.values()
+        if head.is_labelled(data_samples)
+    ]
+    if not found:
+        raise InputError(
+            f'no image of the domain {domain!r} in the batch has a valid label of {[*heads]}: '
+            'a path cannot be judged without'
+        )
+    return torch.stack(found).mean()
+
+
+def _quality(head: Any, maps: Tensor, data_samples: Sequence[MultiTaskDataSample]) -> Tensor:
+    if head.output == 'label':
+        rows = [row for row, sample in enumerate(data_samples) if head.target_key in sample]
+        labels = torch.cat([data_samples[row].get(head.target_key).label for row in rows])
+        return (maps[rows].argmax(dim=1) == labels).double().mean()
+    target = head._stack_batch_gt(data_samples)
+    maps = resize(maps.float(), target.shape[2:], mode='bilinear', align_corners=head.align_corners)
+    if head.output == 'classes':
+        return _mean_iou(maps.argmax(dim=1), target[:, 0], head.num_classes, head.ignore_index)
+    if head.output == 'probability':
+        return _mean_iou((maps[:, 0] > 0).long(), target[:, 0], 2, head.ignore_index)
+    if head.output == 'normals':
+        known = (target != 0).any(dim=1)
+        return F.cosine_similarity(maps, target, dim=1)[known].double().mean().clamp(min=0)
+    known = head._valid(target)
+    error = (maps - target)[known].double().abs().mean()
+    return 1 / (1 + error / target[known].double().abs().mean().clamp(min=1e-12))
+
+
+def _mean_iou(predicted: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    """Return the mean IoU over the classes that occur in prediction or label."""
+    areas = IoUMetric.intersect_and_union(predicted, target, num_classes, ignore_index)
+    intersection, union = areas[0].double(), areas[1].double()
+    present = union > 0
+    return (intersection[present] / union[present]).mean().to(predicted.device)

@@ -1,0 +1,93 @@
+"""The decathlon score against its published vectors, and accuracies against mmpretrain's."""
+
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.structures import LabelData
+
+from mmbmtas.errors import InputError
+from mmbmtas.evaluation import DECATHLON, Accuracy, DecathlonEvaluator, decathlon_score
+from mmbmtas.structures.data_sample import MultiTaskDataSample
+
+
+class TestScore:
+    def test_the_reference_has_2500(self):
+        assert decathlon_score(DECATHLON) == pytest.approx(2500, abs=1e-9)
+
+    def test_seventy_percent_everywhere(self):
+        assert decathlon_score(dict.fromkeys(DECATHLON, 70)) == pytest.approx(1760.890, abs=5e-4)
+
+    def test_no_errors(self):
+        assert decathlon_score(dict.fromkeys(DECATHLON, 100)) == 10_000
+
+    def test_twice_the_error_is_worth_nothing(self):
+        assert decathlon_score({'a': 20}, {'a': 60}) == 0
+        assert decathlon_score({'a': 0}, {'a': 60}) == 0
+
+    @pytest.mark.parametrize(
+        ('accuracies', 'message'),
+        [
+            ({'a': 50}, 'needs the accuracies of b'),
+            ({'a': 50, 'b': 50, 'c': 50}, 'no accuracy to compare c with'),
+            ({'a': 50, 'b': 150}, 'accuracy in b: 150'),
+            ({'a': 50, 'b': float('nan')}, 'accuracy in b: nan'),
+        ],
+    )
+    def test_what_has_no_score(self, accuracies, message):
+        with pytest.raises(InputError, match=message):
+            decathlon_score(accuracies, {'a': 60, 'b': 70})
+
+
+def samples(task, rows, labels):
+    for row, label in zip(rows, labels, strict=True):
+        sample = MultiTaskDataSample()
+        sample.set_data(
+            {
+                f'gt_{task}': LabelData(label=torch.tensor([label])),
+                f'pred_{task}': LabelData(label=row.argmax(0, keepdim=True), score=row),
+            }
+        )
+        yield sample
+
+
+class TestAccuracy:
+    def test_it_is_mmpretrains(self):
+        from mmpretrain.evaluation import Accuracy as Reference
+
+        rows = torch.rand(50, 7, generator=torch.Generator().manual_seed(0))
+        labels = torch.arange(50) % 7
+        evaluator = Evaluator([Accuracy(task='digits')])
+        evaluator.process([*samples('digits', rows, labels.tolist())])
+        (expected,) = Reference.calculate(rows, labels)
+        assert evaluator.evaluate(50)['digits/top1'] == pytest.approx(float(expected[0]), abs=1e-4)
+
+    def test_broken_scores_are_an_error_that_names_the_image(self):
+        (sample,) = samples('digits', [torch.tensor([0.1, float('nan')])], [0])
+        sample.set_metainfo({'img_path': 'bad.png'})
+        with pytest.raises(InputError, match=r'digits of image bad\.png: .* not finite'):
+            Evaluator([Accuracy(task='digits')]).process([sample])
+
+
+class TestEvaluator:
+    def test_it_gives_each_domain_their_mean_and_the_score(self):
+        evaluator = DecathlonEvaluator(
+            [Accuracy(task='a'), Accuracy(task='b')], reference={'a': 50, 'b': 75}
+        )
+        rows = torch.eye(4)
+        evaluator.process([*samples('a', rows, [0, 1, 3, 2]), *samples('b', rows, [0, 1, 2, 0])])
+        found = evaluator.evaluate(8)
+        assert found['a/top1'] == 50
+        assert found['b/top1'] == 75
+        assert found['top1'] == 62.5
+        assert found['decathlon_score'] == pytest.approx(500)
+
+    def test_some_of_the_domains_have_no_score(self):
+        evaluator = DecathlonEvaluator([Accuracy(task='dtd')], reference='decathlon')
+        evaluator.process([*samples('dtd', torch.eye(2), [0, 1])])
+        assert evaluator.evaluate(2) == {'dtd/top1': 100, 'top1': 100}
+
+    def test_domains_must_be_those_of_the_reference(self):
+        with pytest.raises(InputError, match='no accuracy to compare digits with'):
+            DecathlonEvaluator([Accuracy(task='digits')], reference='decathlon')
+        with pytest.raises(InputError, match="reference 'resnet'"):
+            DecathlonEvaluator([Accuracy(task='imagenet12')], reference='resnet')
