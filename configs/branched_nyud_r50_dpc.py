@@ -4,7 +4,8 @@
 #   python tools/train.py configs/branched_nyud_r50_dpc.py \
 #       --cfg-options architecture=work_dirs/search_nyud_r50/architecture.json
 #
-# The tree must be one of a search with the same cell: docs/cells.md has its command.
+# The tree must be one for the same cell: of a search with it, or another tree, transferred;
+# docs/cells.md has both commands.
 # All else is as in branched_nyud_r50.py. Ours; no published numbers.
 _base_ = './branched_nyud_r50.py'
 

@@ -115,8 +115,8 @@ def test_a_step_of_training(name, scenes_roots):
     model = ROOT_MODELS.build(cfg.model).train()
     if hasattr(model.backbone, 'set_routing_mode') and 'r50' in name:
         model.backbone.set_routing_mode('warmup')  # a relaxed step of ResNet-50 takes too long
-    count = len(getattr(model, 'domains', ())) or 2
-    images = np.linspace(0, len(dataset) - 1, count).round().astype(int)  # one of each domain
+    count = 2 * len(getattr(model, 'domains', ('one',)))
+    images = np.linspace(0, len(dataset) - 1, count).round().astype(int)  # two of each domain
     data = model.data_preprocessor(pseudo_collate([dataset[int(i)] for i in images]), True)
     if dataset_cfg.type == 'PlantedMT':
         assert data['inputs'].shape == (2, 3, 16, 16)

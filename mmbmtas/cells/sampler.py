@@ -99,6 +99,10 @@ class NearBest(optuna.samplers.BaseSampler):
     It samples all parameters of :func:`distributions` together. In a study without references and
     without the user attribute ``place``, a trial's number is its place.
 
+    Attributes:
+        parents: By number of a trial that was sampled, the place of the trial whose neighbour it
+            is; None for a uniform cell.
+
     Args:
         rule: Which cells are proposed.
         seed: Of the search.
@@ -108,6 +112,7 @@ class NearBest(optuna.samplers.BaseSampler):
     def __init__(self, rule: NearBestRule, seed: int = 0, references: int = 0) -> None:
         self.rule, self.seed = rule, seed
         self.places = Places(references, rule.generation)
+        self.parents: dict[int, int | None] = {}
         self._last: tuple[int, list[Proposal]] | None = None
 
     def infer_relative_search_space(
@@ -128,7 +133,7 @@ class NearBest(optuna.samplers.BaseSampler):
             earlier = self._earlier(study, number)
             self._last = number, self.rule.propose(self.seed, number, earlier)
         proposal = self._last[1][index]
-        study._storage.set_trial_user_attr(trial._trial_id, PARENT, proposal.parent)
+        self.parents[trial.number] = proposal.parent
         return to_params(proposal.cell)
 
     def sample_independent(

@@ -190,10 +190,12 @@ class Desk:
     def deaths(self) -> dict[int, int]:
         """Count the processes that died with the trial of each place."""
         found: dict[int, int] = {}
+        noted = self.study.user_attrs
         for trial in self.study.get_trials(deepcopy=False):
             place = trial.user_attrs.get(PLACE)
             if place is not None and trial.state == TrialState.FAIL and not is_finished(trial):
-                found[place] = found.get(place, 0) + (not trial.user_attrs.get('stopped', False))
+                stopped = 'stopped' in trial.user_attrs or _stopped(trial) in noted
+                found[place] = found.get(place, 0) + (not stopped)
         return found
 
     def _is_ready(self, place: int, ended: set[int]) -> bool:
@@ -215,7 +217,7 @@ class Desk:
         """
         for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             if process is None:
-                self.study._storage.set_trial_user_attr(trial._trial_id, 'stopped', True)
+                self.study.set_user_attr(_stopped(trial), True)
             if process in (None, trial.user_attrs.get('process')):
                 self.study.tell(trial.number, state=TrialState.FAIL)
 
@@ -275,6 +277,14 @@ class Desk:
             status='failed',
             error=error,
         )
+
+
+def _stopped(trial: FrozenTrial) -> str:
+    """Name under which a study notes that a trial's process was stopped from outside.
+
+    Optuna lets only the process that runs a trial write to the trial itself.
+    """
+    return f'stopped {trial.number}'
 
 
 def export(records: list[Record], folder: Path) -> None:

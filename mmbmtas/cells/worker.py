@@ -19,6 +19,7 @@ from mmbmtas.cells.sampler import (
     CELL,
     ERROR,
     KEY,
+    PARENT,
     GenerationHalving,
     NearBest,
     Places,
@@ -179,6 +180,8 @@ class Search:
             cell = as_cell(context['cell']) if 'cell' in context else None
         else:
             cell = suggest_cell(trial, self.settings.cells)
+            if isinstance(sampler := self.study.sampler, NearBest):
+                trial.set_user_attr(PARENT, sampler.parents[trial.number])
             context = context_of(cell)
         if cell is not None:
             trial.set_user_attr(CELL, cell.branches)

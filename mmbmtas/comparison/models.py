@@ -15,6 +15,7 @@ class ModelSpec:
         seeds: Seeds of its trainings.
         options: Overrides of its training's config, those of all models included.
         settings: The keys of its kind, all of them.
+        own_options: Those overrides that its entry states itself.
     """
 
     name: str
@@ -22,6 +23,7 @@ class ModelSpec:
     seeds: tuple[int, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    own_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> Any:
         return self.settings[key]

@@ -1,20 +1,22 @@
 """What came out of a comparison, as tables and pictures: ``report.md`` and ``report.html``."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmbmtas.comparison.kinds import KINDS
+from mmbmtas.comparison.model_summary import Summary, summarise, tree_file
+from mmbmtas.comparison.path_report import domains_block, similarity_block
 from mmbmtas.comparison.results import TOP1, Row, half_interval, mean_and_deviation
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import HeadlineMetric
-from mmbmtas.structures import BranchedArchitecture, PathArchitecture
+from mmbmtas.structures import BranchedArchitecture, DenseCell
 from mmbmtas.structures.documents import read_document
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
+from mmbmtas.visualization.cells import draw_cell
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
 from mmbmtas.visualization.document import (
     Block,
@@ -27,49 +29,6 @@ from mmbmtas.visualization.document import (
     to_markdown,
 )
 from mmbmtas.writing import written_beside
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A model over its seeds (and its several trees, if it has some).
-
-    Attributes:
-        model: Its name.
-        kind: Its kind.
-        done: Its finished rows.
-        failed: Its failed rows.
-    """
-
-    model: str
-    kind: str
-    done: Sequence[Row] = field(default_factory=list)
-    failed: Sequence[Row] = field(default_factory=list)
-
-    def of(self, key: str) -> tuple[float, float | None] | None:
-        """Mean and deviation of a number over the finished rows that have it; None if none has."""
-        values = self._values(key)
-        return mean_and_deviation(values) if values else None
-
-    def cell(self, key: str, digits: int, scale: float = 1.0, sign: bool = False) -> str:
-        """Write a number, and how many runs have it where not all finished ones do."""
-        text, count = _pm(self.of(key), digits, scale, sign), len(self._values(key))
-        return f'{text} ({count} of {len(self.done)})' if 0 < count < len(self.done) else text
-
-    def _values(self, key: str) -> list[float]:
-        values = [row.metrics.get(key, row.numbers.get(key, math.nan)) for row in self.done]
-        return [value for value in values if math.isfinite(value)]
-
-
-def summarise(rows: Sequence[Row], models: Sequence[str]) -> list[Summary]:
-    """Gather the rows of each model, in the order given; models without any row are left out."""
-    found = []
-    for model in models:
-        own = [row for row in rows if row.model == model]
-        if own:
-            done = [row for row in own if row.is_done]
-            failed = [row for row in own if not row.is_done]
-            found.append(Summary(model, own[0].kind, done, failed))
-    return found
 
 
 def paired_differences(
@@ -120,9 +79,9 @@ def write_report(
         Paragraph('Written by this command, which continues after an interruption:'),
         Code(command),
         *_results(summaries, headlines, rows),
-        *_domains(summaries),
+        *domains_block(summaries),
         *_comparison(summaries, rows),
-        *_similarity(folder, summaries),
+        *similarity_block(folder, summaries),
         *_pictures(folder, summaries),
         *_trees(summaries),
         *_failures(summaries),
@@ -170,46 +129,6 @@ def _results(
     return [Heading('Results'), Grid(header, lines), Paragraph(note)]
 
 
-def _domains(summaries: Sequence[Summary]) -> list[Block]:
-    """What is said of paths of domains: four costs, mean accuracy, decathlon score."""
-    shown = [s for s in summaries if KINDS[s.kind].of_paths and s.done]
-    if not shown:
-        return []
-    single = next((s.of('params') for s in shown if s.kind == 'single_path'), None)
-    lines = []
-    for summary in shown:
-        own = summary.of('params')
-        share = f'{own[0] / single[0]:.2f}' if own and single else ''
-        costs = [summary.cell(k, 2, 1e-6) for k in ('madds', 'madds_union', 'madds_prefix')]
-        scores = [summary.cell(TOP1, 2), summary.cell('decathlon_score', 0)]
-        lines.append([summary.model, share, *costs, *scores])
-    note = (
-        'MAdds of all domains: sum, each on an image of its own; union, each node once, which '
-        'bounds them from below; prefix, all on the same image, where equal beginnings run once. '
-        'Parameters beside those of the single path. Top-1 is the mean of the domains; the '
-        'decathlon score measures each domain by twice the error of the independent networks.'
-    )
-    header = ['model', 'params, x', 'MAdds M: sum', 'union', 'prefix', 'top-1 % ↑', 'decathlon ↑']
-    return [Heading('Domains'), Grid(header, lines), Paragraph(note)]
-
-
-def _similarity(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
-    """How alike the searched paths are."""
-    for summary in summaries:
-        path = _tree_file(folder, summary) if summary.kind == 'paths' else None
-        if path is not None:
-            paths = PathArchitecture.load(path)
-            rows = zip(paths.domains, paths.jaccard(), strict=True)
-            lines = [[domain, *(f'{value:.2f}' for value in row)] for domain, row in rows]
-            note = (
-                f'Nodes in both paths over nodes in either, of {summary.model}, seed '
-                f'{summary.done[0].seed}; a layer left out counts as a node.'
-            )
-            header = ['', *paths.domains]
-            return [Heading('How alike paths are'), Grid(header, lines), Paragraph(note)]
-    return []
-
-
 def _comparison(summaries: Sequence[Summary], rows: Sequence[Row]) -> list[Block]:
     """The searched tree against the others, seed by seed."""
     found = next((s for s in summaries if s.kind in ('searched', 'paths') and s.done), None)
@@ -228,8 +147,8 @@ def _comparison(summaries: Sequence[Summary], rows: Sequence[Row]) -> list[Block
         return []
     note = (
         f'{name} of {searched} minus {name} of the other model with the same seed (of several '
-        f'trees their mean), in percentage points; above 0, {searched} is better. The interval of the mean is '
-        "Student's. Where it holds 0, no difference is shown."
+        f'trees their mean), in percentage points; above 0, {searched} is better. The interval of '
+        "the mean is Student's. Where it holds 0, no difference is shown."
     )
     header = [f'{searched} against', 'mean', '95 % interval', 'difference', 'seed by seed']
     return [Heading(f'{searched} against the others'), Grid(header, lines), Paragraph(note)]
@@ -254,7 +173,7 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
         if (madds := summary.of('madds')) and (delta := summary.of('delta_m'))
     ]
     if points:
-        plot_pareto(points, folder / 'pareto.png')
+        _drawn(folder / 'pareto.png', plot_pareto, points)
         caption = 'Δm against multiply-adds; bars are sample deviations over the runs.'
         blocks += [Heading('Cost and performance'), Picture(folder / 'pareto.png', caption)]
     searches = [
@@ -266,7 +185,7 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     ]
     if searches:
         picture = folder / 'search_time.png'
-        plot_pareto(searches, picture, 'search (s)')
+        _drawn(picture, plot_pareto, searches, cost='search (s)')
         caption = (
             'Δm of the searched trees against the seconds that their searches took, start and '
             'whatever ran beside them included; bars are sample deviations over the runs.'
@@ -274,15 +193,33 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
         blocks += [Heading('Quality against search time'), Picture(picture, caption)]
     trees = {}
     for summary in summaries:
-        path = _tree_file(folder, summary)
+        path = tree_file(folder, summary)
         if path is not None and not KINDS[summary.kind].of_paths:
             row = summary.done[0]
             trees[f'{summary.model}, seed {row.seed}'] = BranchedArchitecture.load(path)
     if trees:
-        plot_trees(trees, folder / 'trees.png')
+        _drawn(folder / 'trees.png', plot_trees, trees)
         caption = 'The tree of each model for its first seed.'
         blocks += [Heading('Trees'), Picture(folder / 'trees.png', caption)]
-    return blocks + _affinities(folder, summaries)
+    return blocks + _cells(folder, summaries) + _affinities(folder, summaries)
+
+
+def _cells(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
+    """Draw the cell of each model that has one, as its first finished row has kept it."""
+    blocks: list[Block] = []
+    for summary in summaries:
+        stored = folder / 'cells' / f'{summary.done[0].run}.json' if summary.done else None
+        if stored is not None and stored.is_file():
+            picture = folder / f'cell_{summary.model}.png'
+            draw_cell(DenseCell.load(stored), picture)
+            blocks.append(Picture(picture, f'The dense prediction cell of {summary.model}.'))
+    return [Heading('Cells'), *blocks] if blocks else []
+
+
+def _drawn(path: Path, plot: Callable[..., None], *content: Any, **options: Any) -> None:
+    """Draw a picture for the report, and the same as PDF for a paper."""
+    for place in (path, path.with_suffix('.pdf')):
+        plot(*content, place, **options)
 
 
 def _affinities(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
@@ -295,24 +232,14 @@ def _affinities(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
             if tree.is_file() and matrix.is_file():
                 path = folder / 'affinities.png'
                 affinities = np.load(matrix, allow_pickle=False)
-                plot_affinities_and_tree(affinities, BranchedArchitecture.load(tree), path)
+                content = affinities, BranchedArchitecture.load(tree)
+                _drawn(path, plot_affinities_and_tree, *content)
                 caption = (
                     f'Tree of {row.run} and the affinities of the tasks (RSA of the single-task '
                     'networks); frames are the groups of the tree.'
                 )
                 return [Heading('Affinities and groups'), Picture(path, caption)]
     return []
-
-
-def _tree_file(folder: Path, summary: Summary) -> Path | None:
-    """The stored tree of a model's first finished row."""
-    if not summary.done or not KINDS[summary.kind].has_tree:
-        return None
-    for name in (summary.done[0].run, summary.model):
-        path = folder / 'trees' / f'{name}.json'
-        if path.is_file():
-            return path
-    return None
 
 
 def _trees(summaries: Sequence[Summary]) -> list[Block]:
@@ -378,17 +305,6 @@ def _printed(value: float | list[float] | None) -> str:
     if value is None:
         return ''
     return ' ± '.join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _pm(
-    value: tuple[float, float | None] | None, digits: int, scale: float = 1.0, sign: bool = False
-) -> str:
-    """Write a mean and its deviation, but for none or one of 0, as of equal costs."""
-    if value is None:
-        return ''
-    mean, deviation = value
-    text = f'{mean * scale:{"+" if sign else ""}.{digits}f}'
-    return f'{text} ± {deviation * scale:.{digits}f}' if deviation else text
 
 
 def _number(value: float | None) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,13 @@ class Network:
         config: Its training's config.
         options: Overrides of it.
         tree: Its architecture; None where the config says all.
+        inputs: What else decides it, such as the content of a file that an override names.
     """
 
     config: str
     options: Mapping[str, Any]
     tree: Tree | None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

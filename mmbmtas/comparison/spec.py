@@ -26,8 +26,9 @@ _FILES = {
     'search': 'the config to train',
     'config': 'the config to train',
     'architecture': 'the file of the tree',
+    'cell': None,
 }
-"""Keys that name a file, and what it is."""
+"""Keys that name a file, and what it is; None where it may be absent."""
 
 
 def read_comparison(path: str, overrides: Mapping[str, Any] | None = None) -> Comparison:
@@ -103,15 +104,13 @@ def _read_models(name: str, entry: Any, file: Mapping[str, Any], path: str) -> I
     kind = KINDS[entry['kind']]
     _refuse_unknown(entry, (*_COMMON, *kind.keys), where)
     settings = {key: entry.get(key, default) for key, default in kind.keys.items()}
-    options = {
-        **file['cfg_options'],
-        **file['train_options'],
-        **flatten_options(entry.get('options', {}), f'{where}: options'),
-    }
+    stated = flatten_options(entry.get('options', {}), f'{where}: options')
+    options = {**file['cfg_options'], **file['train_options'], **stated}
     _check_numbers(settings, where)
     seeds = _read_seeds(entry.get('seeds', file.get('seeds', [0])), where)
     for own_name, own in kind.read(name, settings, file, where):
-        yield ModelSpec(own_name, kind.name, seeds, options, _with_files(own, path, where))
+        found = _with_files(own, path, where)
+        yield ModelSpec(own_name, kind.name, seeds, options, found, stated)
 
 
 def _with_files(settings: Mapping[str, Any], path: str, where: str) -> dict[str, Any]:
@@ -123,6 +122,8 @@ def _with_files(settings: Mapping[str, Any], path: str, where: str) -> dict[str,
     """
     found = dict(settings)
     for key in found.keys() & _FILES.keys():
+        if found[key] is None and _FILES[key] is None:
+            continue
         if not found[key]:
             raise InputError(f'{where}: {key}, {_FILES[key]}, is missing')
         found[key] = launch.find_beside_config(found[key], path, f'{where}: {key}')
@@ -189,7 +190,7 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
             raise InputError(
                 f'{where}: needs a model of kind {reference.default!r} ({key}), there is none'
             )
-        kinds = _serving(reference)
+        kinds = _serving(reference, model.kind)
         if name not in named or named[name].kind not in kinds or name == model.name:
             raise InputError(
                 f'{where}: {key} {name!r}, expected a model of kind '
@@ -211,12 +212,14 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
     return replace(model, settings=settings)
 
 
-def _serving(reference: Reference) -> list[str]:
-    """List the kinds of the models that a reference may name."""
+def _serving(reference: Reference, own: str) -> list[str]:
+    """List the kinds of the models that a reference from a model of kind ``own`` may name."""
     return [
         name
         for name, kind in KINDS.items()
-        if name == reference.default or (reference.any_tree and kind.has_tree)
+        if name == reference.default
+        or (reference.any_tree and kind.has_tree)
+        or (reference.any_kind and name != own)
     ]
 
 

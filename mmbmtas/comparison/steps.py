@@ -63,6 +63,7 @@ class Steps:
         more: Callable[[], Words] = tuple,
         kind: str = 'tree',
         trees: Mapping[str, Tree] | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> Step:
         """Plan a command line of ``tools/grouping`` that writes ``tree.json``, or several.
 
@@ -75,6 +76,7 @@ class Steps:
             more: Gives the words that depend on what these have left.
             kind: Kind of the step.
             trees: Trees that it needs.
+            inputs: What else decides the result, such as the content of a file.
         """
         needs, trees = dict(needs or {}), dict(trees or {})
         config = self.comparison.branched
@@ -94,6 +96,7 @@ class Steps:
             'needs': {
                 **{key: digest(step.settings) for key, step in needs.items()},
                 **{key: digest(tree.settings) for key, tree in trees.items()},
+                **(inputs or {}),
             },
         }
         before = (*needs.values(), *(step for tree in trees.values() for step in tree.needs))
@@ -125,6 +128,7 @@ class Steps:
             return self._train_words(network.config, name, found)
 
         inputs = {task: digest(step.settings) for task, step in starts.items()}
+        inputs |= network.inputs
         before = [*starts.values()]
         if network.tree is not None:
             inputs['tree'] = digest(network.tree.settings)

@@ -17,6 +17,7 @@ from mmbmtas.registry import TRANSFORMS
 from mmbmtas.structures.values import filled_in_from
 
 from .cache import check_holds, default_cache, find_variant
+from .listing import Listing
 from .problems import ExtraCheck
 from .release import SPLITS, Release, Split
 
@@ -188,13 +189,13 @@ class MultiTaskDataset(BaseDataset):
             ValueError: If the list of ids is empty, or a task has no label at all.
         """
         ids = self.read_ids()
-        folders: dict[str, set[str]] = {}
+        listing = Listing(self.data_root)
         samples = []
         missing: dict[str, list[str]] = {}
         for img_id, files in zip(ids, self.sample_files(ids), strict=True):
             paths = {}
             for name, candidates in files.items():
-                found = [c for c in candidates if self._exists(c, folders)]
+                found = [c for c in candidates if c in listing]
                 if found:
                     paths[name] = os.path.join(self.data_root, found[0])
                 else:
@@ -266,11 +267,3 @@ class MultiTaskDataset(BaseDataset):
                 f'data_root {self.data_root} must be the folder of the unpacked dataset'
             )
         return read_id_list(path)
-
-    def _exists(self, relative: str, folders: dict[str, set[str]]) -> bool:
-        """Whether a file exists, by one listing of each folder instead of one query a file."""
-        folder, _, name = relative.rpartition('/')
-        if folder not in folders:
-            path = Path(self.data_root, folder)
-            folders[folder] = set(os.listdir(path)) if path.is_dir() else set()
-        return name in folders[folder]

@@ -1,6 +1,5 @@
 """One domain of the Visual Decathlon, or of any data set that is written as it is."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,6 +12,7 @@ from mmbmtas.registry import DATASETS, TRANSFORMS
 from mmbmtas.structures.values import filled_in_from, require_text
 
 from .decathlon_files import Annotations, read_annotations
+from .listing import Listing
 
 Part = Literal['train', 'val', 'test']
 
@@ -104,10 +104,8 @@ class VisualDecathlon(BaseDataset):
             MissingFileError: Images are missing; names the first, and how many.
         """
         images = self.annotations.images
-        folders: dict[str, set[str]] = {}
-        missing = [
-            image.file_name for image in images if not self._exists(image.file_name, folders)
-        ]
+        listing = Listing(self.data_root)
+        missing = [image.file_name for image in images if image.file_name not in listing]
         if missing:
             raise MissingFileError(
                 f'{len(missing)} of {len(images)} images of {self.annotations_file} are missing, '
@@ -126,11 +124,3 @@ class VisualDecathlon(BaseDataset):
             }
             for image in images
         ]
-
-    def _exists(self, relative: str, folders: dict[str, set[str]]) -> bool:
-        """Whether a file exists, by one listing of each folder instead of one query a file."""
-        folder, _, name = relative.rpartition('/')
-        if folder not in folders:
-            path = Path(self.data_root, folder)
-            folders[folder] = set(os.listdir(path)) if path.is_dir() else set()
-        return name in folders[folder]

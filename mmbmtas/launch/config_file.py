@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.config.config import DELETE_KEY
 
 from mmbmtas.errors import InputError, MissingFileError, UserError
 from mmbmtas.registry import SCOPE
@@ -40,7 +41,19 @@ def read_config_file(path: str | Path) -> Config:
         raise InputError(f'{path} is empty: expected the entries of a config')
     if cfg.get('default_scope') == SCOPE:
         _drop_scopes(cfg._cfg_dict)
+    drop_delete_marks(cfg._cfg_dict)
     return cfg
+
+
+def drop_delete_marks(entry: Any) -> None:
+    """Remove each ``_delete_`` that mmengine leaves where there was nothing to replace."""
+    if isinstance(entry, dict):
+        entry.pop(DELETE_KEY, None)
+        for value in entry.values():
+            drop_delete_marks(value)
+    elif isinstance(entry, list | tuple):
+        for value in entry:
+            drop_delete_marks(value)
 
 
 def _drop_scopes(entry: Any) -> None:

@@ -15,7 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmbmtas.errors import InputError
-from mmbmtas.launch.config_file import read_config_file
+from mmbmtas.launch.config_file import drop_delete_marks, read_config_file
 from mmbmtas.launch.config_names import file_that_states, unread_names
 from mmbmtas.launch.override_types import check_override_types
 from mmbmtas.launch.shared_keys import (
@@ -112,6 +112,7 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
         cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError) as error:
         raise InputError(f'an override does not fit {name_of(cfg)}: {error.args[0]}') from error
+    drop_delete_marks(cfg._cfg_dict)
     for name in {str(option).partition('.')[0] for option in options} & {*SHARED_KEYS}:
         if not has_effect(cfg, name):
             raise idle_key(cfg, name)

@@ -85,6 +85,38 @@ class TreeConfig:
             )
         return self.cost.tree(reference).madds
 
+    def transferred(self, path: str | Path) -> BranchedArchitecture:
+        """Give the tree in a file this config's encoder, with what it then costs.
+
+        The encoder may differ in anything that leaves its layers as they are: in its context
+        module, or in its widths.
+
+        Raises:
+            ValueError: The file is no architecture, one of other layers, or of tasks that the
+                config lacks.
+        """
+        tree = BranchedArchitecture.load(path)
+        if lost := [task for task in tree.tasks if task not in self.tasks]:
+            raise InputError(
+                f'{path} is for the tasks {[*tree.tasks]}, {self.cfg.filename} for '
+                f'{[*self.tasks]}: {lost[0]} is missing'
+            )
+        layers = tuple(build_encoder(tree.encoder, str(path)).layer_names)
+        if layers != tuple(self.encoder.layer_names):
+            raise InputError(
+                f'{path} is a tree of {len(layers)} layers of {tree.encoder}, the encoder of '
+                f'{self.cfg.filename} has {self.encoder.num_layers} others: expected layers of '
+                'the same names'
+            )
+        content = {
+            **tree.to_dict(),
+            'encoder': self.encoder.to_config(),
+            'layers': [*layers],
+            'madds': None,
+            'source': {'method': 'transferred', 'from': tree.source},
+        }
+        return self.with_costs(BranchedArchitecture.from_dict(content))
+
     def with_costs(self, architecture: BranchedArchitecture) -> BranchedArchitecture:
         """State what an architecture costs."""
         network = self.cost.tree(architecture)

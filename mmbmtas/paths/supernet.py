@@ -213,7 +213,8 @@ def build_policy(
     Raises:
         InputError: There is none of this type, or it takes other arguments.
     """
-    return build_kind(MODELS, cfg, Policy, 'policy', candidates=candidates, domains=domains)
+    with torch.device('cpu'):  # it looks at its tables, wherever the weights are to be
+        return build_kind(MODELS, cfg, Policy, 'policy', candidates=candidates, domains=domains)
 
 
 def most_probable_paths(policy: Policy, encoder: Encoder) -> PathArchitecture:

@@ -45,6 +45,13 @@ SIDES = ('kernel', 'rate', 'grid_size')
 """The keys whose values are of height and width."""
 
 
+def is_cell(document: Any) -> bool:
+    """Tell whether a document means to be a cell: a list, or an object of this format."""
+    return isinstance(document, list) or (
+        isinstance(document, dict) and document.get('format') == FORMAT
+    )
+
+
 def check_document(document: Any, where: str | os.PathLike) -> None:
     """Check a document of our form, all but what is inside the branches.
 

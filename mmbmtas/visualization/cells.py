@@ -1,5 +1,6 @@
 """Pictures of a search of cells: scores, costs, progress, and the cells themselves."""
 
+import itertools
 import os
 from collections.abc import Sequence
 
@@ -8,8 +9,8 @@ from matplotlib.figure import Figure
 
 from mmbmtas.structures import DenseCell
 from mmbmtas.visualization.comparison import Point, pareto_front
+from mmbmtas.visualization.saving import picture_place, save_figure
 from mmbmtas.visualization.tree import COLOURS, INK
-from mmbmtas.writing import written_beside
 
 References = Sequence[tuple[str, float]]
 """Names of the references and their scores."""
@@ -92,34 +93,43 @@ def plot_norms(cells: Sequence[tuple[str, Sequence[float]]], path: str | os.Path
 
 
 def draw_cell(cell: DenseCell, path: str | os.PathLike) -> None:
-    """Draw a cell: the features at the top, each branch below what it reads."""
-    depths = [0] * len(cell.inputs)
-    for branch, read in enumerate(cell.inputs):
-        depths[branch] = 1 if read < 0 else depths[read] + 1
-    rows: dict[int, list[int]] = {}
-    for branch, depth in enumerate(depths):
-        rows.setdefault(depth, []).append(branch)
-    width = max(map(len, rows.values()))
-    places = {
-        branch: ((index + 0.5) * width / len(row), -depth)
-        for depth, row in rows.items()
-        for index, branch in enumerate(row)
-    }
-    places[-1] = (width / 2, 0)
-    figure = Figure((1.9 * width + 0.6, 0.9 * (max(depths) + 1)), layout='constrained')
+    """Draw a cell: the features at the top, each branch below what it reads.
+
+    Raises:
+        ValueError: The extension is no picture's.
+    """
+    places = _places(cell)
+    width = 1 + max(x for x, _ in places.values())
+    depth = max(y for _, y in places.values())
+    figure = Figure((1.9 * width + 0.6, 0.9 * (depth + 1)), layout='constrained')
     axes = figure.subplots()
     axes.set_axis_off()
     for branch, read in enumerate(cell.inputs):
         (x, y), (u, v) = places[branch], places[read]
-        axes.plot([u, x], [v, y], color='#b8c0cc', zorder=1)
+        axes.plot([u, x], [-v, -y], color='#b8c0cc', zorder=1)
     for branch, (x, y) in places.items():
         text = 'features' if branch < 0 else f'{branch}: {cell.operations[branch]}'
         box = dict(boxstyle='round', facecolor='white', edgecolor=COLOURS[0 if branch < 0 else 1])
-        axes.text(x, y, text, ha='center', va='center', color=INK, bbox=box, zorder=2)
-    axes.set_xlim(0, width)
-    axes.set_ylim(-max(depths) - 0.4, 0.4)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=120)
+        axes.text(x, -y, text, ha='center', va='center', color=INK, bbox=box, zorder=2)
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(-depth - 0.4, 0.4)
+    path = picture_place(path)
+    save_figure(figure, path, dpi=120)
+
+
+def _places(cell: DenseCell) -> dict[int, tuple[float, int]]:
+    """Place branches: across by the ends of the tree, so that no lines cross; down by depth."""
+    places: dict[int, tuple[float, int]] = {}
+    ends = itertools.count()
+
+    def place(branch: int, depth: int) -> float:
+        across = [place(reader, depth + 1) for reader in cell.readers(branch)]
+        x = sum(across) / len(across) if across else float(next(ends))
+        places[branch] = x, depth
+        return x
+
+    place(-1, 0)
+    return places
 
 
 def _axes(across: str, up: str) -> tuple[Figure, Axes]:
@@ -135,5 +145,4 @@ def _axes(across: str, up: str) -> tuple[Figure, Axes]:
 def _save(figure: Figure, axes: Axes, path: str | os.PathLike) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=120)
+    save_figure(figure, path, dpi=120)

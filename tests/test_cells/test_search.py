@@ -69,6 +69,15 @@ def test_a_process_that_dies_twice_with_a_trial_fails_it_and_the_rest_goes_on(ma
     assert search.desk.records(0)[0].error.startswith('its process died 2 times')
 
 
+def test_processes_that_were_stopped_from_outside_do_not_count(make_search):
+    search = make_search()
+    for _ in range(3):  # as a kill of the whole search leaves it
+        assert search.desk.claim(search.study.ask(), 'stopped') == 0
+        search.desk.release()
+    assert search.desk.deaths() == {0: 0}
+    assert search.desk.records(0) == []
+
+
 def test_a_trial_that_fails_is_on_record_and_the_rest_goes_on(trials_of, make_search, monkeypatch):
     run = Trial.run
 

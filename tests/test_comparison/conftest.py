@@ -64,6 +64,11 @@ TOOLS = {
         words = sys.argv[1:]
         shutil.copy(words[words.index('--reference') + 1], words[words.index('-o') + 1])
         """,
+    'grouping/transfer.py': """
+        import shutil, sys
+        words = sys.argv[1:]
+        shutil.copy(words[1], words[words.index('-o') + 1])
+        """,
     'grouping/permute.py': """
         import pathlib, shutil, sys
         words = sys.argv[1:]

@@ -312,6 +312,20 @@ def test_the_comparisons_of_the_repository(name, pytestconfig, monkeypatch, tmp_
     assert comparison.paper is None or read_paper(comparison.paper)['rows']
 
 
+def test_the_comparison_of_context_modules(pytestconfig, monkeypatch, tmp_path):
+    monkeypatch.chdir(pytestconfig.rootpath)
+    comparison = read_comparison('configs/compare/cells.py')
+    harness = Harness(comparison, tmp_path / 'out', tmp_path / 'work', pytestconfig.rootpath)
+    options = [dict(run.networks[0].options) for run in harness.plan()]
+    context = 'model.backbone.encoder.context'
+    assert {one.get(f'{context}.type') for one in options} == {
+        *(None, 'ContextModule', 'DensePredictionCell')
+    }
+    # But for the context module, all train alike.
+    bare = [{k: v for k, v in one.items() if not k.startswith(context)} for one in options]
+    assert bare == [bare[0]] * (6 * 2)
+
+
 def test_the_comparison_of_routings(pytestconfig, monkeypatch, tmp_path, quick):
     monkeypatch.chdir(pytestconfig.rootpath)
     comparison = read_comparison('configs/compare/scenes_routing.py')

@@ -135,7 +135,8 @@ class TestInOptuna:
 
     def test_a_plain_study_tries_what_the_rule_proposes(self):
         rule = NearBestRule(SPACE, generation=4, warm=4)
-        study = optuna.create_study(direction='maximize', sampler=NearBest(rule, seed=5))
+        sampler = NearBest(rule, seed=5)
+        study = optuna.create_study(direction='maximize', sampler=sampler)
         cells = []
 
         def objective(trial):
@@ -144,6 +145,10 @@ class TestInOptuna:
 
         study.optimize(objective, n_trials=12)
         assert cells == [tried.cell for tried in search(rule, 5, 12)]
+        assert [*sampler.parents] == [*range(12)]
+        for place, parent in sampler.parents.items():
+            assert parent is None or cells[place] in [*SPACE.neighbours(cells[parent])]
+        assert {*sampler.parents.values()} > {None}
 
     def test_halving_lets_the_best_third_of_earlier_generations_pass(self):
         study = optuna.create_study(direction='maximize')

@@ -141,6 +141,32 @@ def test_permutations_of_a_file(tool):
     assert 'other permutations' in tool('permute', SEARCHED, '-o', 'x.json', '--number', '200')
 
 
+def test_a_tree_for_another_context_module(tool):
+    cell = ROOT / 'configs' / 'branched_scenes_dpc.py'
+    tool('transfer', cell, SEARCHED, '-o', 'other.json')
+    original, other = BranchedArchitecture.load(SEARCHED), BranchedArchitecture.load('other.json')
+    assert (other.tasks, other.routing) == (original.tasks, original.routing)
+    assert (other.layers, other.source['from']) == (original.layers, original.source)
+    before, after = original.madds['layers'], other.madds['layers']
+    assert after[:-1] == before[:-1]
+    assert other.encoder['context']['type'] == 'DensePredictionCell'
+    assert BranchedNetwork('other.json').tasks == TASKS
+    copies = original.groupings[-1].num_groups
+    difference = other.madds['network'] - original.madds['network']
+    assert difference == copies * (after[-1] - before[-1])
+
+    tool('uniform', CONFIG, '--task', 'edge', '-o', 'edge.json')
+    tool('transfer', cell, 'edge.json', '-o', 'edge_dpc.json')
+    tool('uniform', cell, '--task', 'edge', '-o', 'edge_direct.json')
+    found, direct = map(BranchedArchitecture.load, ('edge_dpc.json', 'edge_direct.json'))
+    assert (found, found.madds) == (direct, direct.madds)
+
+    nyud = ROOT / 'configs' / 'architectures' / 'nyud.json'
+    assert "'depth'" in tool('transfer', cell, nyud)
+    r50 = ROOT / 'configs' / 'branched_scenes_r50.py'
+    assert 'a tree of 18 layers of' in tool('transfer', r50, SEARCHED)
+
+
 def test_a_config_of_another_kind(tool):
     plain = ROOT / 'configs' / 'plain_encoder_decoder.py'
     error = tool('random_tree', plain, '--budget', '9')

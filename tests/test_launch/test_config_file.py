@@ -49,3 +49,11 @@ def test_a_folder_is_no_file(tmp_path):
 def test_sound_files_are_read_as_mmengine_reads_them(pytestconfig):
     path = pytestconfig.rootpath / 'configs' / 'search_scenes.py'
     assert read_config_file(path).to_dict() == Config.fromfile(path).to_dict()
+
+
+def test_replacing_what_is_not_there_leaves_no_mark(tmp_path):
+    (tmp_path / 'a.py').write_text('model = dict(head=dict(x=1))\n')
+    model = 'model = dict(head=dict(_delete_=True, y=2), neck=dict(_delete_=True, z=3))'
+    (tmp_path / 'b.py').write_text(f"_base_ = 'a.py'\n{model}\n")
+    cfg = read_config_file(tmp_path / 'b.py')
+    assert cfg.model == {'head': {'y': 2}, 'neck': {'z': 3}}

@@ -89,6 +89,13 @@ class TestWithoutEffect:
         apply_overrides(cfg, {'load_from': 'a.pth', 'find_unused_parameters': True})
         assert (cfg.load_from, cfg.find_unused_parameters) == ('a.pth', True)
 
+    def test_replacing_what_is_not_there_leaves_no_mark(self, cfg):
+        options = {'model.neck._delete_': True, 'model.neck.type': 'Neck'}
+        apply_overrides(cfg, options)
+        assert cfg.model.neck == {'type': 'Neck'}
+        apply_overrides(cfg, {**options, 'model.neck.type': 'Other'})
+        assert cfg.model.neck == {'type': 'Other'}
+
     @pytest.mark.parametrize(
         'option', ['max_iters.end', 'train_dataloader.dataset.pipeline.7.size']
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+CELL = ROOT / 'configs' / 'cells' / 'dpc_cityscapes.json'
 CONFIG = """
 _base_ = [{branched!r}]
 tasks = ['normals', 'edge']
@@ -33,7 +34,11 @@ SPEC = """
 data_root = {scenes!r}
 branched = 'branched.py'
 train_options = {{'max_iters': 2, 'total_batch_size': 2, 'train_cfg.val_begin': 10**9}}
-models = dict(single=dict(kind='single'), vanilla=dict(kind='vanilla', budget=4e7))
+models = dict(
+    single=dict(kind='single'),
+    vanilla=dict(kind='vanilla', budget=4e7),
+    dpc=dict(kind='cell', reference='vanilla', cell={cell!r}),
+)
 """
 
 
@@ -41,7 +46,9 @@ models = dict(single=dict(kind='single'), vanilla=dict(kind='vanilla', budget=4e
 def test_a_comparison_that_was_interrupted(tmp_path, scenes_roots):
     branched = str(ROOT / 'configs' / 'branched_scenes.py')
     (tmp_path / 'branched.py').write_text(CONFIG.format(branched=branched))
-    (tmp_path / 'spec.py').write_text(SPEC.format(scenes=str(scenes_roots['pascal'])))
+    (tmp_path / 'spec.py').write_text(
+        SPEC.format(scenes=str(scenes_roots['pascal']), cell=str(CELL))
+    )
     command = [sys.executable, ROOT / 'tools' / 'compare.py', 'spec.py', '-o', 'out', '--jobs', '2']
     options = {'cwd': tmp_path, 'text': True, 'env': {**os.environ, 'OMP_NUM_THREADS': '1'}}
 
@@ -58,8 +65,9 @@ def test_a_comparison_that_was_interrupted(tmp_path, scenes_roots):
     assert done.returncode == 0, done.stderr + done.stdout
     assert 'normals/tree begins' not in done.stdout or 'edge/tree begins' not in done.stdout
     with (tmp_path / 'out' / 'results.csv').open() as file:
-        single, vanilla = csv.DictReader(file)
-    assert (single['status'], vanilla['status']) == ('done', 'done')
+        single, vanilla, dpc = csv.DictReader(file)
+    assert {row['status'] for row in (single, vanilla, dpc)} == {'done'}
+    assert dpc['madds'] != vanilla['madds']
     assert float(single['delta_m']) == 0
     gains = [
         (float(single['normals/mean']) - float(vanilla['normals/mean']))
@@ -70,7 +78,7 @@ def test_a_comparison_that_was_interrupted(tmp_path, scenes_roots):
     assert float(vanilla['delta_m']) == pytest.approx(100 * sum(gains) / 2)
     assert int(vanilla['madds']) < int(single['madds'])
     assert float(vanilla['latency_ms']) > 0
-    for name in ('report.md', 'report.html', 'pareto.png', 'trees.png'):
+    for name in ('report.md', 'report.html', 'pareto.png', 'trees.png', 'cell_dpc.png'):
         assert (tmp_path / 'out' / name).stat().st_size > 500
     assert 'vanilla' in (tmp_path / 'out' / 'report.md').read_text()
 

@@ -116,3 +116,23 @@ def test_table(measure):
     assert 'Input 512 x 512' in table
     row = next(line for line in table.splitlines() if line.startswith('shared'))
     assert row.split()[1:3] == ['6.031', '5.986']
+
+
+def test_the_space_of_paths(measure):
+    """Largest and smallest path of MPNAS's space at 64 x 64: computed by independent references."""
+    words = ['configs/mpnas/search_decathlon.py', '--shape', '64', '64', '--json']
+    result = json.loads(measure(*words))
+    assert len(result['domains']) == 10
+    for domain in result['domains']:
+        smallest, largest = result['smallest'][domain], result['largest'][domain]
+        assert largest['madds'] - smallest['madds'] == 47_262_336 - 1_313_088
+
+
+def test_networks_of_paths(measure):
+    result = json.loads(measure('configs/mpnas/paths_pocket.py', '--json'))
+    own = result['per_domain'].values()
+    for unit in ('madds', 'params'):
+        assert result['sum'][unit] == sum(found[unit] for found in own)
+        assert result['union'][unit] <= result['prefix'][unit] <= result['sum'][unit]
+    table = runpy.run_path(str(TOOL))['format_domains'](result)
+    assert f'{result["union"]["params"] / 1e6:.3f}' in table.splitlines()[-1]

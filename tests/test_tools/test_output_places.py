@@ -17,6 +17,7 @@ TOOLS = {
     'vanilla': ['grouping/vanilla.py', CONFIG, '--budget', '1e8', '-o'],
     'random': ['grouping/random_tree.py', CONFIG, '--budget', '1e8', '-o'],
     'permute': ['grouping/permute.py', TREE, '-o'],
+    'transfer': ['grouping/transfer.py', CONFIG, TREE, '-o'],
     'fafs': ['grouping/fafs.py', CONFIG, 'a.pth', '-o'],
     'bmn': ['grouping/bmn.py', CONFIG, '--rsa', 'a.npy', '--cap', '1e8', '-o'],
     'latency': ['analysis_tools/measure_latency.py', CONFIG, '-o'],

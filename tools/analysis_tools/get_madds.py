@@ -3,8 +3,8 @@
 Shared, all apart and single are the networks that every tree lies between; network is the config's
 own, which a search has none of. Of networks of paths each domain's path stands alone, and all are
 counted in three ways: sum (an image each), prefix (the same image; what paths have in common from
-the start on counts once) and union (each node once: the parameters). `madds` counts multiply-adds of convolutions; `madds_paper` is the
-convention of the paper's tables (half of all operations).
+the start on counts once) and union (each node once: the parameters). `madds` counts multiply-adds
+of convolutions; `madds_paper` is the convention of the paper's tables (half of all operations).
 """
 
 import argparse
@@ -73,10 +73,15 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def measure_domains(model: DomainEncoderDecoder, shape: tuple[int, int]) -> dict[str, Any]:
     """Measure a network of paths, or the smallest and the largest path that a search can find."""
     cost = model.measure_paths(shape)
-    result: dict[str, Any] = {'shape': [*shape], 'domains': {d: [*t] for d, t in model.domains.items()}}
+    result: dict[str, Any] = {
+        'shape': [*shape],
+        'domains': {d: [*t] for d, t in model.domains.items()},
+    }
     if isinstance(model, PathSearchEncoderDecoder):
-        counts = {unit: [[getattr(c, unit) for c in layer] for layer in cost.candidates]
-                  for unit in _UNITS}
+        counts = {
+            unit: [[getattr(c, unit) for c in layer] for layer in cost.candidates]
+            for unit in _UNITS
+        }
         for name, choose in (('smallest', min), ('largest', max)):
             result[name] = {
                 domain: {

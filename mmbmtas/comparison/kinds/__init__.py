@@ -2,6 +2,7 @@
 
 from .base import Kind, Plan, Reference
 from .budgeted import Random, Vanilla
+from .cell import Cell
 from .exchange import Exchange
 from .given import GivenTree, Permutations
 from .measured import Bmn, Fafs
@@ -25,6 +26,7 @@ KINDS: dict[str, Kind] = {
         Bmn(),
         GivenTree(),
         Exchange(),
+        Cell(),
         Independent(),
         SinglePath(),
         MultiHead(),

@@ -19,11 +19,13 @@ class Reference:
     Attributes:
         default: The kind whose first model is meant where the key is absent.
         any_tree: Whether models of other kinds that have one tree a seed serve too.
+        any_kind: Whether models of all other kinds serve too.
         optional: Whether no model is meant where the key is absent.
     """
 
     default: str
     any_tree: bool = False
+    any_kind: bool = False
     optional: bool = False
 
 

@@ -127,8 +127,8 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
         seed=runner.seed,
         diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )
-    own = getattr(_sampler(loader), 'sampler', None)
-    if hasattr(own, 'check_batch'):
+    own: Any = getattr(_sampler(loader), 'sampler', None)
+    if hasattr(own, 'check_batch'):  # as DomainSampler has it
         own.check_batch(batch_size)
     return loader
 

@@ -1,0 +1,40 @@
+# Compare context modules on the synthetic scenes, each in the same networks: R-ASPP (the configs'
+# own), a separable ASPP, the cell found on Cityscapes (DPC, NeurIPS 2018) and one found on scenes.
+#
+#   python tools/dataset_converters/synthetic_scenes.py data/scenes \
+#       --layout pascal --train 400 --val 100
+#   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/cells.py -o out/cells --jobs 2
+#
+# docs/compare.md explains the keys. configs/cells/scenes.json is the best trial of
+# docs/results/cells, which searched on the features of another backbone.
+data_root = 'data/scenes'
+branched = 'configs/branched_scenes.py'
+seeds = [0, 1]
+
+# One process loads, as the cores are few.
+cfg_options = {
+    f'{name}_dataloader.{key}': value
+    for name in ('train', 'test')
+    for key, value in (('num_workers', 0), ('persistent_workers', False))
+}
+# The tasks of all models learn at one rate, as in scenes.py.
+train_options = {
+    'optim_wrapper.constructor': 'DefaultOptimWrapperConstructor',
+    'max_iters': 250,
+    'train_cfg.val_begin': 10**9,  # scored once, by tools/test.py
+    'default_hooks.checkpoint.interval': 250,
+}
+
+_cityscapes = 'configs/cells/dpc_cityscapes.json'
+_scenes = 'configs/cells/scenes.json'
+# DeepLabv3+'s, with rates that an 8 x 10 map of features has room for.
+_aspp = dict(type='ContextModule', dilations=(1, 2, 4, 6), separable=True)
+
+models = dict(
+    single=dict(kind='single'),
+    tree=dict(kind='tree', architecture='configs/architectures/scenes.json'),
+    tree_aspp=dict(kind='cell', reference='tree', context=_aspp),
+    tree_cityscapes=dict(kind='cell', reference='tree', cell=_cityscapes),
+    tree_scenes=dict(kind='cell', reference='tree', cell=_scenes),
+    single_scenes=dict(kind='cell', reference='single', cell=_scenes),
+)

@@ -1,0 +1,6 @@
+# Search paths with one softmax over all candidates of a layer, rather than decisions apart.
+#
+#   python tools/train.py configs/mpnas/ablations/search_pocket_flat.py
+_base_ = '../search_pocket.py'
+
+model = dict(backbone=dict(policy=dict(type='FlatPolicy')))
