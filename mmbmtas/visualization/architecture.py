@@ -2,21 +2,17 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture, PathArchitecture, RoutedArchitecture
-from mmbmtas.writing import written_beside
+from mmbmtas.visualization.saving import picture_place, save_figure
 
 from .paths import paths_figure
 from .tree import tree_figure
-
-SUFFIXES = ('.png', '.svg', '.pdf')
 
 
 def plot_architecture(
@@ -35,7 +31,8 @@ def plot_architecture(
     Raises:
         InputError: The extension is not one of these, or there is not one cost per layer.
     """
-    save_figure(_figure(architecture, layer_madds), path)
+    place = picture_place(path)
+    save_figure(_figure(architecture, layer_madds), place, dpi=200)
 
 
 def architecture_image(architecture: RoutedArchitecture) -> NDArray[np.uint8]:
@@ -43,19 +40,6 @@ def architecture_image(architecture: RoutedArchitecture) -> NDArray[np.uint8]:
     canvas = FigureCanvasAgg(_figure(architecture, None))
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def save_figure(figure: Figure, path: str | os.PathLike) -> None:
-    """Write a figure whole or not at all.
-
-    Raises:
-        InputError: The file's extension is not that of a picture.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=200)
 
 
 def _figure(architecture: RoutedArchitecture, layer_madds: Sequence[float] | None) -> Figure:

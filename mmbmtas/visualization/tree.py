@@ -15,12 +15,7 @@ from matplotlib.path import Path as MplPath
 from matplotlib.ticker import MaxNLocator
 
 from mmbmtas.errors import InputError
-<<<<<<< HEAD
 from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture, TaskGrouping
-=======
-from mmbmtas.structures import BranchedArchitecture, TaskGrouping
-from mmbmtas.visualization.saving import picture_place, save_figure
->>>>>>> main
 
 COLOURS = (
     *('#0072b2', '#e69f00', '#009e73', '#cc4c78', '#7a5cc0', '#56b4e9', '#a6761d', '#d55e00'),
@@ -46,22 +41,6 @@ def tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float]
     Raises:
         ValueError: There is not one cost per layer.
     """
-<<<<<<< HEAD
-=======
-    path = picture_place(path)
-    save_figure(_tree_figure(architecture, layer_madds), path, dpi=200)
-
-
-def tree_image(architecture: BranchedArchitecture) -> NDArray[np.uint8]:
-    """Draw an architecture as an image, RGB ``(H, W, 3)``, for the backends of a visualizer."""
-    canvas = FigureCanvasAgg(_tree_figure(architecture, None))
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float] | None) -> Figure:
-    """Draw the figure of :func:`plot_tree`."""
->>>>>>> main
     if layer_madds is None:
         layer_madds = (architecture.madds or {}).get('layers')
     columns, lanes = architecture.num_layers + 2, max(3, len(architecture.tasks))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.structures import PathArchitecture
-from mmbmtas.visualization.architecture import save_figure
 from mmbmtas.visualization.paths import similarity_figure
+from mmbmtas.visualization.saving import picture_place, save_figure
 from mmbmtas.writing import file_place, written_beside
 
 
@@ -43,6 +43,7 @@ def main() -> None:
     args = parse_args()
     paths = PathArchitecture.load(args.architecture)
     values = paths.jaccard(zero_is_node=not args.without_zero)
+    picture = picture_place(args.png or args.architecture.with_name('similarity.png'))
     rows = [['domain', *paths.domains]]
     rows += [
         [domain, *(f'{value:.4f}' for value in row)]
@@ -51,8 +52,7 @@ def main() -> None:
     table = Path(args.csv or args.architecture.with_name('similarity.csv'))
     with written_beside(table) as beside, beside.open('w', newline='', encoding='utf-8') as file:
         csv.writer(file).writerows(rows)
-    picture = args.png or args.architecture.with_name('similarity.png')
-    save_figure(similarity_figure(paths, values), picture)
+    save_figure(similarity_figure(paths, values), picture, dpi=200)
     width = max(map(len, [*paths.domains, 'domain']))
     for row in rows:
         print('  '.join(f'{cell:>{width}}' for cell in row))
