@@ -153,3 +153,27 @@ def test_a_concatenation_without_the_tasks_is_like_any_data_without_them(tree):
     cfg.val_dataloader = {'dataset': others}
     with pytest.raises(ValueError, match=r"val_dataloader has labels of none of .*\['edge'\]"):
         narrow_to_architecture(cfg)
+
+
+def test_paths_of_fewer_domains(toys):
+    """Data sets, decoders and metrics of domains without a path go."""
+    domains = {'digits': ['digits'], 'rooms': ['semseg', 'depth'], 'roads': ['edge']}
+    config = toys.path_config(domains)
+    paths = toys.random_paths(['rooms', 'digits'])
+    config['backbone']['architecture'] = paths.to_dict()
+    sets = [
+        {'type': 'VisualDecathlon', 'domain': 'digits'},
+        {'type': 'PascalContextMT', 'tasks': ['semseg', 'depth']},
+        {'type': 'PascalContextMT', 'tasks': ['edge']},
+    ]
+    data = {'type': 'ConcatDataset', 'datasets': sets, 'domains': [*domains]}
+    cfg = Config({'model': config, 'train_dataloader': {'dataset': data}, 'tasks': [*toys.SIX]})
+    narrow_to_architecture(cfg)
+    assert {*cfg.model.decode_heads} == {'digits', 'semseg', 'depth'}
+    assert cfg.model.backbone.domains == {'digits': ['digits'], 'rooms': ['semseg', 'depth']}
+    assert cfg.train_dataloader.dataset.domains == ['digits', 'rooms']
+    assert len(cfg.train_dataloader.dataset.datasets) == 2
+    init_default_scope('mmbmtas')
+    model = MODELS.build(cfg.model)
+    assert [*model.domains] == ['digits', 'rooms']
+    model.loss(*toys.domain_batch({d: domains[d] for d in ('digits', 'rooms')}))

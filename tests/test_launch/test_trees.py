@@ -37,6 +37,45 @@ def test_both_kinds_give_the_tree(checkpoints):
         assert found.madds == tree.madds
 
 
+@pytest.fixture
+def path_checkpoints(toys, tmp_path):
+    """A path search's and a retraining's checkpoint, and the paths in both."""
+    domains = {'digits': ['digits'], 'rooms': ['semseg', 'depth']}
+    search = toys.build(toys.path_search_config(domains))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in search.policy.parameters():
+            parameter.normal_()
+    paths = search.export_architecture('here')
+    meta = {'iter': 7, 'seed': 5, 'architecture': paths.to_dict()}
+    torch.save({'meta': meta, 'state_dict': search.state_dict()}, tmp_path / 'search.pth')
+    config = toys.path_config(domains)
+    config['backbone']['architecture'] = paths.to_dict()
+    network = toys.build(config)
+    torch.save({'state_dict': network.state_dict()}, tmp_path / 'paths.pth')
+    return tmp_path / 'search.pth', tmp_path / 'paths.pth', paths
+
+
+def test_both_kinds_give_the_paths(path_checkpoints):
+    *files, paths = path_checkpoints
+    assert len({*paths.routing.values()}) == 2
+    for file in files:
+        found = architecture_of_checkpoint(file)
+        assert found == paths
+        assert found.madds == paths.madds
+    assert architecture_of_checkpoint(files[0]).source['iteration'] == 7
+
+
+def test_policies_that_do_not_fit_are_refused(path_checkpoints):
+    path, *_ = path_checkpoints
+    checkpoint = torch.load(path)
+    name = next(name for name in checkpoint['state_dict'] if 'policy.logits' in name)
+    checkpoint['state_dict'][name] = torch.zeros(3)
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=r'search\.pth: its policies are damaged'):
+        architecture_of_checkpoint(path)
+
+
 def test_source_names_the_checkpoint(checkpoints):
     source = architecture_of_checkpoint(checkpoints[0]).source
     assert (source['checkpoint'], source['iteration'], source['seed']) == ('search.pth', 7, 5)
