@@ -31,9 +31,8 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
     Args:
         backbone: Config of :class:`PathSupernet`, or of any other
             :class:`~mmbmtas.models.backbones.PathBackbone`.
-        decode_heads: Config of each task's decoder.
-        kwargs: What else :class:`MultiTaskEncoderDecoder` takes; ``loss_balancing`` weighs losses,
-            never rewards.
+        args, kwargs: What else :class:`MultiTaskEncoderDecoder` takes; ``loss_balancing`` weighs
+            losses, never rewards.
 
     Raises:
         InputError: As :class:`MultiTaskEncoderDecoder`.
@@ -41,13 +40,8 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
 
     BACKBONE: type = PathBackbone
 
-    def __init__(
-        self,
-        backbone: dict[str, Any],
-        decode_heads: Mapping[str, dict[str, Any]],
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(backbone, decode_heads, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         drop_running_statistics(self)
         self._paths: Paths = {}
         self._averaging = 0.0

@@ -21,7 +21,7 @@ from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.paths import Candidate
 from mmbmtas.structures.values import require_choice
 
-from .domain_norm import drop_running_statistics
+from .domain_norm import drop_running_statistics, is_statistic
 from .domains import as_domains, require_domain
 
 
@@ -177,7 +177,8 @@ class PathSupernet(BaseModule):
                 for module in layer.candidates
             ]
             context = (self.encoder.num_searched, self.context)
-            init_encoder(self.encoder, self.stem, [*copies, context], self.init_cfg)
+            parts = [*copies, context]
+            init_encoder(self.encoder, self.stem, parts, self.init_cfg, unused=is_statistic)
         self._is_init = True
 
     def get_extra_state(self) -> Tensor:
