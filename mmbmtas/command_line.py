@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     'eval-edges': 'analysis_tools/eval_edges.py',
     'check-dataset': 'dataset_converters/check_dataset.py',
     'prepare-dataset': 'dataset_converters/prepare_dataset.py',
+    'convert-nyudv2': 'dataset_converters/nyudv2.py',
     'synthetic-scenes': 'dataset_converters/synthetic_scenes.py',
     'browse-dataset': 'misc/browse_dataset.py',
     'print-config': 'misc/print_config.py',

@@ -54,6 +54,12 @@ def layouts():
 
 
 @pytest.fixture(scope='session')
+def mat73():
+    """The module that writes MATLAB files of version 7.3."""
+    return _load('mat73')
+
+
+@pytest.fixture(scope='session')
 def pascal_root(layouts, tmp_path_factory):
     """A PASCAL_MT folder of three images; tests must not change it."""
     return layouts.write_pascal(tmp_path_factory.mktemp('PASCAL_MT'))

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'writing',
         'progress',
     },
+    'conversion': {'errors', 'datasets', 'structures', 'reading', 'writing'},
     'scenes': {'errors', 'datasets', 'structures', 'writing'},
     'pocket': {'errors', 'scenes', 'structures', 'writing'},
     'evaluation': {'errors', 'structures', 'registry', 'reading', 'progress'},

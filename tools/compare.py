@@ -3,8 +3,9 @@
     python tools/compare.py configs/compare/scenes.py -o out/compare --jobs 2
 
 What is done is not done again, and the same command continues after an interruption. DIR gets
-results.csv, a row as soon as it is finished, report.md, report.html and their pictures; trainings,
-logs and checkpoints go to DIR/work. docs/compare.md explains the file and the results.
+results.csv, a row as soon as it is finished, report.md, report.html, their pictures, and tables for
+LaTeX; trainings, logs and checkpoints go to DIR/work. docs/compare.md explains the file and the
+results.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from mmbmtas.comparison.harness import Harness, Resources
 from mmbmtas.comparison.progress import Progress
 from mmbmtas.comparison.report import read_paper, write_report
 from mmbmtas.comparison.spec import read_comparison
+from mmbmtas.comparison.tables import write_tables
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.jobs import add_job_arguments, with_needs
@@ -80,8 +82,9 @@ def main() -> int:
     command = typed(words)
     title = f'Comparison: {Path(args.spec).stem}'
     write_report(args.out, title, command, rows, names, harness.headlines, paper)
+    write_tables(args.out, rows, names, harness.headlines)
     failed = [row.run for row in rows if not row.is_done]
-    print(f'Wrote {args.out / "report.md"} and report.html')
+    print(f'Wrote {args.out / "report.md"}, report.html, table.tex and table.csv')
     if failed:
         print(f'Failed: {", ".join(failed)}; the report shows the last lines of their logs')
     return int(bool(failed) or not timed)

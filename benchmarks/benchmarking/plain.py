@@ -1,11 +1,13 @@
 """The plain implementations that ours are compared with; nothing else uses them."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
 import torch
-from torch import Tensor
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbmtas.losses import ResourceLoss
@@ -16,17 +18,23 @@ from mmbmtas.structures import TaskGrouping, all_groupings
 
 @MODELS.register_module()
 class PlainSupernet(BranchedSupernet):
-    """A supernet that takes Eq. 2 of the paper by its word.
+    """A supernet that takes Eq. 2 of the paper by its word, as the authors' own does.
 
     All candidates of a layer run one after another in a Python loop, and are summed by their
-    weights, also where these are one-hot. Parameters are those of ``BranchedSupernet``.
+    weights, also in warm-up, where these are one-hot. Each convolution, normalisation and
+    activation is a module of torch that runs by itself, on contiguous maps with the channels
+    outermost. Parameters and their names are those of ``BranchedSupernet``.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _take_apart(self)
 
     def forward(
         self, x: Tensor, tasks: Sequence[str] | None = None
     ) -> dict[str, Features] | Features:
         """Encode images ``(N, 3, H, W)`` for some tasks, by default all."""
-        x = self.stem(x)
+        x = self.stem(x.contiguous())
         return {task: self.encode(x, task) for task in tasks or self.tasks}
 
     def encode(self, x: Tensor, task: str) -> Features:
@@ -42,6 +50,28 @@ class PlainSupernet(BranchedSupernet):
             if index == self.encoder.low_level_index:
                 low_level = x
         return low_level, x
+
+
+class _Parts(nn.Sequential):
+    """What a ``ConvModule`` holds, one after another."""
+
+    def __init__(self, module: ConvModule) -> None:
+        super().__init__(OrderedDict(module.named_children()))
+        self.norm_name = module.norm_name
+
+    @property
+    def norm(self) -> nn.Module | None:
+        """The normalisation, by the name that ``ConvModule`` has for it."""
+        return self.get_submodule(self.norm_name) if self.norm_name else None
+
+
+def _take_apart(module: nn.Module) -> None:
+    """Put the parts of each ``ConvModule`` in its place, as long as they run in this order."""
+    for name, child in [*module.named_children()]:
+        if isinstance(child, ConvModule) and child.order == ('conv', 'norm', 'act'):
+            setattr(module, name, _Parts(child))
+        else:
+            _take_apart(child)
 
 
 class PlainRecursion:

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmbmtas import launch
 from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
 from mmbmtas.engine.runner import BranchedSearchLoop
@@ -30,6 +31,7 @@ from .runners import (
     scratch,
     waiting_share,
 )
+from .whole_search import plan_of, whole_search
 
 PHASES = ('warmup', 'arch', 'weights')
 
@@ -71,6 +73,8 @@ def run(args: Namespace) -> dict[str, Any]:
         cost = model.measure_cost(tuple(size))
         if 'warmup' in phases:
             phases['warmup']['ratio']['madds'] = warmup_madds_ratio(cost)
+        plan = plan_of(launch.load_config(args), len(batch['inputs']))
+        whole = whole_search(plan, phases) if plan and set(phases) == set(PHASES) else None
         return {
             **timing.machine(next(model.parameters()).device),
             'tasks': [*model.tasks],
@@ -80,6 +84,7 @@ def run(args: Namespace) -> dict[str, Any]:
             'clock': args.clock,
             'phases': phases,
             'search_ratio': search_ratio(phases),
+            'whole_search': whole,
         }
 
 
@@ -200,4 +205,10 @@ def format_table(result: dict[str, Any]) -> str:
         lines.append(f'Multiply-adds of the plain warm-up: {madds:.2f} times ours.')
     if result['search_ratio'] is not None:
         lines.append(f'Architecture and weights together: {result["search_ratio"]:.2f} times.')
+    if whole := result['whole_search']:
+        hours, iterations = whole['hours'], sum(whole['iterations'].values())
+        lines.append(
+            f'A whole search, {iterations} iterations: {hours["ours"]:.1f} hours, '
+            f'plain {hours["plain"]:.1f}.'
+        )
     return '\n'.join(lines)

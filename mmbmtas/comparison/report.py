@@ -1,7 +1,7 @@
 """What came out of a comparison, as tables and pictures: ``report.md`` and ``report.html``."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,7 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
         if (madds := summary.of('madds')) and (delta := summary.of('delta_m'))
     ]
     if points:
-        plot_pareto(points, folder / 'pareto.png')
+        _drawn(folder / 'pareto.png', plot_pareto, points)
         caption = 'Δm against multiply-adds; bars are sample deviations over the runs.'
         blocks += [Heading('Cost and performance'), Picture(folder / 'pareto.png', caption)]
     searches = [
@@ -185,7 +185,7 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     ]
     if searches:
         picture = folder / 'search_time.png'
-        plot_pareto(searches, picture, 'search (s)')
+        _drawn(picture, plot_pareto, searches, cost='search (s)')
         caption = (
             'Δm of the searched trees against the seconds that their searches took, start and '
             'whatever ran beside them included; bars are sample deviations over the runs.'
@@ -198,7 +198,7 @@ def _pictures(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
             row = summary.done[0]
             trees[f'{summary.model}, seed {row.seed}'] = BranchedArchitecture.load(path)
     if trees:
-        plot_trees(trees, folder / 'trees.png')
+        _drawn(folder / 'trees.png', plot_trees, trees)
         caption = 'The tree of each model for its first seed.'
         blocks += [Heading('Trees'), Picture(folder / 'trees.png', caption)]
     return blocks + _cells(folder, summaries) + _affinities(folder, summaries)
@@ -216,6 +216,12 @@ def _cells(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     return [Heading('Cells'), *blocks] if blocks else []
 
 
+def _drawn(path: Path, plot: Callable[..., None], *content: Any, **options: Any) -> None:
+    """Draw a picture for the report, and the same as PDF for a paper."""
+    for place in (path, path.with_suffix('.pdf')):
+        plot(*content, place, **options)
+
+
 def _affinities(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
     """BMN's affinities beside the searched tree of the same seed."""
     measured = {row.seed: row.run for s in summaries if s.kind == 'bmn' for row in s.done}
@@ -226,7 +232,8 @@ def _affinities(folder: Path, summaries: Sequence[Summary]) -> list[Block]:
             if tree.is_file() and matrix.is_file():
                 path = folder / 'affinities.png'
                 affinities = np.load(matrix, allow_pickle=False)
-                plot_affinities_and_tree(affinities, BranchedArchitecture.load(tree), path)
+                content = affinities, BranchedArchitecture.load(tree)
+                _drawn(path, plot_affinities_and_tree, *content)
                 caption = (
                     f'Tree of {row.run} and the affinities of the tasks (RSA of the single-task '
                     'networks); frames are the groups of the tree.'

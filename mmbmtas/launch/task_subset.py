@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.metrics import TaskMetric
 from mmbmtas.paths.domains import as_domains
-from mmbmtas.registry import METRICS, find_type
+from mmbmtas.registry import METRICS, MODELS, find_type, takes
 from mmbmtas.structures import PathArchitecture, as_architecture
 
 
@@ -68,6 +68,8 @@ def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
         cfg.model.backbone.tasks = [*tasks]
     if cfg.model.backbone.get('domains'):
         cfg.model.backbone.domains = _with_tasks(cfg.model.backbone.domains, tasks)
+    elif takes(MODELS, cfg.model.backbone, 'domains', cfg.get('default_scope')):
+        cfg.model.backbone.domains = [*tasks]  # of one task each, the paths of others stay unused
     _narrow(cfg, tasks, f'tasks={[*tasks]}')
 
 

@@ -7,6 +7,7 @@ names the file and its fault.
 
 from .arrays import mat_variables, plane, read_mat, read_npy
 from .faults import RangeError, SizeError
+from .hdf5 import mat73_shape, mat73_variables, read_mat73_page
 from .id_lists import read_id_list, read_text
 from .images import (
     as_bgr,
@@ -28,6 +29,8 @@ __all__ = [
     'as_bgr',
     'as_mask',
     'is_turned',
+    'mat73_shape',
+    'mat73_variables',
     'mat_variables',
     'plane',
     'read_colour_normals',
@@ -38,6 +41,7 @@ __all__ = [
     'read_mask',
     'read_mask_values',
     'read_mat',
+    'read_mat73_page',
     'read_npy',
     'read_rows',
     'read_stored_values',

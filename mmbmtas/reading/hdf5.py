@@ -1,11 +1,13 @@
 """Reads MATLAB files of version 7.3 (HDF5) into the form that scipy gives older versions."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmbmtas.errors import InputError
+from mmbmtas.errors import InputError, MissingFileError
 
 try:
     import h5py
@@ -25,22 +27,79 @@ def read_mat73(path: str | Path, name: str) -> np.ndarray:
         arrays, cells as arrays of objects, text as strings.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If h5py is not installed, the file is damaged, or it has no such variable.
     """
+    with _opened(path) as file:
+        return _value(file, _entry(file, path, name))
+
+
+def mat73_variables(path: str | Path) -> list[str]:
+    """Name the variables of a MATLAB file of version 7.3.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If h5py is not installed, or the file is damaged.
+    """
+    with _opened(path) as file:
+        return sorted(key for key in file if not key.startswith('#'))
+
+
+def mat73_shape(path: str | Path, name: str) -> tuple[int, ...]:
+    """Read the shape, with MATLAB's axes, of an array in a MATLAB file of version 7.3.
+
+    Raises:
+        ValueError: As :func:`read_mat73`.
+    """
+    with _opened(path) as file:
+        return tuple(_entry(file, path, name).shape[::-1])
+
+
+def read_mat73_page(path: str | Path, name: str, page: int) -> np.ndarray:
+    """Read what an array in a MATLAB file of version 7.3 holds at one place of its last axis.
+
+    The rest of the array, which may be larger than the memory, is not read.
+
+    Args:
+        path: The ``.mat`` file.
+        name: Name of the array.
+        page: Index along MATLAB's last axis, from 0.
+
+    Returns:
+        The page with MATLAB's axes.
+
+    Raises:
+        ValueError: As :func:`read_mat73`.
+    """
+    with _opened(path) as file:
+        return np.asarray(_entry(file, path, name)[page]).T
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    """Open a file; turn any fault of it into one kind of error."""
     if h5py is None:
         raise InputError(
             f'{path}: a MATLAB file of version 7.3 (HDF5) needs h5py; run `pip install h5py`, '
             'or save it again in MATLAB with the option -v7'
         )
+    if not Path(path).is_file():
+        raise MissingFileError(f'{path} is not a MATLAB file: there is no such file')
     try:
         with h5py.File(path, 'r') as file:
-            if name in file:
-                return _value(file, file[name])
-            found = ', '.join(sorted(key for key in file if not key.startswith('#'))) or 'none'
+            yield file
+    except InputError:
+        raise
     # A damaged file may raise any of these.
     except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
         raise InputError(f'{path}: expected a readable MATLAB file, found: {error}') from error
-    raise InputError(f'{path}: expected a variable {name!r}, found variables: {found}')
+
+
+def _entry(file: Any, path: str | Path, name: str) -> Any:
+    if name not in file:
+        found = ', '.join(sorted(key for key in file if not key.startswith('#'))) or 'none'
+        raise InputError(f'{path}: expected a variable {name!r}, found variables: {found}')
+    return file[name]
 
 
 def _value(file: Any, entry: Any) -> np.ndarray:

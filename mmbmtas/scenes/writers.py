@@ -1,16 +1,14 @@
 """Files of one image in the layouts of the two multi-task releases, byte formats included."""
 
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from mmbmtas.datasets.image_files import save_jpeg, save_palette_png
 from mmbmtas.datasets.pascal_context import VOC_CLASSES
 from mmbmtas.structures.boundaries import label_boundaries, thin
-from mmbmtas.structures.palettes import class_palette
 
 from .classes import CATEGORIES, PARTS, PERSON, lookup
 from .mat import Struct, Value, save_mat
@@ -37,7 +35,6 @@ FOLDERS = {
 _VOC = lookup('voc').astype(np.uint8)
 _CONTEXT = lookup('context')
 _NYU = lookup('nyu').astype(np.uint8)
-_PALETTE = np.array(class_palette(256), np.uint8).tobytes()
 
 
 def write_pascal(root: Path, name: str, number: int, rendering: Rendering) -> list[int]:
@@ -150,18 +147,6 @@ def human_parts_struct(name: str, rendering: Rendering) -> tuple[Struct, list[in
         classes.append(voc)
     objects = Struct(('class', 'class_ind', 'mask', 'parts'), rows)
     return Struct(('imname', 'objects'), [(name, objects)]), classes
-
-
-def save_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write RGB as JPEG of quality 95 with full colour resolution."""
-    Image.fromarray(image).save(path, quality=95, subsampling=0)
-
-
-def save_palette_png(path: Path, labels: NDArray[np.uint8]) -> None:
-    """Write class indices as PNG with PASCAL VOC's palette."""
-    picture = Image.fromarray(labels)
-    picture.putpalette(_PALETTE)
-    picture.save(path, compress_level=3, compress_type=zlib.Z_RLE)
 
 
 def _save_png(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.visualization.saving import save_figure
 from mmbmtas.visualization.tree import INK, draw_tree
-from mmbmtas.writing import written_beside
 
 
 def plot_affinities(
@@ -55,8 +55,7 @@ def plot_affinities(
         axis.set_yticks(range(len(tasks)), tasks, fontsize=8)
         axis.tick_params(labelbottom=index + columns >= len(layers), length=2)
     figure.colorbar(image, ax=axes, label='task affinity (Spearman correlation)', shrink=0.8)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=150)
+    save_figure(figure, path)
 
 
 def plot_affinities_and_tree(
@@ -110,8 +109,7 @@ def plot_affinities_and_tree(
         axis.tick_params(length=2, colors=INK)
         _frame_groups(axis, architecture.groupings[layer].labels, order)
     lower.colorbar(image, ax=axes, label=label, shrink=0.8)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=150)
+    save_figure(figure, path)
 
 
 def _leaf_order(architecture: BranchedArchitecture) -> list[int]:

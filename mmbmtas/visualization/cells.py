@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from mmbmtas.structures import DenseCell
 from mmbmtas.visualization.comparison import Point, pareto_front
-from mmbmtas.visualization.tree import COLOURS, INK, picture_place
-from mmbmtas.writing import written_beside
+from mmbmtas.visualization.saving import picture_place, save_figure
+from mmbmtas.visualization.tree import COLOURS, INK
 
 References = Sequence[tuple[str, float]]
 """Names of the references and their scores."""
@@ -114,8 +114,7 @@ def draw_cell(cell: DenseCell, path: str | os.PathLike) -> None:
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(-depth - 0.4, 0.4)
     path = picture_place(path)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def _places(cell: DenseCell) -> dict[int, tuple[float, int]]:
@@ -146,5 +145,4 @@ def _axes(across: str, up: str) -> tuple[Figure, Axes]:
 def _save(figure: Figure, axes: Axes, path: str | os.PathLike) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=120)
+    save_figure(figure, path, dpi=120)

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.visualization.saving import save_figure
 from mmbmtas.visualization.tree import COLOURS, INK, describe_madds, draw_tree
-from mmbmtas.writing import written_beside
 
 _MARKERS = 'os^Dv*XP<>ph8d'
 
@@ -100,8 +100,7 @@ def plot_pareto(
     axes.grid(color='#eef1f5')
     axes.set_axisbelow(True)
     figure.legend(loc='outside right upper', frameon=False, labelcolor=INK)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=150)
+    save_figure(figure, path)
 
 
 def plot_trees(
@@ -135,5 +134,4 @@ def plot_trees(
         madds = (tree.madds or {}).get('network')
         cost = '' if madds is None else f': {describe_madds(madds)}'
         axis.set_title(name + cost, color=INK, fontsize=10, parse_math=False)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=130)
+    save_figure(figure, path, dpi=130)

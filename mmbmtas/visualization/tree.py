@@ -4,24 +4,18 @@ Every box is one copy of an encoder layer, and every line through it is one of i
 their colours, so the stripes of a box show its set of tasks.
 """
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as MplPath
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
-from mmbmtas.structures import BranchedArchitecture, TaskGrouping
-from mmbmtas.writing import written_beside
+from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture, TaskGrouping
 
 COLOURS = (
     *('#0072b2', '#e69f00', '#009e73', '#cc4c78', '#7a5cc0', '#56b4e9', '#a6761d', '#d55e00'),
@@ -36,49 +30,17 @@ STRIPE = 0.17
 """Height of a task's stripe, where the tasks at the right end are 1 apart."""
 
 
-def picture_place(path: str | os.PathLike) -> Path:
-    """Return a path whose extension says how a picture is written.
-
-    Raises:
-        ValueError: It does not.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
-        raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
-    return path
-
-
-def plot_tree(
-    architecture: BranchedArchitecture,
-    path: str | os.PathLike,
-    layer_madds: Sequence[float] | None = None,
-) -> None:
-    """Write a picture of an architecture, with the cost of each layer below it if known.
+def tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float] | None) -> Figure:
+    """Draw a tree as a figure of a size that suits it, with the cost of each layer if known.
 
     Args:
-        architecture: The architecture.
-        path: File to write; its extension gives the format, ``.png``, ``.svg`` or ``.pdf``.
-        layer_madds: Multiply-adds of one copy of each layer; by default those in the
-            architecture itself, ``architecture.madds['layers']``.
+        architecture: The tree.
+        layer_madds: Multiply-adds of one copy of each layer; by default those in the architecture
+            itself, ``architecture.madds['layers']``.
 
     Raises:
-        ValueError: The extension is not one of these, or there is not one cost per layer.
+        ValueError: There is not one cost per layer.
     """
-    path = picture_place(path)
-    figure = _tree_figure(architecture, layer_madds)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=200)
-
-
-def tree_image(architecture: BranchedArchitecture) -> NDArray[np.uint8]:
-    """Draw an architecture as an image, RGB ``(H, W, 3)``, for the backends of a visualizer."""
-    canvas = FigureCanvasAgg(_tree_figure(architecture, None))
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float] | None) -> Figure:
-    """Draw the figure of :func:`plot_tree`."""
     if layer_madds is None:
         layer_madds = (architecture.madds or {}).get('layers')
     columns, lanes = architecture.num_layers + 2, max(3, len(architecture.tasks))
@@ -109,17 +71,17 @@ def draw_tree(ax: Axes, architecture: BranchedArchitecture) -> None:
     ax.set_ylim(middle + half, middle - half)
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    _draw_layer_axis(ax, architecture)
+    draw_layer_axis(ax, architecture)
     lanes = _lanes(architecture)
     stages = [TaskGrouping.shared(num_tasks), *architecture.groupings]
     heights = [_heights(grouping, lanes) for grouping in stages]
     for x, grouping in enumerate(stages):
         for group in grouping.groups:
-            _draw_box(ax, x, [heights[x][task] for task in group], '#eef1f5')
+            draw_box(ax, x, [heights[x][task] for task in group], '#eef1f5')
     for task, name in enumerate(architecture.tasks):
         stops = [height[task] for height in heights] + [lanes[task]]
-        _draw_line(ax, stops, COLOURS[task % len(COLOURS)])
-        _draw_box(ax, last, [lanes[task]], COLOURS[task % len(COLOURS)])
+        draw_line(ax, stops, COLOURS[task % len(COLOURS)])
+        draw_box(ax, last, [lanes[task]], COLOURS[task % len(COLOURS)])
         text = name.replace('_', ' ')
         ax.text(last + 0.45, lanes[task], text, va='center', color=INK, fontsize=9)
 
@@ -149,7 +111,7 @@ def draw_layer_madds(
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.legend(frameon=False, fontsize=7, loc='upper left', labelcolor=INK)
     ax.spines[['top', 'right']].set_visible(False)
-    _draw_layer_axis(ax, architecture)
+    draw_layer_axis(ax, architecture)
 
 
 def describe_madds(madds: float) -> str:
@@ -181,7 +143,7 @@ def _heights(grouping: TaskGrouping, lanes: Sequence[int]) -> list[float]:
     return heights
 
 
-def _draw_box(ax: Axes, x: float, heights: Sequence[float], fill: str) -> None:
+def draw_box(ax: Axes, x: float, heights: Sequence[float], fill: str) -> None:
     """Draw a frame around the lines at some heights."""
     top, bottom = min(heights) - STRIPE, max(heights) + STRIPE
     corner, size = (x - BOX_WIDTH / 2, top), (BOX_WIDTH, bottom - top)
@@ -190,7 +152,7 @@ def _draw_box(ax: Axes, x: float, heights: Sequence[float], fill: str) -> None:
     ax.add_patch(box)
 
 
-def _draw_line(ax: Axes, heights: Sequence[float], colour: str) -> None:
+def draw_line(ax: Axes, heights: Sequence[float], colour: str) -> None:
     """Draw a task's line: straight through boxes, smooth between them."""
     half = BOX_WIDTH / 2
     points, codes = [(-half, heights[0])], [MplPath.MOVETO]
@@ -205,7 +167,7 @@ def _draw_line(ax: Axes, heights: Sequence[float], colour: str) -> None:
     )
 
 
-def _draw_layer_axis(ax: Axes, architecture: BranchedArchitecture) -> None:
+def draw_layer_axis(ax: Axes, architecture: RoutedArchitecture) -> None:
     """Name the columns below the axes, upright if the names are long."""
     names = _column_names(architecture)
     rotation = 90 if max(map(len, names)) > len('decoder') else 0
@@ -215,7 +177,7 @@ def _draw_layer_axis(ax: Axes, architecture: BranchedArchitecture) -> None:
     ax.spines[:].set_color(INK)
 
 
-def _column_names(architecture: BranchedArchitecture) -> list[str]:
+def _column_names(architecture: RoutedArchitecture) -> list[str]:
     numbers = [str(layer + 1) for layer in range(architecture.num_layers)]
     return ['stem', *(architecture.layers or numbers), 'decoder']
 

@@ -185,6 +185,34 @@ class TestSearch:
             for one, other in zip(*found, strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
 
+    @pytest.mark.parametrize(
+        ('encoder', 'convolutions'),
+        # Of MobileNetV2: 2 in the first block, 3 in each of 16, then R-ASPP's three.
+        [(NARROW, 2 + 3 * 16 + 3), ({'type': 'ResNetEncoder', 'depth': 18}, None)],
+        ids=['MobileNetV2', 'ResNet'],
+    )
+    def test_the_plain_supernet_is_what_the_original_is(self, encoder, convolutions):
+        plain = importlib.import_module('benchmarking.plain').PlainSupernet(('a', 'b'), encoder)
+        assert not [m for m in plain.modules() if type(m).__name__ == 'ConvModule']
+        ran = []
+
+        def note(name, maps):
+            ran.append(name)
+            assert maps.is_contiguous()  # channels outermost
+
+        for name, module in plain.layers.named_modules():
+            if isinstance(module, nn.Conv2d):
+                assert type(module) is nn.Conv2d
+                module.register_forward_hook(lambda *call, name=name: note(name, call[2]))
+        plain.set_routing_mode('warmup')
+        images = torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last)
+        plain(images, ['a'])
+        # Each candidate of each layer, also those whose weight is 0.
+        assert len(ran) == len({*ran})
+        if convolutions is not None:
+            assert len(ran) == 2 * convolutions
+        assert {name.split('.')[1] for name in ran} == {'0', '1'}
+
     def test_table_with_the_waiting_for_real_images(self, benchmark, search_config, scenes_roots):
         words = ['--phases', 'warmup', '--loader-iters', 2, '--batch-size', 2]
         options = ['--cfg-options', f'data_root={scenes_roots["pascal"]}']

@@ -135,7 +135,7 @@ def test_decathlon_scores_are_measured_by_the_independent_networks():
     found = rows()
     set_decathlon_scores(found, 'independent')
     scores = [row.numbers['decathlon_score'] for row in found]
-    # The greatest errors are 80 and 40: 1000 (20 / 80)^2 + 0, 1000 (50 / 80)^2 + 1000 (30 / 40)^2.
+    # Greatest errors are 80 and 40: 1000 (20 / 80)^2 + 0, and 1000 (50 / 80)^2 + 1000 (30 / 40)^2.
     assert scores == pytest.approx([500, 62.5, 390.625 + 562.5])
 
 

@@ -120,6 +120,7 @@ def test_the_report(rows, folder):
     names += ['report.md', 'report.html']
     assert [path.name for path in written] == names
     assert all(path.stat().st_size > 1000 for path in written)
+    assert all((folder / name).with_suffix('.pdf').is_file() for name in names[:4])
     text = (folder / 'report.md').read_text()
     header = cells(text, 'model')
     assert header[2:5] == ['semseg mIoU % ↑', 'normals mean ° ↓', 'Δm % ↑']
@@ -148,9 +149,9 @@ def test_the_report(rows, folder):
 def test_search_times_are_drawn_of_searched_trees_alone(rows, tmp_path, monkeypatch):
     drawn = {}
 
-    def note(points, path, *labels):
+    def note(points, path, **labels):
         drawn[path.name] = [(p.name, p.cost, p.cost_deviation, p.gain_deviation) for p in points]
-        plot_pareto(points, path, *labels)
+        plot_pareto(points, path, **labels)
 
     monkeypatch.setattr(report, 'plot_pareto', note)
     rows[3].numbers['tree_seconds'] = 76.0

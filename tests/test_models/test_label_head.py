@@ -1,5 +1,6 @@
 """Image labels beside maps: one segmentor predicts, trains and exports both."""
 
+import json
 from typing import ClassVar
 
 import numpy as np
@@ -8,8 +9,10 @@ import torch
 from mmengine.structures import LabelData
 from torch.nn import functional as F
 
+from mmbmtas.apis import Prediction, write_prediction
 from mmbmtas.datasets.transforms import PackMultiTaskInputs
 from mmbmtas.errors import InputError
+from mmbmtas.evaluation import ConstantBaseline
 from mmbmtas.foreign import keep_labels_in_place
 from mmbmtas.models.decode_heads import LabelHead
 from mmbmtas.registry import MODELS, TRANSFORMS
@@ -129,3 +132,68 @@ class TestSamples:
         assert resize(results)['img'].shape == (2, 3, 3)
         with pytest.raises(InputError, match='gt_semseg'):
             resize(dict(self.results))
+
+
+class TestFiles:
+    @pytest.mark.parametrize('decide', [False, True])
+    def test_an_exported_network_gives_the_same_classes(self, both, toys, tmp_path, decide):
+        pytest.importorskip('onnxruntime')
+        from mmbmtas.deploy import OnnxModel, export_onnx
+
+        model, _, _ = both
+        model.data_preprocessor = MODELS.build(
+            {'type': 'mmengine.ImgDataPreprocessor', 'mean': [127.5] * 3, 'std': [127.5] * 3}
+        )
+        exported = export_onnx(model.eval(), {}, shape=(64, 64), decide=decide)
+        exported.write(tmp_path / 'network.onnx')
+        image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
+        (sample,) = toys.batch([], count=1)[1]
+        (found,) = OnnxModel(tmp_path / 'network.onnx', 'cpu')([image], [sample])
+        score, label = found.pred_digits.score, found.pred_digits.label
+        (trained,) = model.test_step({'inputs': [image], 'data_samples': [toys.sample([])]})
+        torch.testing.assert_close(score, trained.pred_digits.score, rtol=1e-4, atol=1e-5)
+        assert label.tolist() == trained.pred_digits.label.tolist()
+
+    def test_a_prediction_is_written_with_its_class(self, both, tmp_path):
+        model, inputs, samples = both
+        with torch.no_grad():
+            (sample, _) = model.eval().predict(inputs, samples)
+        names = ['nought', 'one', 'two', 'three', 'four']
+        image = np.zeros((64, 64, 3), np.uint8)
+        prediction = Prediction(image, sample, {'classes': {'digits': names}})
+        assert prediction.arrays()['digits'].shape == (5,)
+        write_prediction(prediction, tmp_path, 'photo')
+        written = json.loads((tmp_path / 'digits/photo.json').read_text())
+        assert written['class'] == names[int(sample.pred_digits.label)] == names[written['label']]
+        assert sum(written['scores']) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_constant_baseline_is_the_most_frequent_class(toys):
+    baseline = ConstantBaseline()
+    samples = labelled(toys.batch([], count=4)[1], [2, 3, 3, 1])
+    for sample in samples:
+        sample.set_metainfo({'task_kinds': {'digits': 'label'}})
+        baseline.add(sample)
+    assert baseline.predict(samples[0]).pred_digits.label.tolist() == [3]
+
+
+class AsTheyAre(torch.nn.Module):
+    """A preprocessor of inputs that are stacked already."""
+
+    def forward(self, data, training=False):
+        return data
+
+
+def test_views_of_an_image_are_averaged_as_probabilities(both):
+    model, inputs, samples = both
+    tta = MODELS.build({'type': 'MultiTaskTTAModel', 'module': model})
+    for sample in samples:
+        sample.set_metainfo({'flip': True})
+    with torch.no_grad():
+        scores = [s.pred_digits.score.clone() for s in model.eval().predict(inputs, samples)]
+        views = {'inputs': [inputs, inputs.flip(-1)], 'data_samples': [samples, samples]}
+        mirrored = [s.pred_digits.score.clone() for s in model.predict(inputs.flip(-1), samples)]
+        tta.module.data_preprocessor = AsTheyAre()
+        found = tta.test_step(views)
+    for sample, one, other in zip(found, scores, mirrored, strict=True):
+        torch.testing.assert_close(sample.pred_digits.score, (one + other) / 2)

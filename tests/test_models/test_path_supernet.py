@@ -281,8 +281,9 @@ class TestWarmUp:
         output = choices.run(x, settled)
         return share * x + (1 - share) * output
 
-    @pytest.mark.parametrize('averaged', [{'kernel'}, {'squeeze'}, {'kernel', 'squeeze'}], ids=str)
+    @pytest.mark.parametrize('averaged', ['kernel', 'squeeze', 'kernel squeeze'], ids=str)
     def test_the_mean_of_the_candidates_outputs(self, separate, averaged):
+        averaged = {*averaged.split()}
         x = images((5, 5), channels=4)
         members = mean_of(separate, self.candidates, 2, averaged)
         outputs = torch.stack([separate.candidates[member](x) for member in members])

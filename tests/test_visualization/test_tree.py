@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
-from mmbmtas.visualization.tree import draw_layer_madds, draw_tree, plot_tree
+from mmbmtas.visualization.architecture import plot_architecture
+from mmbmtas.visualization.tree import draw_layer_madds, draw_tree
 
 ENCODER = {'type': 'MobileNetV2Encoder'}
 TREE = BranchedArchitecture.from_groupings(
@@ -77,7 +78,7 @@ def test_bars_add_up_to_the_copies_that_run():
 @pytest.mark.parametrize('suffix', ['.png', '.svg', '.pdf', '.PNG'])
 def test_writes_pictures(tmp_path, suffix):
     path = tmp_path / 'new' / f'tree{suffix}'
-    plot_tree(TREE, path)
+    plot_architecture(TREE, path)
     assert path.stat().st_size > 1000
 
 
@@ -90,8 +91,8 @@ def test_picture_says_what_it_shows(tmp_path, monkeypatch):
         save(figure, *args, **kwargs)
 
     monkeypatch.setattr(Figure, 'savefig', note)
-    plot_tree(TREE, tmp_path / 'a.svg')
-    plot_tree(BranchedArchitecture.shared(['semseg'], ENCODER, 2), tmp_path / 'b.svg')
+    plot_architecture(TREE, tmp_path / 'a.svg')
+    plot_architecture(BranchedArchitecture.shared(['semseg'], ENCODER, 2), tmp_path / 'b.svg')
     titles = [figure.get_suptitle() for figure in drawn]
     assert titles[0] == 'MobileNetV2Encoder, 3 tasks: 2.50 billion multiply-adds at 64 x 64'
     assert titles[1] == 'MobileNetV2Encoder, 1 task'
@@ -100,14 +101,14 @@ def test_picture_says_what_it_shows(tmp_path, monkeypatch):
 
 def test_refuses_other_formats_and_costs(tmp_path):
     with pytest.raises(ValueError, match=r"no picture format '.txt', expected .png"):
-        plot_tree(TREE, tmp_path / 'tree.txt')
+        plot_architecture(TREE, tmp_path / 'tree.txt')
     with pytest.raises(ValueError, match='2 costs of layers, expected 3'):
-        plot_tree(TREE, tmp_path / 'tree.png', [1, 2])
+        plot_architecture(TREE, tmp_path / 'tree.png', [1, 2])
 
 
 def test_names_are_no_formulas(tmp_path):
     tree = BranchedArchitecture.shared(['a'], {'type': '$E'}, 1, layers=['$\\frac$'])
-    plot_tree(tree, tmp_path / 'tree.png')
+    plot_architecture(tree, tmp_path / 'tree.png')
 
 
 def test_command_line(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Draw the tree of an architecture file, or the cell of a cell file.
+"""Draw the tree or the paths of an architecture file, or the cell of a cell file.
 
 Example:
     python tools/analysis_tools/plot_architecture.py work_dirs/search/architecture.json -o tree.svg
@@ -9,11 +9,11 @@ import argparse
 from pathlib import Path
 
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.structures import BranchedArchitecture, DenseCell
+from mmbmtas.structures import DenseCell, as_architecture
 from mmbmtas.structures.cell_file import is_cell
 from mmbmtas.structures.documents import read_document
+from mmbmtas.visualization.architecture import plot_architecture
 from mmbmtas.visualization.cells import draw_cell
-from mmbmtas.visualization.tree import plot_tree
 from mmbmtas.writing import file_place
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     if is_cell(read_document(args.architecture)):
         draw_cell(DenseCell.load(args.architecture), out)
     else:
-        plot_tree(BranchedArchitecture.load(args.architecture), out)
+        plot_architecture(as_architecture(args.architecture), out)
     print(f'Wrote {out}')
 
 

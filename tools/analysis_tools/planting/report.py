@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from mmbmtas.visualization.saving import save_figure
 from mmbmtas.writing import written_beside
 
 COLUMNS = (
@@ -127,5 +128,4 @@ def _plot(rows: Sequence[Row], methods: Sequence[str], problems: Sequence[str], 
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     figure.colorbar(image, ax=axis, label='planted tree found', shrink=0.9)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=150)
+    save_figure(figure, path)
