@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmbmtas.cost import ModuleCost
 from mmbmtas.models.backbones.protocols import Features, PathBackbone
+from mmbmtas.models.backbones.routing import Mixture
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -18,8 +19,8 @@ from .domain_encoder_decoder import DomainEncoderDecoder
 from .domain_norm import drop_running_statistics
 from .quality import quality_of
 
-Paths = Mapping[str, Sequence[int]]
-"""A path of each domain: the candidate of each searched layer."""
+Paths = Mapping[str, Sequence[int | Mixture]]
+"""A path of each domain: the candidate of each searched layer, or some with their weights."""
 
 
 @MODELS.register_module()
