@@ -9,7 +9,6 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmbmtas.errors import InputError
 from mmbmtas.models.encoders import CONTEXT, Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
@@ -18,11 +17,11 @@ from mmbmtas.structures.values import filled_in_from
 from .checkpointing import run_checkpointed
 from .pretrained import init_encoder
 from .protocols import Features
-from .state import decode_tree, encode_json
+from .state import ArchitectureState
 
 
 @MODELS.register_module()
-class BranchedNetwork(BaseModule):
+class BranchedNetwork(ArchitectureState, BaseModule):
     """A tree-structured encoder; a prefix that tasks share runs once (paper, section 3.1).
 
     Args:
@@ -48,6 +47,7 @@ class BranchedNetwork(BaseModule):
         [(2, 24, 16, 16), (2, 128, 4, 4)]
     """
 
+    architecture: BranchedArchitecture
     layers: Any  # a ModuleList of ModuleLists, which torch's annotations cannot say
 
     @filled_in_from('architecture', 'model.backbone.architecture')
@@ -134,25 +134,6 @@ class BranchedNetwork(BaseModule):
         copies = ((index, copy) for index, layer in enumerate(self.layers) for copy in layer)
         init_encoder(self.encoder, self.stem, copies, self.init_cfg)
         self._is_init = True
-
-    def get_extra_state(self) -> Tensor:
-        """Return the tree as JSON bytes, so that a checkpoint says which tree it holds."""
-        return encode_json(self.architecture.to_dict())
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Refuse weights of another tree.
-
-        Raises:
-            ValueError: The checkpoint was made for another tree.
-        """
-        found = decode_tree(state)
-        if found != self.architecture:
-            raise InputError(
-                'the checkpoint holds another tree than the config names:\n'
-                f'checkpoint: {found.describe()}\nconfig: {self.architecture.describe()}\n'
-                'Use the architecture that this checkpoint was trained with: architecture=FILE, '
-                'which tools/export_architecture.py CHECKPOINT -o FILE writes.'
-            )
 
 
 def _name(architecture: Any) -> str:
