@@ -219,7 +219,7 @@ def _serving(reference: Reference, own: str) -> list[str]:
         for name, kind in KINDS.items()
         if name == reference.default
         or (reference.any_tree and kind.has_tree)
-        or (reference.any_kind and name != own)
+        or (reference.any_kind and name != own and not kind.of_paths)
     ]
 
 
