@@ -59,9 +59,7 @@ def test_a_palette_of_ones_own(photos):
 
     before = FolderMT(str(photos), labels, lazy_init=True).metainfo
     assert palette(masks=colours)['palette'] == {**before['palette'], 'masks': colours}
-    with pytest.raises(
-        InputError, match=r'palette\.masks of FolderMT: expected 4 colours.*found 2'
-    ):
+    with pytest.raises(InputError, match=r'palette\.masks of FolderMT: .* 4 colours.*found 2'):
         palette(masks=colours[:2])
     with pytest.raises(InputError, match=r'names depth: expected tasks with classes, masks, other'):
         palette(depth=colours)
