@@ -9,7 +9,7 @@ from torch import Tensor
 from mmbmtas.checkpoints import require_finite
 from mmbmtas.structures import BranchedArchitecture
 
-from .state import STATE, decode_json, decode_tree, encode_json, kind_of
+from .state import STATE, decode_architecture, decode_json, encode_json, kind_of
 
 _PREFIX, _, _STATE = STATE.rpartition('.')
 
@@ -66,7 +66,7 @@ def trained_weights(init_cfg: Mapping[str, Any] | None) -> dict[str, Tensor] | N
     weights = content.get('state_dict', content)
     if STATE not in weights:
         return None
-    decode_tree(weights[STATE], path)
+    decode_architecture(weights[STATE], path, BranchedArchitecture)
     start = f'{_PREFIX}.'
     own = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
     require_finite(own, path)
