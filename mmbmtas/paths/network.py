@@ -22,6 +22,7 @@ from mmbmtas.structures.values import filled_in_from, require_choice
 from .domain_norm import (
     DomainSwitch,
     has_statistics_by_domain,
+    is_statistic,
     separate_statistics,
     settle_domain,
 )
@@ -240,5 +241,5 @@ class PathNetwork(ArchitectureState, BaseModule):
             (index, node) for index, nodes in enumerate(self.layers) for node in nodes.values()
         ]
         copies.append((len(self.layers), self.context))
-        init_encoder(self.encoder, self.stem, copies, self.init_cfg)
+        init_encoder(self.encoder, self.stem, copies, self.init_cfg, unused=is_statistic)
         self._is_init = True
