@@ -217,7 +217,16 @@ class PathSearchLoop(SearchLoop):
         loss = policy_loss(log_probs, advantages)
         if self.cost == 'expected':
             loss = loss - self.reward.beta * self.budget.distance(policy.probs())
-        parameters = [*policy.parameters()]
+        self.update_policies(loss, self.schedule.rate(self._iter))
+
+    def update_policies(self, loss: Tensor, rate: float) -> None:
+        """Step the policies once, by the mean of the ranks' gradients.
+
+        Args:
+            loss: What is to become smaller, 0-d.
+            rate: Factor of the learning rate.
+        """
+        parameters = [*self.model.policy.parameters()]
         # Not by backward: the distributed wrapper has already closed this iteration's gradients.
         gradients = torch.autograd.grad(loss, parameters)
         wrapper = self.runner.optim_wrapper['arch_params']
@@ -225,7 +234,6 @@ class PathSearchLoop(SearchLoop):
             if get_world_size() > 1:
                 all_reduce(gradient, 'mean')
             parameter.grad = gradient
-        rate = self.schedule.rate(self._iter)
         for group in wrapper.optimizer.param_groups:
             group['lr'] = group.setdefault('initial_lr', group['lr']) * rate
         OptimWrapper.step(wrapper)  # no scaler: policies are not computed in half precision
