@@ -44,11 +44,10 @@ def paths_figure(architecture: PathArchitecture) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06)
     figure = Figure((width, row_height * rows + 1.7), layout=layout)
     draw_paths(figure.subplots(), architecture)
-    fills = {'shared': SHARED, 'of one domain': SINGLE, 'unused': UNUSED}
-    styles = ('-', '-', ':')
     keys = [
-        Patch(facecolor=fill, edgecolor=INK, linestyle=style, label=label)
-        for (label, fill), style in zip(fills.items(), styles, strict=True)
+        Patch(facecolor=SHARED, edgecolor=INK, label='shared'),
+        Patch(facecolor=SINGLE, edgecolor=INK, label='of one domain'),
+        Patch(facecolor=UNUSED, edgecolor=INK, linestyle=':', label='unused'),
     ]
     figure.legend(
         handles=keys, loc='outside lower center', ncols=3, frameon=False, fontsize=8, labelcolor=INK
