@@ -164,7 +164,7 @@ def path_runner(toys, make_runner):
                 'type': 'PathSearchLoop',
                 'weight_iters': 8,
                 'arch_fraction': 0.34,
-                'val_batch_factor': 2,
+                **({} if (loop or {}).get('type') else {'val_batch_factor': 2}),
                 **(loop or {}),
             },
             {

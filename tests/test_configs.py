@@ -71,7 +71,7 @@ def adapt(cfg, roots):
     if cfg.type == 'PlantedMT':
         cfg.update(num_train=8, num_val=4)
         return
-    if cfg.type == 'VisualDecathlon':
+    if cfg.type.endswith('VisualDecathlon'):
         cfg.data_root = str(write_domain(roots['pascal'].parent / 'decathlon', cfg.domain))
     else:
         cfg.data_root = str(roots['nyud' if 'NYUD' in cfg.type else 'pascal'])

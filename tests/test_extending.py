@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 
 from mmbmtas import launch
 from mmbmtas.registry import LOOPS, METRICS, MODELS, TASK_UTILS
-from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 
 ROOT = Path(__file__).parents[1]
 REGISTERED = {
@@ -19,6 +19,7 @@ REGISTERED = {
     'SumHead': MODELS,
     'MedianDepthError': METRICS,
     'ThresholdSearchLoop': LOOPS,
+    'EvolutionSearchLoop': LOOPS,
 }
 
 
@@ -101,6 +102,23 @@ def test_a_search_method_finds_its_tree(read, tmp_path, threshold, groups):
     launch.build_runner(cfg).train()
     tree = BranchedArchitecture.load(tmp_path / 'work/architecture.json')
     assert [layer.num_groups for layer in tree.groupings] == groups
+
+
+def test_a_fourth_search_ends_in_the_best_paths_it_has_seen(read, path_runner, tmp_path):
+    cfg = read('new_search')
+    assert cfg.train_cfg.type == 'EvolutionSearchLoop'
+    backbone = {'policy': cfg.model.backbone.policy.to_dict()}
+    runner = path_runner(
+        tmp_path / 'work',
+        loop={'type': 'EvolutionSearchLoop', 'weight_iters': 4},
+        backbone=backbone,
+    )
+    runner.train()
+    best = runner.message_hub.runtime_info['best_paths']
+    found = PathArchitecture.load(tmp_path / 'work/architecture.json')
+    assert {domain: [*path] for domain, path in found.routing.items()} == {
+        domain: path for domain, (_, path) in best.items()
+    }
 
 
 def test_an_aggregator_is_found_by_its_name(read):

@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'conversion': {'errors', 'datasets', 'structures', 'reading', 'writing'},
     'scenes': {'errors', 'datasets', 'structures', 'writing'},
     'pocket': {'errors', 'scenes', 'structures', 'writing'},
-    'evaluation': {'errors', 'structures', 'registry', 'reading', 'progress'},
+    'evaluation': {'errors', 'structures', 'registry', 'reading', 'progress', 'writing'},
     'visualization': {'errors', 'structures', 'registry', 'writing'},
     'engine': {
         'errors',

@@ -3,10 +3,10 @@
 #   python tools/dataset_converters/synthetic_scenes.py data/scenes \
 #       --layout pascal --train 400 --val 100
 #   python tools/dataset_converters/synthetic_scenes.py data/scenes_nyud \
-#       --layout nyud --train 400 --val 100
+#       --layout nyud --train 400 --val 100 --style night
 #   python tools/train.py configs/mpnas/search_scenes.py
 #
-# The two folders stand for two data sets: other rooms, other labels. Writes
+# The two folders stand for two data sets: other light, other labels. Writes
 # work_dirs/search_scenes/architecture.json, which paths_scenes.py trains.
 _base_ = './search_pascal_nyud.py'
 

@@ -218,9 +218,12 @@ def _serving(reference: Reference, own: str) -> list[str]:
         name
         for name, kind in KINDS.items()
         if name == reference.default
-        or (reference.any_tree and kind.has_tree)
-        or (reference.any_kind and name != own and not kind.of_paths)
+        or (kind.of_paths == KINDS[own].of_paths and _serves(reference, name, own))
     ]
+
+
+def _serves(reference: Reference, name: str, own: str) -> bool:
+    return (reference.any_tree and KINDS[name].has_tree) or (reference.any_kind and name != own)
 
 
 def _refuse_circles(name: str, named: Mapping[str, ModelSpec], where: str) -> None:

@@ -9,7 +9,7 @@ from mmengine.dataset import ConcatDataset as _ConcatDataset
 from mmbmtas.errors import InputError
 from mmbmtas.registry import DATASETS
 
-_BY_TASK = ('classes', 'palette', 'units', 'task_kinds')
+_BY_TASK = ('classes', 'category_ids', 'palette', 'units', 'task_kinds')
 
 
 @DATASETS.register_module()

@@ -86,6 +86,7 @@ class VisualDecathlon(BaseDataset):
             metainfo={
                 'tasks': (self.domain,),
                 'classes': {self.domain: self.annotations.classes},
+                'category_ids': {self.domain: self.annotations.category_ids},
                 'task_kinds': {self.domain: 'label'},
                 **(metainfo or {}),
             },

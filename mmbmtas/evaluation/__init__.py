@@ -9,6 +9,7 @@ from mmbmtas.evaluation.headline import (
 )
 from mmbmtas.evaluation.metrics import (
     Accuracy,
+    DecathlonResults,
     DepthMetric,
     EdgePixelMetric,
     HeadlineMetric,
@@ -27,6 +28,7 @@ __all__ = [
     'Accuracy',
     'ConstantBaseline',
     'DecathlonEvaluator',
+    'DecathlonResults',
     'DepthMetric',
     'EdgePixelMetric',
     'HeadlineMetric',

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from mmbmtas.checkpoints import require_finite
 from mmbmtas.errors import InputError
+from mmbmtas.structures import BranchedArchitecture
 
-from .backbones.state import STATE, decode_tree
+from .backbones.state import STATE, decode_architecture
 from .encoders import Encoder, check_fits
 
 
@@ -34,7 +35,7 @@ def read_single_network(path: str | PathLike, task: str, encoder: Encoder) -> di
             f'{path} is no single-task network of {task!r}: {STATE} is missing among its '
             f'{len(weights)} entries'
         )
-    tree = decode_tree(weights[STATE], str(path))
+    tree = decode_architecture(weights[STATE], str(path), BranchedArchitecture)
     if tree.tasks != (task,):
         raise InputError(
             f'{path} holds a network of the tasks {[*tree.tasks]}, expected one of {task!r} alone'

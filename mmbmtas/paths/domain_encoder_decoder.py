@@ -32,8 +32,7 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
     Args:
         backbone: Config of :class:`PathNetwork`, or of any other
             :class:`~mmbmtas.models.backbones.DomainBackbone`.
-        decode_heads: Config of each task's decoder.
-        kwargs: What else :class:`MultiTaskEncoderDecoder` takes.
+        args, kwargs: What else :class:`MultiTaskEncoderDecoder` takes.
 
     Attributes:
         domain: Whose images those are whose samples do not say; the only one if there is one, else
@@ -46,13 +45,8 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
     BACKBONE: type = DomainBackbone
     backbone: Any
 
-    def __init__(
-        self,
-        backbone: dict[str, Any],
-        decode_heads: Mapping[str, dict[str, Any]],
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(backbone, decode_heads, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._domain = next(iter(self.domains)) if len(self.domains) == 1 else None
 
     @property

@@ -148,3 +148,8 @@ def drop_running_statistics(module: nn.Module) -> None:
         if isinstance(norm, _BatchNorm) and norm.track_running_stats:
             norm.track_running_stats = False
             norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+
+
+def is_statistic(key: str) -> bool:
+    """Tell whether a checkpoint's key names statistics, which not all normalisations here have."""
+    return key.endswith(('.running_mean', '.running_var', '.num_batches_tracked'))

@@ -13,7 +13,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.models.backbones.checkpointing import run_checkpointed
 from mmbmtas.models.backbones.pretrained import init_encoder
 from mmbmtas.models.backbones.protocols import Features
-from mmbmtas.models.backbones.state import decode_paths, encode_json
+from mmbmtas.models.backbones.state import ArchitectureState
 from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import PathArchitecture
@@ -22,6 +22,7 @@ from mmbmtas.structures.values import filled_in_from, require_choice
 from .domain_norm import (
     DomainSwitch,
     has_statistics_by_domain,
+    is_statistic,
     separate_statistics,
     settle_domain,
 )
@@ -31,7 +32,7 @@ NORM_STATISTICS = ('domain', 'shared', 'all')
 
 
 @MODELS.register_module()
-class PathNetwork(BaseModule):
+class PathNetwork(ArchitectureState, BaseModule):
     """An encoder through which each domain has a path; domains share the nodes that both pass.
 
     A node is a candidate of a layer, whatever came before it (MPNAS, WACV 2021). Stem and last
@@ -65,6 +66,7 @@ class PathNetwork(BaseModule):
         (2, 960, 2, 2)
     """
 
+    architecture: PathArchitecture
     layers: Any  # a ModuleList of ModuleDicts, which torch's annotations cannot say
 
     @filled_in_from('architecture', 'model.backbone.architecture')
@@ -239,24 +241,5 @@ class PathNetwork(BaseModule):
             (index, node) for index, nodes in enumerate(self.layers) for node in nodes.values()
         ]
         copies.append((len(self.layers), self.context))
-        init_encoder(self.encoder, self.stem, copies, self.init_cfg)
+        init_encoder(self.encoder, self.stem, copies, self.init_cfg, unused=is_statistic)
         self._is_init = True
-
-    def get_extra_state(self) -> Tensor:
-        """Return the paths as JSON bytes, so that a checkpoint says which paths it holds."""
-        return encode_json(self.architecture.to_dict())
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Refuse weights of other paths.
-
-        Raises:
-            InputError: The checkpoint was made for other paths.
-        """
-        found = decode_paths(state)
-        if found != self.architecture:
-            raise InputError(
-                'the checkpoint holds other paths than the config names:\n'
-                f'checkpoint: {found.describe()}\nconfig: {self.architecture.describe()}\n'
-                'Use the architecture that this checkpoint was trained with: architecture=FILE, '
-                'which tools/export_architecture.py CHECKPOINT -o FILE writes.'
-            )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmbmtas.cost import ModuleCost
 from mmbmtas.models.backbones.protocols import Features, PathBackbone
+from mmbmtas.models.backbones.routing import Mixture
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -18,8 +19,8 @@ from .domain_encoder_decoder import DomainEncoderDecoder
 from .domain_norm import drop_running_statistics
 from .quality import quality_of
 
-Paths = Mapping[str, Sequence[int]]
-"""A path of each domain: the candidate of each searched layer."""
+Paths = Mapping[str, Sequence[int | Mixture]]
+"""A path of each domain: the candidate of each searched layer, or some with their weights."""
 
 
 @MODELS.register_module()
@@ -31,9 +32,8 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
     Args:
         backbone: Config of :class:`PathSupernet`, or of any other
             :class:`~mmbmtas.models.backbones.PathBackbone`.
-        decode_heads: Config of each task's decoder.
-        kwargs: What else :class:`MultiTaskEncoderDecoder` takes; ``loss_balancing`` weighs losses,
-            never rewards.
+        args, kwargs: What else :class:`MultiTaskEncoderDecoder` takes; ``loss_balancing`` weighs
+            losses, never rewards.
 
     Raises:
         InputError: As :class:`MultiTaskEncoderDecoder`.
@@ -41,13 +41,8 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
 
     BACKBONE: type = PathBackbone
 
-    def __init__(
-        self,
-        backbone: dict[str, Any],
-        decode_heads: Mapping[str, dict[str, Any]],
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(backbone, decode_heads, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         drop_running_statistics(self)
         self._paths: Paths = {}
         self._averaging = 0.0

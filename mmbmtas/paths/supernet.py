@@ -13,6 +13,7 @@ from mmbmtas.models.backbones.checkpointing import run_checkpointed
 from mmbmtas.models.backbones.policies import Policy
 from mmbmtas.models.backbones.pretrained import init_encoder, init_random
 from mmbmtas.models.backbones.protocols import Features
+from mmbmtas.models.backbones.routing import Mixture
 from mmbmtas.models.backbones.state import decode_json, encode_json, kind_of
 from mmbmtas.models.encoders import Encoder, build_encoder
 from mmbmtas.models.encoders.candidates import Choices, SeparateChoices
@@ -21,7 +22,7 @@ from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.paths import Candidate
 from mmbmtas.structures.values import require_choice
 
-from .domain_norm import drop_running_statistics
+from .domain_norm import drop_running_statistics, is_statistic
 from .domains import as_domains, require_domain
 
 
@@ -132,7 +133,7 @@ class PathSupernet(BaseModule):
         self,
         x: Tensor,
         domain: str,
-        path: Sequence[int] | None = None,
+        path: Sequence[int | Mixture] | None = None,
         averaging: float = 0.0,
     ) -> Features:
         """Encode images of a domain.
@@ -140,7 +141,8 @@ class PathSupernet(BaseModule):
         Args:
             x: Images, ``(N, 3, H, W)``.
             domain: Whose they are.
-            path: The candidate of each layer; by default the domain's most probable path.
+            path: The candidate of each layer, or several and the weight of each one's output; by
+                default the domain's most probable path.
             averaging: How likely each decision between candidates is averaged, as warm-up steps
                 do; drawn from torch's global generator.
 
@@ -154,9 +156,9 @@ class PathSupernet(BaseModule):
         low_level = x
         for index, (choices, candidate) in enumerate(zip(self.layers, path, strict=True)):
             if self.with_cp:
-                x = run_checkpointed(choices, choices, x, candidate, averaging)
+                x = run_checkpointed(_run_layer, choices, choices, x, candidate, averaging)
             else:
-                x = choices(x, candidate, averaging)
+                x = _run_layer(choices, x, candidate, averaging)
             if index == self.encoder.low_level_index:
                 low_level = x
         return low_level, self.context(x)
@@ -177,7 +179,8 @@ class PathSupernet(BaseModule):
                 for module in layer.candidates
             ]
             context = (self.encoder.num_searched, self.context)
-            init_encoder(self.encoder, self.stem, [*copies, context], self.init_cfg)
+            parts = [*copies, context]
+            init_encoder(self.encoder, self.stem, parts, self.init_cfg, unused=is_statistic)
         self._is_init = True
 
     def get_extra_state(self) -> Tensor:
@@ -198,6 +201,14 @@ class PathSupernet(BaseModule):
             )
         if found != own:
             raise InputError(f'the checkpoint holds a supernet of {found}, the config one of {own}')
+
+
+def _run_layer(choices: Choices, x: Tensor, candidate: int | Mixture, averaging: float) -> Tensor:
+    """Run one candidate, or sum the outputs of some by their weights."""
+    if isinstance(candidate, int):
+        return choices(x, candidate, averaging)
+    outputs = [weight * choices(x, c, averaging) for c, weight in candidate.items()]
+    return outputs[0] if len(outputs) == 1 else torch.stack(outputs).sum(dim=0)
 
 
 def searched_candidates(encoder: Encoder) -> tuple[tuple[Candidate, ...], ...]:

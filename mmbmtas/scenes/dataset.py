@@ -1,10 +1,10 @@
 """Whole data sets of synthetic scenes: reproducible, in parallel, and never half-written."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from mmbmtas.writing import folder_written_beside
 
 from .render import Rendering, render
 from .scene import sample_scene
+from .styles import STYLES, Style, restyle
 from .writers import FOLDERS, SPLITS, write_nyud, write_pascal
 
 Layout = Literal['pascal', 'nyud']
@@ -28,6 +29,7 @@ otherwise compressed, and pixels of the shadow map rounded otherwise, which move
 100,000. Labels are those of 1.
 """
 
+_AS_EVER = ('style', 'day')
 RECORD = 'scenes.json'
 """File in a data set's folder that holds the request it was written for."""
 
@@ -43,9 +45,16 @@ class Request:
     width: int
     seed: int
     version: int = VERSION
+    style: Style = 'day'
+
+    def record(self) -> dict[str, Any]:
+        """Return the content of :data:`RECORD`; scenes by day are recorded as ever."""
+        return {key: value for key, value in asdict(self).items() if (key, value) != _AS_EVER}
 
 
-def render_image(seed: int, split: str, number: int, size: tuple[int, int]) -> Rendering:
+def render_image(
+    seed: int, split: str, number: int, size: tuple[int, int], style: Style = 'day'
+) -> Rendering:
     """Render one image; scene and labels depend on seed, split and number only.
 
     Args:
@@ -53,9 +62,11 @@ def render_image(seed: int, split: str, number: int, size: tuple[int, int]) -> R
         split: ``train`` or ``val``.
         number: Of the image within its split, from 0.
         size: Height and width, pixels.
+        style: How it is shown, see :func:`restyle`; the labels are the same.
     """
     rng = np.random.default_rng([seed, SPLITS.index(split), number])
-    return render(sample_scene(rng), size, rng)
+    rendering = render(sample_scene(rng), size, rng)
+    return replace(rendering, image=restyle(rendering, style, rng))
 
 
 def write_scenes(
@@ -67,6 +78,7 @@ def write_scenes(
     seed: int = 0,
     jobs: int = 1,
     overwrite: bool = False,
+    style: Style = 'day',
 ) -> bool:
     """Write a data set of synthetic rooms with exact labels.
 
@@ -82,6 +94,7 @@ def write_scenes(
         seed: Of everything random, 0 or more.
         jobs: Processes.
         overwrite: Replace what is at ``root``, if this function wrote it.
+        style: How the rooms are shown: ``day``, ``night``, ``flat``, ``depth-grey`` or ``thermal``.
 
     Returns:
         Whether anything was written: False where ``root`` already holds just this request.
@@ -96,7 +109,7 @@ def write_scenes(
         True
     """
     root = Path(root)
-    request = _request(layout, train, val, size, seed, jobs)
+    request = _request(layout, train, val, size, seed, jobs, style)
     if _holds(root, request):
         return False
     occupied = root.exists() and (not root.is_dir() or any(root.iterdir()))
@@ -111,23 +124,31 @@ def write_scenes(
 
 
 def _request(
-    layout: Layout, train: int, val: int, size: tuple[int, int], seed: int, jobs: int
+    layout: Layout,
+    train: int,
+    val: int,
+    size: tuple[int, int],
+    seed: int,
+    jobs: int,
+    style: Style,
 ) -> Request:
     """The checked request."""
     if layout not in FOLDERS:
         raise InputError(f'layout must be one of {", ".join(FOLDERS)}, found {layout!r}')
+    if style not in STYLES:
+        raise InputError(f'style must be one of {", ".join(STYLES)}, found {style!r}')
     numbers = {'train': (train, 0), 'val': (val, 0), 'seed': (seed, 0), 'jobs': (jobs, 1)}
     numbers |= {'height': (size[0], 16), 'width': (size[1], 16)}
     for name, (value, least) in numbers.items():
         if value < least:
             raise InputError(f'{name} must be at least {least}, found {value}')
-    return Request(layout, train, val, size[0], size[1], seed)
+    return Request(layout, train, val, size[0], size[1], seed, style=style)
 
 
 def _holds(root: Path, request: Request) -> bool:
     """Whether a folder was written for just this request."""
     try:
-        return json.loads((root / RECORD).read_text()) == asdict(request)
+        return json.loads((root / RECORD).read_text()) == request.record()
     except (OSError, ValueError):
         return False
 
@@ -143,7 +164,7 @@ def _build(root: Path, request: Request, jobs: int) -> None:
     for split in SPLITS:
         names = [_name(split, i) for i in range(counts[split])]
         _write_lists(root, request.layout, split, names, classes)
-    (root / RECORD).write_text(json.dumps(asdict(request), indent=2) + '\n')
+    (root / RECORD).write_text(json.dumps(request.record(), indent=2) + '\n')
 
 
 def _name(split: str, number: int) -> str:
@@ -154,7 +175,8 @@ def _write_image(root: Path, request: Request, task: tuple[str, int]) -> tuple[s
     """Render and write one image; its id and the VOC classes of its objects."""
     split, number = task
     name = _name(split, number)
-    rendering = render_image(request.seed, split, number, (request.height, request.width))
+    size = request.height, request.width
+    rendering = render_image(request.seed, split, number, size, request.style)
     if request.layout == 'pascal':
         return name, write_pascal(root, name, number, rendering)
     write_nyud(root, name, rendering)

@@ -4,23 +4,18 @@ Every box is one copy of an encoder layer, and every line through it is one of i
 their colours, so the stripes of a box show its set of tasks.
 """
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as MplPath
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError
-from mmbmtas.structures import BranchedArchitecture, TaskGrouping
-from mmbmtas.visualization.saving import picture_place, save_figure
+from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture, TaskGrouping
 
 COLOURS = (
     *('#0072b2', '#e69f00', '#009e73', '#cc4c78', '#7a5cc0', '#56b4e9', '#a6761d', '#d55e00'),
@@ -35,37 +30,21 @@ STRIPE = 0.17
 """Height of a task's stripe, where the tasks at the right end are 1 apart."""
 
 
-def plot_tree(
-    architecture: BranchedArchitecture,
-    path: str | os.PathLike,
-    layer_madds: Sequence[float] | None = None,
-) -> None:
-    """Write a picture of an architecture, with the cost of each layer below it if known.
+def tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float] | None) -> Figure:
+    """Draw a tree as a figure of a size that suits it, with the cost of each layer if known.
 
     Args:
-        architecture: The architecture.
-        path: File to write; its extension gives the format, ``.png``, ``.svg`` or ``.pdf``.
-        layer_madds: Multiply-adds of one copy of each layer; by default those in the
-            architecture itself, ``architecture.madds['layers']``.
+        architecture: The tree.
+        layer_madds: Multiply-adds of one copy of each layer; by default those in the architecture
+            itself, ``architecture.madds['layers']``.
 
     Raises:
-        ValueError: The extension is not one of these, or there is not one cost per layer.
+        ValueError: There is not one cost per layer.
     """
-    path = picture_place(path)
-    save_figure(_tree_figure(architecture, layer_madds), path, dpi=200)
-
-
-def tree_image(architecture: BranchedArchitecture) -> NDArray[np.uint8]:
-    """Draw an architecture as an image, RGB ``(H, W, 3)``, for the backends of a visualizer."""
-    canvas = FigureCanvasAgg(_tree_figure(architecture, None))
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float] | None) -> Figure:
-    """Draw the figure of :func:`plot_tree`."""
+    network = None
     if layer_madds is None:
         layer_madds = (architecture.madds or {}).get('layers')
+        network = (architecture.madds or {}).get('network')
     columns, lanes = architecture.num_layers + 2, max(3, len(architecture.tasks))
     width = columns * min(0.5, max(0.12, 40 / columns)) + 1.6
     tree_height, bars_height = 0.4 * lanes, 0.0 if layer_madds is None else 1.0
@@ -78,7 +57,7 @@ def _tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float
         ratios = {'height_ratios': (tree_height, bars_height)}
         tree, bars = figure.subplots(2, sharex=True, gridspec_kw=ratios)
         draw_tree(tree, architecture)
-        draw_layer_madds(bars, architecture, layer_madds)
+        draw_layer_madds(bars, architecture, layer_madds, network)
         tree.tick_params(labelbottom=False)
     figure.suptitle(_title(architecture), color=INK, fontsize=11, parse_math=False)
     return figure
@@ -94,25 +73,31 @@ def draw_tree(ax: Axes, architecture: BranchedArchitecture) -> None:
     ax.set_ylim(middle + half, middle - half)
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    _draw_layer_axis(ax, architecture)
+    draw_layer_axis(ax, architecture)
     lanes = _lanes(architecture)
     stages = [TaskGrouping.shared(num_tasks), *architecture.groupings]
     heights = [_heights(grouping, lanes) for grouping in stages]
     for x, grouping in enumerate(stages):
         for group in grouping.groups:
-            _draw_box(ax, x, [heights[x][task] for task in group], '#eef1f5')
+            draw_box(ax, x, [heights[x][task] for task in group], '#eef1f5')
     for task, name in enumerate(architecture.tasks):
         stops = [height[task] for height in heights] + [lanes[task]]
-        _draw_line(ax, stops, COLOURS[task % len(COLOURS)])
-        _draw_box(ax, last, [lanes[task]], COLOURS[task % len(COLOURS)])
+        draw_line(ax, stops, COLOURS[task % len(COLOURS)])
+        draw_box(ax, last, [lanes[task]], COLOURS[task % len(COLOURS)])
         text = name.replace('_', ' ')
         ax.text(last + 0.45, lanes[task], text, va='center', color=INK, fontsize=9)
 
 
 def draw_layer_madds(
-    ax: Axes, architecture: BranchedArchitecture, layer_madds: Sequence[float]
+    ax: Axes,
+    architecture: BranchedArchitecture,
+    layer_madds: Sequence[float],
+    network: float | None = None,
 ) -> None:
     """Draw the cost of each layer as a bar below its column: one copy dark, further ones light.
+
+    With the cost of the whole network, a last bar has what is left of it, the stem and all
+    decoders: the bars add up to that cost.
 
     Raises:
         ValueError: There is not one cost per layer.
@@ -122,7 +107,8 @@ def draw_layer_madds(
             f'{len(layer_madds)} costs of layers, expected {architecture.num_layers}, one per layer'
         )
     positions = range(1, architecture.num_layers + 1)
-    unit, sign = (1e9, '10⁹') if sum(layer_madds) >= 1e9 else (1e6, '10⁶')
+    total = sum(layer_madds) if network is None else network
+    unit, sign = (1e9, '10⁹') if total >= 1e9 else (1e6, '10⁶')
     one = [madds / unit for madds in layer_madds]
     further = [
         (grouping.num_groups - 1) * madds
@@ -130,11 +116,15 @@ def draw_layer_madds(
     ]
     ax.bar(positions, one, BOX_WIDTH, color=INK, label='one copy')
     ax.bar(positions, further, BOX_WIDTH, one, color=FURTHER_COPIES, label='further copies')
+    rest = 0.0 if network is None else network / unit - sum(one) - sum(further)
+    if rest > 0:
+        last = architecture.num_layers + 1
+        ax.bar(last, rest, BOX_WIDTH, color=COLOURS[0], label='stem and decoders')
     ax.set_ylabel(f'MAdds ({sign})', color=INK, fontsize=8)
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.legend(frameon=False, fontsize=7, loc='upper left', labelcolor=INK)
     ax.spines[['top', 'right']].set_visible(False)
-    _draw_layer_axis(ax, architecture)
+    draw_layer_axis(ax, architecture)
 
 
 def describe_madds(madds: float) -> str:
@@ -166,7 +156,7 @@ def _heights(grouping: TaskGrouping, lanes: Sequence[int]) -> list[float]:
     return heights
 
 
-def _draw_box(ax: Axes, x: float, heights: Sequence[float], fill: str) -> None:
+def draw_box(ax: Axes, x: float, heights: Sequence[float], fill: str) -> None:
     """Draw a frame around the lines at some heights."""
     top, bottom = min(heights) - STRIPE, max(heights) + STRIPE
     corner, size = (x - BOX_WIDTH / 2, top), (BOX_WIDTH, bottom - top)
@@ -175,7 +165,7 @@ def _draw_box(ax: Axes, x: float, heights: Sequence[float], fill: str) -> None:
     ax.add_patch(box)
 
 
-def _draw_line(ax: Axes, heights: Sequence[float], colour: str) -> None:
+def draw_line(ax: Axes, heights: Sequence[float], colour: str) -> None:
     """Draw a task's line: straight through boxes, smooth between them."""
     half = BOX_WIDTH / 2
     points, codes = [(-half, heights[0])], [MplPath.MOVETO]
@@ -190,7 +180,7 @@ def _draw_line(ax: Axes, heights: Sequence[float], colour: str) -> None:
     )
 
 
-def _draw_layer_axis(ax: Axes, architecture: BranchedArchitecture) -> None:
+def draw_layer_axis(ax: Axes, architecture: RoutedArchitecture) -> None:
     """Name the columns below the axes, upright if the names are long."""
     names = _column_names(architecture)
     rotation = 90 if max(map(len, names)) > len('decoder') else 0
@@ -200,7 +190,7 @@ def _draw_layer_axis(ax: Axes, architecture: BranchedArchitecture) -> None:
     ax.spines[:].set_color(INK)
 
 
-def _column_names(architecture: BranchedArchitecture) -> list[str]:
+def _column_names(architecture: RoutedArchitecture) -> list[str]:
     numbers = [str(layer + 1) for layer in range(architecture.num_layers)]
     return ['stem', *(architecture.layers or numbers), 'decoder']
 

@@ -1,12 +1,21 @@
 """The decathlon score against its published vectors, and accuracies against mmpretrain's."""
 
+import json
+from typing import ClassVar
+
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.structures import LabelData
 
 from mmbmtas.errors import InputError
-from mmbmtas.evaluation import DECATHLON, Accuracy, DecathlonEvaluator, decathlon_score
+from mmbmtas.evaluation import (
+    DECATHLON,
+    Accuracy,
+    DecathlonEvaluator,
+    DecathlonResults,
+    decathlon_score,
+)
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 
@@ -66,6 +75,33 @@ class TestAccuracy:
         sample.set_metainfo({'img_path': 'bad.png'})
         with pytest.raises(InputError, match=r'digits of image bad\.png: .* not finite'):
             Evaluator([Accuracy(task='digits')]).process([sample])
+
+
+class TestResults:
+    meta: ClassVar = {'category_ids': {'a': (70, 30, 50)}}
+
+    def write(self, path, found):
+        metric = DecathlonResults(['a'], str(path))
+        metric.dataset_meta = self.meta
+        evaluator = Evaluator([metric])
+        evaluator.dataset_meta = self.meta
+        evaluator.process(found)
+        return evaluator.evaluate(len(found))
+
+    def test_they_have_the_numbers_of_the_file_in_order(self, tmp_path):
+        found = [*samples('a', torch.eye(3)[[2, 0]], [0, 0]), *samples('b', torch.eye(3)[:1], [0])]
+        for number, sample in zip((9, 4, 1), found, strict=True):
+            sample.set_metainfo({'img_id': number})
+        assert self.write(tmp_path / 'results.json', found) == {}
+        assert json.loads((tmp_path / 'results.json').read_text()) == [
+            {'image_id': 4, 'category_id': 70},
+            {'image_id': 9, 'category_id': 50},
+        ]
+
+    def test_a_data_set_without_numbers_is_refused(self, tmp_path):
+        self.meta = {}
+        with pytest.raises(InputError, match='no category_ids of a'):
+            self.write(tmp_path / 'results.json', [*samples('a', torch.eye(3)[:1], [0])])
 
 
 class TestEvaluator:

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+import torchvision
 from mmcv.cnn import ConvModule
 from torch import nn
 
@@ -324,6 +325,25 @@ class TestOneDomain:
         assert context.shape == (2, 16, 2, 2)
 
 
+class TestPretrained:
+    @pytest.mark.parametrize('statistics', ['domain', 'shared', 'all'])
+    def test_all_domains_begin_with_the_statistics(self, toys, tmp_path, statistics):
+        source = torchvision.models.mobilenet_v2(width_mult=0.25)
+        toys.randomise(source)
+        torch.save(source.state_dict(), tmp_path / 'a.pth')
+        init_cfg = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'a.pth')}
+        routing = {'a': (0,) * 17, 'b': (0,) * 17}
+        net = network(routing, toys.MOBILENET, norm_statistics=statistics, init_cfg=init_cfg)
+        tree = BranchedArchitecture.shared(['a'], toys.MOBILENET, 18)
+        expected = BranchedNetwork(tree, init_cfg=init_cfg)
+        expected.init_weights()
+        with torch.no_grad():
+            for domain in 'ab':
+                torch.testing.assert_close(
+                    net.eval()(images(), domain)[domain][0], expected.eval()(images())['a'][0]
+                )
+
+
 class TestCheckpoints:
     def test_state_comes_back(self):
         net, other = network(), network()
@@ -390,6 +410,7 @@ class TestPlainClassifier:
         architecture = config['backbone']['architecture']
         head = model.decode_heads['faces']
         plain = ImageClassifier(
+            data_preprocessor={'type': 'mmpretrain.ClsDataPreprocessor'},
             backbone={
                 'type': 'mmbmtas.PathNetwork',
                 'architecture': architecture,

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
@@ -437,6 +438,13 @@ class TestSupernet:
     def test_what_does_not_fit(self, options, message):
         with pytest.raises(InputError, match=message):
             supernet(**options)
+
+    def test_weights_of_other_encoders_are_loaded(self, toys, tmp_path):
+        source = torchvision.models.mobilenet_v2(width_mult=0.25)
+        torch.save(source.state_dict(), tmp_path / 'a.pth')
+        init_cfg = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'a.pth')}
+        net = supernet(toys.MOBILENET, sharing='separate', init_cfg=init_cfg)
+        assert torch.equal(net.stem.conv.weight, source.features[0][0].weight)
 
     def test_other_encoders_have_one_candidate_a_layer(self, toys):
         net = supernet(toys.MOBILENET, sharing='separate')

@@ -1,18 +1,28 @@
 import runpy
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 
+from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
-from mmbmtas.visualization.tree import draw_layer_madds, draw_tree, plot_tree
+from mmbmtas.visualization import architecture as architecture_module
+from mmbmtas.visualization.architecture import plot_architecture
+from mmbmtas.visualization.tree import draw_layer_madds, draw_tree
 
 ENCODER = {'type': 'MobileNetV2Encoder'}
+SMALL = BranchedArchitecture.shared(
+    ['semseg', 'depth'],
+    {'type': 'MobileNetV2Encoder', 'widen_factor': 0.25, 'context_channels': 16},
+    18,
+)
 TREE = BranchedArchitecture.from_groupings(
     ['semseg', 'depth', 'human_parts'],
     ENCODER,
@@ -74,10 +84,25 @@ def test_bars_add_up_to_the_copies_that_run():
     assert labels == ['stem', '1', '2', '3', 'decoder']
 
 
+def test_bars_add_up_to_the_title(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        architecture_module, 'save_figure', lambda figure, *_, **__: drawn.append(figure)
+    )
+    # 1 + 2 * 2 + 3 * 3 in layers, 6 in the stem and the decoders
+    madds = {'shape': [64, 64], 'network': 20e9, 'layers': [1e9, 2e9, 3e9]}
+    plot_architecture(replace(TREE, madds=madds), tmp_path / 'tree.png')
+    bars = drawn[0].axes[1].containers
+    assert sum(bar.get_height() for group in bars for bar in group) == pytest.approx(20)
+    assert drawn[0].get_suptitle().endswith('20.00 billion multiply-adds at 64 x 64')
+    (rest,) = bars[2]
+    assert (rest.get_x() + rest.get_width() / 2, rest.get_height()) == (4, pytest.approx(6))
+
+
 @pytest.mark.parametrize('suffix', ['.png', '.svg', '.pdf', '.PNG'])
 def test_writes_pictures(tmp_path, suffix):
     path = tmp_path / 'new' / f'tree{suffix}'
-    plot_tree(TREE, path)
+    plot_architecture(TREE, path)
     assert path.stat().st_size > 1000
 
 
@@ -90,8 +115,8 @@ def test_picture_says_what_it_shows(tmp_path, monkeypatch):
         save(figure, *args, **kwargs)
 
     monkeypatch.setattr(Figure, 'savefig', note)
-    plot_tree(TREE, tmp_path / 'a.svg')
-    plot_tree(BranchedArchitecture.shared(['semseg'], ENCODER, 2), tmp_path / 'b.svg')
+    plot_architecture(TREE, tmp_path / 'a.svg')
+    plot_architecture(BranchedArchitecture.shared(['semseg'], ENCODER, 2), tmp_path / 'b.svg')
     titles = [figure.get_suptitle() for figure in drawn]
     assert titles[0] == 'MobileNetV2Encoder, 3 tasks: 2.50 billion multiply-adds at 64 x 64'
     assert titles[1] == 'MobileNetV2Encoder, 1 task'
@@ -100,14 +125,14 @@ def test_picture_says_what_it_shows(tmp_path, monkeypatch):
 
 def test_refuses_other_formats_and_costs(tmp_path):
     with pytest.raises(ValueError, match=r"no picture format '.txt', expected .png"):
-        plot_tree(TREE, tmp_path / 'tree.txt')
+        plot_architecture(TREE, tmp_path / 'tree.txt')
     with pytest.raises(ValueError, match='2 costs of layers, expected 3'):
-        plot_tree(TREE, tmp_path / 'tree.png', [1, 2])
+        plot_architecture(TREE, tmp_path / 'tree.png', [1, 2])
 
 
 def test_names_are_no_formulas(tmp_path):
     tree = BranchedArchitecture.shared(['a'], {'type': '$E'}, 1, layers=['$\\frac$'])
-    plot_tree(tree, tmp_path / 'tree.png')
+    plot_architecture(tree, tmp_path / 'tree.png')
 
 
 def test_command_line(tmp_path, monkeypatch, capsys):
@@ -117,6 +142,11 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [str(tool), 'architecture.json', '-o', 'tree.svg'])
     runpy.run_path(str(tool), run_name='__main__')
     assert Path('tree.svg').is_file()
+    state = {'state_dict': BranchedNetwork(SMALL).state_dict(prefix='backbone.')}
+    torch.save(state, 'trained.pth')
+    monkeypatch.setattr(sys, 'argv', [str(tool), 'trained.pth'])
+    runpy.run_path(str(tool), run_name='__main__')
+    assert Path('trained.png').is_file()
     monkeypatch.setattr(sys, 'argv', [str(tool), 'missing.json'])
     with pytest.raises(SystemExit):
         runpy.run_path(str(tool), run_name='__main__')

@@ -15,9 +15,9 @@ from PIL import Image
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization import MultiTaskVisualizer
 from mmbmtas.visualization.affinity import plot_affinities, plot_affinities_and_tree
+from mmbmtas.visualization.architecture import plot_architecture
 from mmbmtas.visualization.comparison import Point, plot_pareto, plot_trees
 from mmbmtas.visualization.overview import stack_pictures
-from mmbmtas.visualization.tree import plot_tree
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 TREE = BranchedArchitecture.shared(['semseg', 'edge'], {'type': 'MobileNetV2Encoder'}, 2)
@@ -31,7 +31,7 @@ def sheet(tmp_path):
 
 
 WRITERS = {
-    'tree': lambda place, _: plot_tree(TREE, place),
+    'tree': lambda place, _: plot_architecture(TREE, place),
     'affinities': lambda place, _: plot_affinities(ALIKE, TREE.tasks, place),
     'affinities and tree': lambda place, _: plot_affinities_and_tree(ALIKE, TREE, place),
     'pareto': lambda place, _: plot_pareto([Point('a', 1.0, 2.0)], place),

@@ -12,6 +12,7 @@ import signal
 import sys
 
 from mmbmtas.scenes import write_scenes
+from mmbmtas.scenes.styles import STYLES
 
 
 def parse_args() -> argparse.Namespace:
@@ -62,6 +63,12 @@ def parse_args() -> argparse.Namespace:
         help='processes, %(default)s by default; they change nothing in the files',
     )
     parser.add_argument(
+        '--style',
+        choices=STYLES,
+        default='day',
+        help='how the rooms are shown, %(default)s by default; the labels are the same',
+    )
+    parser.add_argument(
         '--overwrite',
         action='store_true',
         help='replace the synthetic data set in OUT_DIR; other files there are never replaced',
@@ -84,6 +91,7 @@ def main() -> None:
             args.seed,
             args.jobs,
             args.overwrite,
+            args.style,
         )
     except (FileExistsError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -1,6 +1,6 @@
 """What learns an architecture distribution from rewards."""
 
-from .budget import Budget
+from .budget import Budget, Paths
 from .reinforce import Baseline, Reward, Schedule, policy_loss
 
-__all__ = ['Baseline', 'Budget', 'Reward', 'Schedule', 'policy_loss']
+__all__ = ['Baseline', 'Budget', 'Paths', 'Reward', 'Schedule', 'policy_loss']

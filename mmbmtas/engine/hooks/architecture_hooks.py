@@ -10,9 +10,9 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmbmtas.registry import HOOKS
-from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture
+from mmbmtas.structures import RoutedArchitecture
 from mmbmtas.structures.values import require_count
-from mmbmtas.visualization.tree import tree_image
+from mmbmtas.visualization.architecture import architecture_image
 from mmbmtas.writing import remove_leftovers
 
 from .searched import search_loop_of
@@ -142,6 +142,5 @@ class ArchitectureExportHook(Hook):
         (directory / 'architectures').mkdir(parents=True, exist_ok=True)
         tree.save(directory / 'architectures' / f'iter_{iteration}.json')
         tree.save(directory / 'architecture.json')
-        if isinstance(tree, BranchedArchitecture):
-            runner.visualizer.add_image('architecture', tree_image(tree), iteration)
+        runner.visualizer.add_image('architecture', architecture_image(tree), iteration)
         return tree

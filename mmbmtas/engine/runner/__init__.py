@@ -1,6 +1,7 @@
 """The loops of search and training."""
 
 from .branched_search_loop import BranchedSearchLoop
+from .gumbel_path_loop import GumbelPathSearchLoop
 from .path_search_loop import PathSearchLoop
 from .search_loop import SearchLoop, split_dataset
 from .search_plan import Phase, Position, SearchPlan
@@ -9,6 +10,7 @@ from .train_loop import IterBasedTrainLoop
 
 __all__ = [
     'BranchedSearchLoop',
+    'GumbelPathSearchLoop',
     'IterBasedTrainLoop',
     'PathSearchLoop',
     'Phase',

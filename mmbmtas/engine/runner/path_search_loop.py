@@ -1,4 +1,4 @@
-"""The search of paths: iterations train weights along sampled paths, then the policies."""
+"""The search of paths: iterations train the weights along sampled paths, then the policies."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from mmbmtas.cost import expected_sum, expected_union
-from mmbmtas.engine.controllers import Baseline, Budget, Reward, Schedule, policy_loss
+from mmbmtas.engine.controllers import Baseline, Budget, Paths, Reward, Schedule, policy_loss
 from mmbmtas.engine.randomness import Stream, generator_of
 from mmbmtas.errors import DivergenceError, InputError
 from mmbmtas.losses.resource_loss import TOLERANCE
@@ -183,15 +183,61 @@ class PathSearchLoop(SearchLoop):
     def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """Train the weights along sampled paths, then the policies."""
         place = self.runner.seed, Stream.PATHS, self._iter, get_rank()
-        paths = self.model.sample_paths(generator_of(*place))
+        paths = self.draw(generator_of(*place))
         log = self._step_weights(data, paths)
         qualities = self._qualities(paths)
-        rewards = self._step_policies(paths, qualities)
+        ratios = self.budget.ratios(paths) if self.cost == 'sampled' else dict.fromkeys(paths)
+        rewards = [self.reward(qualities[domain], ratios[domain]) for domain in self.baselines]
+        self.learn(paths, dict(zip(self.baselines, rewards, strict=True)))
         return {
             **log,
             **{f'{domain}.quality': value for domain, value in qualities.items()},
             'reward': sum(rewards) / len(rewards),
         }
+
+    def draw(self, generator: torch.Generator) -> dict[str, tuple[int, ...]]:
+        """Draw the path that each domain tries in this iteration.
+
+        Args:
+            generator: Its source of randomness, seeded by the iteration and the rank.
+        """
+        return self.model.sample_paths(generator)
+
+    def learn(self, paths: Paths, rewards: Mapping[str, float]) -> None:
+        """Step the policies, so that paths with good rewards become likelier.
+
+        Args:
+            paths: The path that each domain tried.
+            rewards: The reward of each, in the order of the domains.
+        """
+        baselines = self._update_baselines([*rewards.values()])
+        policy = self.model.policy
+        log_probs = torch.stack([policy.log_prob(domain, paths[domain]) for domain in rewards])
+        advantages = [reward - b for reward, b in zip(rewards.values(), baselines, strict=True)]
+        loss = policy_loss(log_probs, advantages)
+        if self.cost == 'expected':
+            loss = loss - self.reward.beta * self.budget.distance(policy.probs())
+        self.update_policies(loss, self.schedule.rate(self._iter))
+
+    def update_policies(self, loss: Tensor, rate: float) -> None:
+        """Step the policies once, by the mean of the ranks' gradients.
+
+        Args:
+            loss: What is to become smaller, 0-d.
+            rate: Factor of the learning rate.
+        """
+        parameters = [*self.model.policy.parameters()]
+        # Not by backward: the distributed wrapper has already closed this iteration's gradients.
+        gradients = torch.autograd.grad(loss, parameters)
+        wrapper = self.runner.optim_wrapper['arch_params']
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if get_world_size() > 1:
+                all_reduce(gradient, 'mean')
+            parameter.grad = gradient
+        for group in wrapper.optimizer.param_groups:
+            group['lr'] = group.setdefault('initial_lr', group['lr']) * rate
+        OptimWrapper.step(wrapper)  # no scaler: policies are not computed in half precision
+        wrapper.zero_grad()
 
     def measured(self, architecture: RoutedArchitecture) -> dict[str, float]:
         """Return what the policies and the most probable paths cost.
@@ -250,9 +296,7 @@ class PathSearchLoop(SearchLoop):
             f'{self.reward.beta:g} (train_cfg.beta){held}, a longer search'
         )
 
-    def _step_weights(
-        self, data: dict[str, Any], paths: Mapping[str, tuple[int, ...]]
-    ) -> dict[str, Tensor]:
+    def _step_weights(self, data: dict[str, Any], paths: Paths) -> dict[str, Tensor]:
         """Step the weights once, on the losses of all domains."""
         wrapper = self.runner.optim_wrapper['weights']
         averaging = self.schedule.averaging(self._iter)
@@ -262,7 +306,7 @@ class PathSearchLoop(SearchLoop):
         wrapper.update_params(loss)
         return log
 
-    def _qualities(self, paths: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
+    def _qualities(self, paths: Paths) -> dict[str, float]:
         """Return how well each path does on a batch of the architecture split."""
         data = self.model.data_preprocessor(next(self._arch_batches), True)
         with self.runner.optim_wrapper['weights'].optim_context(self.runner.model):
@@ -274,35 +318,6 @@ class PathSearchLoop(SearchLoop):
                 '(optim_wrapper.weights.clip_grad), may help'
             )
         return found
-
-    def _step_policies(
-        self, paths: Mapping[str, tuple[int, ...]], qualities: Mapping[str, float]
-    ) -> list[float]:
-        """Step the policies; return the rewards, by domain."""
-        sampled = self.cost == 'sampled'
-        ratios = self.budget.ratios(paths) if sampled else dict.fromkeys(paths)
-        rewards = [self.reward(qualities[domain], ratios[domain]) for domain in self.baselines]
-        baselines = self._update_baselines(rewards)
-        policy = self.model.policy
-        log_probs = torch.stack([policy.log_prob(domain, paths[domain]) for domain in paths])
-        advantages = [reward - b for reward, b in zip(rewards, baselines, strict=True)]
-        loss = policy_loss(log_probs, advantages)
-        if not sampled:
-            loss = loss - self.reward.beta * self.budget.distance(policy.probs())
-        parameters = [*policy.parameters()]
-        # Not by backward: the distributed wrapper has already closed this iteration's gradients.
-        gradients = torch.autograd.grad(loss, parameters)
-        wrapper = self.runner.optim_wrapper['arch_params']
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if get_world_size() > 1:
-                all_reduce(gradient, 'mean')
-            parameter.grad = gradient
-        rate = self.schedule.rate(self._iter)
-        for group in wrapper.optimizer.param_groups:
-            group['lr'] = group.setdefault('initial_lr', group['lr']) * rate
-        OptimWrapper.step(wrapper)  # no scaler: policies are not computed in half precision
-        wrapper.zero_grad()
-        return rewards
 
     def _update_baselines(self, rewards: list[float]) -> list[float]:
         """Let the baselines learn from the ranks' mean rewards, and keep them in checkpoints."""

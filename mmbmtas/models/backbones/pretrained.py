@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from mmengine.model import PretrainedInit, constant_init, kaiming_init
 from mmengine.runner import CheckpointLoader
@@ -110,13 +111,18 @@ def _copy(
         if source is None:
             if not key.endswith('num_batches_tracked'):
                 problems.append(f'left random: {prefix}{key}')
-        elif source.shape != target.shape:
+        elif source.shape != target.shape and source.shape != _shape_of_rows(target):
             problems.append(
                 f'{prefix}{key} has shape {tuple(source.shape)}, expected {tuple(target.shape)}'
             )
         else:
             target.copy_(source)  # a state dict shares memory with its module
     return problems
+
+
+def _shape_of_rows(target: Tensor) -> torch.Size | None:
+    """Return the shape of a row, if this may be what a normalisation has for several domains."""
+    return target.shape[1:] if target.dim() == 2 else None
 
 
 def _report(problems: list[str], init_cfg: Mapping) -> None:

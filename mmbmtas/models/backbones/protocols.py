@@ -128,7 +128,7 @@ class PathBackbone(Protocol):
         """Return the most probable paths, without their cost."""
 
     def __call__(
-        self, x: Tensor, domain: str, path: Sequence[int] | None = None, averaging: float = 0.0, /
+        self, x: Tensor, domain: str, path: Sequence[Any] | None = None, averaging: float = 0.0, /
     ) -> Features:
         """Encode images of a domain along a path, by default its most probable one."""
 

@@ -2,35 +2,66 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mmbmtas.errors import InputError
-from mmbmtas.structures import BranchedArchitecture, PathArchitecture
+from mmbmtas.structures import BranchedArchitecture, PathArchitecture, RoutedArchitecture
 from mmbmtas.structures.routed import Routed
 
 STATE = 'backbone._extra_state'
 """Where it lies in a checkpoint of a segmentor."""
 
-_NAMES: dict[type, tuple[str, str]] = {
-    BranchedArchitecture: ('tree', 'a BranchedNetwork'),
-    PathArchitecture: ('network of paths', 'a PathNetwork'),
+
+class _Names(NamedTuple):
+    """What messages call a kind of architecture."""
+
+    network: str
+    backbone: str
+    other: str
+
+
+_NAMES: dict[type, _Names] = {
+    BranchedArchitecture: _Names('tree', 'a BranchedNetwork', 'another tree'),
+    PathArchitecture: _Names('network of paths', 'a PathNetwork', 'other paths'),
 }
-"""What messages call networks of a kind of architecture, and their backbone."""
+_ANY = _Names('network', 'a BranchedNetwork or a PathNetwork', 'another architecture')
 
 Kind = Literal['tree', 'search', 'exchange']
 
 
-def decode_tree(state: Tensor, name: str = 'the checkpoint') -> BranchedArchitecture:
-    """Decode what :meth:`BranchedNetwork.get_extra_state` gave; see :func:`decode_architecture`."""
-    return decode_architecture(state, name, BranchedArchitecture)
+class ArchitectureState:
+    """Puts the architecture of a retrained network into its checkpoints, and refuses another's.
 
+    A network derives from this class before torch's.
 
-def decode_paths(state: Tensor, name: str = 'the checkpoint') -> PathArchitecture:
-    """Decode what :meth:`PathNetwork.get_extra_state` gave; see :func:`decode_architecture`."""
-    return decode_architecture(state, name, PathArchitecture)
+    Attributes:
+        architecture: What the network was built for.
+    """
+
+    architecture: RoutedArchitecture
+
+    def get_extra_state(self) -> Tensor:
+        """Return the architecture as JSON bytes, so that a checkpoint says what it holds."""
+        return encode_json(self.architecture.to_dict())
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse weights of another architecture.
+
+        Raises:
+            InputError: The checkpoint was made for another.
+        """
+        own = self.architecture
+        found = decode_architecture(state, 'the checkpoint', type(own))
+        if found != own:
+            raise InputError(
+                f'the checkpoint holds {_NAMES[type(own)].other} than the config names:\n'
+                f'checkpoint: {found.describe()}\nconfig: {own.describe()}\n'
+                'Use the architecture that this checkpoint was trained with: architecture=FILE, '
+                'which tools/export_architecture.py CHECKPOINT -o FILE writes.'
+            )
 
 
 def decode_architecture(state: Tensor, name: str, kind: type[Routed]) -> Routed:
@@ -46,16 +77,16 @@ def decode_architecture(state: Tensor, name: str, kind: type[Routed]) -> Routed:
     """
     content = decode_json(state, name)
     found = kind_of(content)
-    network, backbone = _NAMES.get(kind, ('network', 'a BranchedNetwork or a PathNetwork'))
+    names = _NAMES.get(kind, _ANY)
     if found == 'exchange':
         raise InputError(
             f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
-            f'tree: expected {backbone}'
+            f'tree: expected {names.backbone}'
         )
     if found == 'search':
         raise InputError(
             f'{name} is of a search, with all candidates: expected one of a retrained '
-            f'{network} (architecture=FILE with the architecture.json that the search wrote)'
+            f'{names.network} (architecture=FILE with the architecture.json that the search wrote)'
         )
     return kind.from_dict(content, name)
 
