@@ -2,7 +2,7 @@
 #
 #   python tools/train.py configs/mpnas/paths_pocket.py \
 #       --cfg-options architecture=work_dirs/search_pocket/architecture.json
-#   python tools/test.py configs/mpnas/paths_pocket.py work_dirs/paths_pocket/iter_300.pth
+#   python tools/test.py configs/mpnas/paths_pocket.py work_dirs/paths_pocket/iter_600.pth
 #
 # Each domain keeps its own running statistics in the nodes that it shares with others.
 _base_ = [
@@ -13,7 +13,7 @@ _base_ = [
 
 architecture = 'configs/architectures/pocket_paths.json'  # override it with what a search wrote
 total_batch_size = 80  # over all ranks; 16 of each domain
-max_iters = 300
+max_iters = 600
 
 model = dict(
     type='DomainEncoderDecoder',
@@ -21,5 +21,5 @@ model = dict(
     loss_balancing=dict(type='ABDP', temperature=0.2),
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-2))
-train_cfg = dict(val_interval=300)
+train_cfg = dict(val_interval=600)
 default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=100))

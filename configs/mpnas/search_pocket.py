@@ -12,7 +12,7 @@ _base_ = [
 ]
 
 total_batch_size = 80  # over all ranks; 16 of each domain
-weight_iters = 300
+weight_iters = 600
 
 model = dict(
     type='PathSearchEncoderDecoder',

@@ -13,6 +13,7 @@ from mmbmtas.models.encoders import Encoder, build_encoder
 from mmbmtas.paths.domains import as_domains
 from mmbmtas.registry import MODELS, SCOPE, takes
 from mmbmtas.structures import PathArchitecture, is_zero
+from mmbmtas.structures.values import require_shape
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,22 @@ class PathConfig:
         """What each searched layer may be."""
         return [self.encoder.candidates(index) for index in range(self.encoder.num_searched)]
 
-    def single(self) -> PathArchitecture:
-        """Return one path for all domains (ours): the first of the largest candidates.
+    def single(self, choice: str = 'middle') -> PathArchitecture:
+        """Return one path for all domains (ours), which leaves no layer out.
 
-        Of MobileNetV3's layers this is the smallest kernel and the largest expansion, without
-        squeezing; no layer is left out.
+        Args:
+            choice: ``middle``: in each layer the candidate of middle cost, as dear as random paths
+                are in the mean; ``largest``: the dearest one.
         """
         path = []
-        for layer in self.candidates:
+        shape = self.cfg.get('cost_shape') or self.cfg.model.get('cost_shape', (512, 512))
+        costs = self.encoder.measure_candidates(require_shape('cost_shape', shape))
+        for layer, known in zip(self.candidates, costs, strict=True):
             kept = [index for index, candidate in enumerate(layer) if not is_zero(candidate)]
-            most = max(layer[index].get('expansion', 0) for index in kept)
-            path.append(next(i for i in kept if layer[i].get('expansion', 0) == most))
-        return self._paths(dict.fromkeys(self.domains, path), {'method': 'single_path'})
+            order = sorted(kept, key=lambda index: known[index].madds)
+            path.append(order[(len(order) - 1) // 2 if choice == 'middle' else -1])
+        source = {'method': 'single_path', 'choice': choice}
+        return self._paths(dict.fromkeys(self.domains, path), source)
 
     def random(self, seed: int) -> PathArchitecture:
         """Draw a path for each domain, every candidate of a layer equally likely.

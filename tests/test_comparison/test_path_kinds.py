@@ -52,7 +52,7 @@ class TestSteps:
             'paths_no_abdp': ['search'],
             'paths_shared_statistics': ['search'],
             'single_path_abdp': ['tree'],
-            'random_paths_abdp': ['tree'],
+            'largest_path': ['tree'],
         }
         assert runs['paths_shared_statistics'].networks[0].tree.name == 'paths_seed3'
 
@@ -81,12 +81,22 @@ class TestSteps:
 
 
 class TestChosenPaths:
-    def test_the_single_path_is_one_and_leaves_nothing_out(self, config):
-        paths = config.single()
-        assert len({*paths.routing.values()}) == 1
-        for layer, candidate in enumerate(paths.routing['digits']):
-            chosen = paths.candidates[layer][candidate]
-            assert chosen == {'kernel': 3, 'expansion': 4, 'squeeze': False}
+    def test_the_single_path_is_one_of_middle_cost_or_the_largest(self, config):
+        costs = config.encoder.measure_candidates((32, 32))
+        for choice, place in (('middle', 3), ('largest', 7)):  # of eight
+            paths = config.single(choice)
+            assert len({*paths.routing.values()}) == 1
+            for layer, candidate in enumerate(paths.routing['digits']):
+                own = costs[layer][candidate].madds
+                assert sorted(cost.madds for cost in costs[layer])[place] == own
+
+    def test_a_path_of_another_kind_is_refused(self, tmp_path):
+        (tmp_path / 'spec.py').write_text(
+            f'branched = {TRAINING!r}\nsearch = {SEARCH!r}\n'
+            "models = dict(one=dict(kind='single_path', path='small'))\n"
+        )
+        with pytest.raises(InputError, match=r"one: path 'small', expected 'middle' or 'largest'"):
+            read_comparison(str(tmp_path / 'spec.py'))
 
     def test_random_paths_take_each_candidate_as_often(self, config):
         drawn = [config.random(seed) for seed in range(60)]

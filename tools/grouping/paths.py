@@ -18,9 +18,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of a search of paths')
     parser.add_argument(
         '--kind',
-        choices=('single', 'random'),
+        choices=('middle', 'largest', 'random'),
         required=True,
-        help='single: the same path for all, of the largest layers with the smallest kernel; '
+        help='middle, largest: the same path for all, of the candidates of middle or greatest cost; '
         'random: for each domain a path drawn uniformly',
     )
     parser.add_argument('--seed', type=int, default=0, help='of random paths (default: 0)')
@@ -35,7 +35,7 @@ def main() -> None:
     """Choose and write."""
     args = parse_args()
     config = read_path_config(args.config, args.cfg_options)
-    paths = config.single() if args.kind == 'single' else config.random(args.seed)
+    paths = config.random(args.seed) if args.kind == 'random' else config.single(args.kind)
     paths.save(args.out)
     print(f'{args.out}: {paths.describe()}')
 

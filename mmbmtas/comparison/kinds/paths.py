@@ -101,11 +101,13 @@ class Independent(SearchedPaths):
 class Chosen(PathKind):
     """Paths that ``tools/grouping/paths.py`` chooses."""
 
-    choice: ClassVar[str]
+    def choice(self, model: ModelSpec) -> str:
+        """Return the tool's ``--kind``."""
+        raise NotImplementedError
 
     def tree_step(self, plan: Plan, model: ModelSpec, seed: int) -> Step:
         """Plan the choice."""
-        words = ('--kind', self.choice, '--seed', seed)
+        words = ('--kind', self.choice(model), '--seed', seed)
         return plan.steps.tree(f'{model.name}_seed{seed}/tree', 'paths', model, words)
 
 
@@ -113,11 +115,26 @@ class SinglePath(Chosen):
     """One path for all domains, which nobody has searched."""
 
     name = 'single_path'
-    choice = 'single'
+    keys: ClassVar = {'path': 'middle'}
+
+    def read(
+        self, name: str, settings: Mapping[str, Any], file: Mapping[str, Any], where: str
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Check which path it is."""
+        if settings['path'] not in ('middle', 'largest'):
+            raise InputError(f"{where}: path {settings['path']!r}, expected 'middle' or 'largest'")
+        yield name, dict(settings)
+
+    def choice(self, model: ModelSpec) -> str:
+        """Return which path."""
+        return model['path']
 
 
 class RandomPaths(Chosen):
     """A random path for each domain."""
 
     name = 'random_paths'
-    choice = 'random'
+
+    def choice(self, model: ModelSpec) -> str:
+        """Return that paths are drawn."""
+        return 'random'
