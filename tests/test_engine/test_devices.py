@@ -70,6 +70,43 @@ def test_a_search(toys, gpu, pretence, search_runner, tmp_path, kind):
 
 
 @pytest.mark.parametrize(
+    'kind', ['OptimWrapper', pytest.param('AmpOptimWrapper', marks=pytest.mark.slow)]
+)
+def test_a_search_of_paths(gpu, pretence, path_runner, tmp_path, kind):
+    """With the expected cost; a scaler of losses does not scale the policies' steps."""
+    rates = {'weights': 1e-3, 'arch_params': 0.05}
+
+    def search(name):
+        runner = path_runner(
+            tmp_path / name,
+            domains=('digits',),
+            loop={
+                'weight_iters': 2,
+                'warmup_share': 0,
+                'val_batch_factor': 1,
+                'target_madds': 800_000,
+                'cost': 'expected',
+            },
+            optim_wrapper={
+                key: {'type': kind, 'optimizer': {'type': 'SGD', 'lr': rate}}
+                for key, rate in rates.items()
+            },
+            default_hooks={'gradients': {'type': 'NonFiniteGradientHook'}},
+        )
+        runner.train()
+        return numbers(runner)[1], [p.detach().cpu() for p in runner.model.policy.parameters()]
+
+    with gpu():
+        on_gpu, policies = search('gpu')
+    assert on_gpu == {True}
+    assert any(map(torch.Tensor.any, policies))
+    if kind == 'OptimWrapper' and gpu is pretence.pretend_gpu:  # real ones draw other numbers
+        on_gpu, expected = search('cpu')
+        assert on_gpu == {False}
+        torch.testing.assert_close(policies, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
     'aggregator',
     [
         {'type': 'UPGrad', 'pref_vector': {'a': 2, 'b': 1}},
