@@ -7,12 +7,24 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+from mmengine.registry import Registry
 
-from mmbmtas import command_line
+from mmbmtas import command_line, registry
 
 EXAMPLES = Path(__file__).parents[1] / 'examples'
 NAMES = sorted(path.stem for path in EXAMPLES.glob('*.ipynb'))
 MAGIC = '%%writefile '
+
+
+@pytest.fixture
+def _own_registrations():
+    """Take out of the registries what a notebook has put in."""
+    registries = [value for value in vars(registry).values() if isinstance(value, Registry)]
+    before = [dict(one.module_dict) for one in registries]
+    yield
+    for one, names in zip(registries, before, strict=True):
+        one.module_dict.clear()
+        one.module_dict.update(names)
 
 
 def code_cells(name):
@@ -60,6 +72,7 @@ SLOW = ('own_data', 'search_on_scenes')
 @pytest.mark.parametrize(
     'name', [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NAMES]
 )
+@pytest.mark.usefixtures('_own_registrations')
 def test_notebook_runs(name, tmp_path, monkeypatch):
     if name == 'deployment':
         pytest.importorskip('onnxruntime')

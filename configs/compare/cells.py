@@ -7,23 +7,10 @@
 #
 # docs/compare.md explains the keys. configs/cells/scenes.json is the best trial of
 # docs/results/cells, which searched on the features of another backbone.
-data_root = 'data/scenes'
-branched = 'configs/branched_scenes.py'
-seeds = [0, 1]
+_base_ = './scenes.py'  # the data, the seeds, and for how long all train
 
-# One process loads, as the cores are few.
-cfg_options = {
-    f'{name}_dataloader.{key}': value
-    for name in ('train', 'test')
-    for key, value in (('num_workers', 0), ('persistent_workers', False))
-}
-# The tasks of all models learn at one rate, as in scenes.py.
-train_options = {
-    'optim_wrapper.constructor': 'DefaultOptimWrapperConstructor',
-    'max_iters': 250,
-    'train_cfg.val_begin': 10**9,  # scored once, by tools/test.py
-    'default_hooks.checkpoint.interval': 250,
-}
+# The tasks of all models learn at one rate; scenes.py says why.
+train_options = {'optim_wrapper.constructor': 'DefaultOptimWrapperConstructor'}
 
 _cityscapes = 'configs/cells/dpc_cityscapes.json'
 _scenes = 'configs/cells/scenes.json'
@@ -31,6 +18,7 @@ _scenes = 'configs/cells/scenes.json'
 _aspp = dict(type='ContextModule', dilations=(1, 2, 4, 6), separable=True)
 
 models = dict(
+    _delete_=True,
     single=dict(kind='single'),
     tree=dict(kind='tree', architecture='configs/architectures/scenes.json'),
     tree_aspp=dict(kind='cell', reference='tree', context=_aspp),

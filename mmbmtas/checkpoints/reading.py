@@ -55,6 +55,12 @@ def is_whole(file: str | Path | io.BytesIO) -> bool:
         return False
 
 
+def looks_like_checkpoint(file: str | Path) -> bool:
+    """Whether a file begins as what ``torch.save`` writes, of any release; it may be damaged."""
+    with open(file, 'rb') as opened:
+        return opened.read(4).startswith((b'PK\x03\x04', b'\x80\x02'))
+
+
 def _check_format(file: Path | io.BytesIO, name: str) -> None:
     """Refuse damaged files, and files that torch would not read by unpickling.
 

@@ -121,7 +121,7 @@ class FolderMT(MultiTaskDataset):
             data_root=data_root,
             split=split,
             tasks=tasks,
-            metainfo={**_describe(self.labels), **(metainfo or {})},
+            metainfo=_described(self.labels, metainfo or {}),
             pipeline=pipeline,
             **options,
         )
@@ -272,8 +272,32 @@ class FolderMT(MultiTaskDataset):
         return names[task] if task else ', '.join(names.values())
 
 
+def _described(labels: Mapping[str, FolderLabel], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """The metainfo of the tasks: names and colours of classes, units, kinds, and what is stated.
+
+    Raises:
+        InputError: The palette names another task, or has not one colour for each class.
+    """
+    described = _describe(labels)
+    for task, colours in (stated.get('palette') or {}).items():
+        if task not in described['palette']:
+            raise InputError(
+                f'metainfo.palette of FolderMT names {task}: expected tasks with classes, '
+                f'{", ".join(described["palette"]) or "of which there are none"}'
+            )
+        if (number := len(described['classes'][task])) != len(colours):
+            raise InputError(
+                f'metainfo.palette.{task} of FolderMT: expected {number} colours, one for each '
+                f'class, found {len(colours)}'
+            )
+    for key, value in stated.items():
+        by_task = isinstance(value, Mapping) and key in described
+        described[key] = {**described[key], **value} if by_task else value
+    return described
+
+
 def _describe(labels: Mapping[str, FolderLabel]) -> dict[str, Any]:
-    """The metainfo of the tasks: names and colours of classes, units, kinds."""
+    """What the labels themselves say."""
     classes = {t: label for t, label in labels.items() if isinstance(label, ClassesLabel)}
     return {
         'classes': {task: [*label.classes] for task, label in classes.items()},

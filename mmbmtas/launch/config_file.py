@@ -7,8 +7,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.config import DELETE_KEY
 
+from mmbmtas.checkpoints import looks_like_checkpoint
 from mmbmtas.errors import InputError, MissingFileError, UserError
 from mmbmtas.registry import SCOPE
+from mmbmtas.structures.architecture_file import FORMAT as ARCHITECTURE
+from mmbmtas.structures.cell_file import FORMAT as CELL
+from mmbmtas.structures.documents import read_document
 
 
 def read_config_file(path: str | Path) -> Config:
@@ -21,6 +25,7 @@ def read_config_file(path: str | Path) -> Config:
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path} is not a config file: there is no such file')
+    _refuse_results(path)
     try:
         cfg = Config.fromfile(str(path))
     except UserError:
@@ -54,6 +59,36 @@ def drop_delete_marks(entry: Any) -> None:
     elif isinstance(entry, list | tuple):
         for value in entry:
             drop_delete_marks(value)
+
+
+def _refuse_results(path: str | Path) -> None:
+    """Refuse what a search or a training has written, and say which config takes it.
+
+    Raises:
+        InputError: The file is a checkpoint, an architecture or a cell.
+    """
+    if looks_like_checkpoint(path):
+        raise InputError(
+            f'{path} is a checkpoint, not a config: name the config that it was trained with first'
+        )
+    if Path(path).suffix != '.json':
+        return
+    try:
+        document = read_document(path)
+    except InputError:
+        return  # a config in JSON may be larger than our documents
+    kind = document.get('format') if isinstance(document, dict) else None
+    if kind == ARCHITECTURE:
+        raise InputError(
+            f'{path} is an architecture, not a config: name a config of the network, such as '
+            f'configs/branched_pascal.py, and give it this file: --cfg-options architecture={path}'
+        )
+    if kind == CELL:
+        raise InputError(
+            f'{path} is a cell, not a config: name a config of a network that has a cell, such '
+            'as configs/branched_pascal_dpc.py, and give it this file: --cfg-options '
+            f'model.backbone.encoder.context.cell={path}'
+        )
 
 
 def _drop_scopes(entry: Any) -> None:

@@ -15,6 +15,7 @@ from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.engine.failures import listed
 from mmbmtas.errors import InputError
 from mmbmtas.launch.schedules import ConfiguredSchedules
+from mmbmtas.models.backbones import BranchedNetwork
 
 # Entries of a state dict that fit any network, or hold nothing learnt.
 _NOT_LEARNT = ('num_batches_tracked', '_extra_state')
@@ -131,6 +132,9 @@ def _tell_fit(
     """
     weights = checkpoint.get('state_dict', checkpoint)
     given = {re.sub(r'^module\.', '', key): value for key, value in weights.items()}
+    for name, module in model.named_modules():
+        if isinstance(module, BranchedNetwork):
+            given = module.own_weights(given, f'{name}.' if name else '')
     given, own = _shapes(given), _shapes(model.state_dict())
     taken = {key for key, shape in own.items() if given.get(key) == shape}
     if not taken:

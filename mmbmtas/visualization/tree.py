@@ -41,8 +41,10 @@ def tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float]
     Raises:
         ValueError: There is not one cost per layer.
     """
+    network = None
     if layer_madds is None:
         layer_madds = (architecture.madds or {}).get('layers')
+        network = (architecture.madds or {}).get('network')
     columns, lanes = architecture.num_layers + 2, max(3, len(architecture.tasks))
     width = columns * min(0.5, max(0.12, 40 / columns)) + 1.6
     tree_height, bars_height = 0.4 * lanes, 0.0 if layer_madds is None else 1.0
@@ -55,7 +57,7 @@ def tree_figure(architecture: BranchedArchitecture, layer_madds: Sequence[float]
         ratios = {'height_ratios': (tree_height, bars_height)}
         tree, bars = figure.subplots(2, sharex=True, gridspec_kw=ratios)
         draw_tree(tree, architecture)
-        draw_layer_madds(bars, architecture, layer_madds)
+        draw_layer_madds(bars, architecture, layer_madds, network)
         tree.tick_params(labelbottom=False)
     figure.suptitle(_title(architecture), color=INK, fontsize=11, parse_math=False)
     return figure
@@ -87,9 +89,15 @@ def draw_tree(ax: Axes, architecture: BranchedArchitecture) -> None:
 
 
 def draw_layer_madds(
-    ax: Axes, architecture: BranchedArchitecture, layer_madds: Sequence[float]
+    ax: Axes,
+    architecture: BranchedArchitecture,
+    layer_madds: Sequence[float],
+    network: float | None = None,
 ) -> None:
     """Draw the cost of each layer as a bar below its column: one copy dark, further ones light.
+
+    With the cost of the whole network, a last bar has what is left of it, the stem and all
+    decoders: the bars add up to that cost.
 
     Raises:
         ValueError: There is not one cost per layer.
@@ -99,7 +107,8 @@ def draw_layer_madds(
             f'{len(layer_madds)} costs of layers, expected {architecture.num_layers}, one per layer'
         )
     positions = range(1, architecture.num_layers + 1)
-    unit, sign = (1e9, '10⁹') if sum(layer_madds) >= 1e9 else (1e6, '10⁶')
+    total = sum(layer_madds) if network is None else network
+    unit, sign = (1e9, '10⁹') if total >= 1e9 else (1e6, '10⁶')
     one = [madds / unit for madds in layer_madds]
     further = [
         (grouping.num_groups - 1) * madds
@@ -107,6 +116,10 @@ def draw_layer_madds(
     ]
     ax.bar(positions, one, BOX_WIDTH, color=INK, label='one copy')
     ax.bar(positions, further, BOX_WIDTH, one, color=FURTHER_COPIES, label='further copies')
+    rest = 0.0 if network is None else network / unit - sum(one) - sum(further)
+    if rest > 0:
+        last = architecture.num_layers + 1
+        ax.bar(last, rest, BOX_WIDTH, color=COLOURS[0], label='stem and decoders')
     ax.set_ylabel(f'MAdds ({sign})', color=INK, fontsize=8)
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.legend(frameon=False, fontsize=7, loc='upper left', labelcolor=INK)

@@ -324,6 +324,7 @@ def test_the_comparison_of_context_modules(pytestconfig, monkeypatch, tmp_path):
     # But for the context module, all train alike.
     bare = [{k: v for k, v in one.items() if not k.startswith(context)} for one in options]
     assert bare == [bare[0]] * (6 * 2)
+    assert bare[0]['max_iters'] == 250
 
 
 def test_the_comparison_of_routings(pytestconfig, monkeypatch, tmp_path, quick):

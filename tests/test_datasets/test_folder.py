@@ -50,6 +50,21 @@ def npy(array):
     return lambda path: np.save(f'{path}.npy', array)
 
 
+def test_a_palette_of_ones_own(photos):
+    labels = {'masks': MASKS, 'other': {**MASKS, 'classes': 4}, 'depth': DEPTH}
+    colours = [[0, 0, 0], [9, 9, 9], [200, 30, 30], [1, 2, 3]]
+
+    def palette(**stated):
+        return FolderMT(str(photos), labels, metainfo={'palette': stated}, lazy_init=True).metainfo
+
+    before = FolderMT(str(photos), labels, lazy_init=True).metainfo
+    assert palette(masks=colours)['palette'] == {**before['palette'], 'masks': colours}
+    with pytest.raises(InputError, match=r'palette\.masks of FolderMT: .* 4 colours.*found 2'):
+        palette(masks=colours[:2])
+    with pytest.raises(InputError, match=r'names depth: expected tasks with classes, masks, other'):
+        palette(depth=colours)
+
+
 def test_a_folder_of_masks_and_depth(photos):
     dataset = FolderMT(
         str(photos),

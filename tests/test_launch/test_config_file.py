@@ -1,10 +1,16 @@
 """Config files that cannot be read: one clear error with the file and the line."""
 
+from pathlib import Path
+
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.launch.config_file import read_config_file
+from mmbmtas.structures import BranchedArchitecture, DenseCell
+
+CELL = Path(__file__).parents[2] / 'configs/cells/dpc_cityscapes.json'
 
 
 @pytest.mark.parametrize(
@@ -32,6 +38,24 @@ def test_what_is_wrong_is_named(name, text, told, tmp_path):
     (tmp_path / name).write_text(text, encoding='latin-1')
     with pytest.raises(InputError, match=told):
         read_config_file(tmp_path / name)
+
+
+def test_results_in_the_place_of_a_config(tmp_path):
+    tree = BranchedArchitecture.shared(['semseg'], {'type': 'MobileNetV2Encoder'}, 2)
+    tree.save(tmp_path / 'architecture.json')
+    told = r'architecture\.json is an architecture, not a config: .*--cfg-options architecture=/'
+    with pytest.raises(InputError, match=told):
+        read_config_file(tmp_path / 'architecture.json')
+    DenseCell.load(CELL).save(tmp_path / 'mine.json')
+    with pytest.raises(InputError, match=r'mine\.json is a cell, not a config: .*context\.cell=/'):
+        read_config_file(tmp_path / 'mine.json')
+    for name, legacy in (('new.pth', True), ('old.pth', False)):
+        place = tmp_path / name
+        torch.save({'state_dict': {}}, place, _use_new_zipfile_serialization=legacy)
+        with pytest.raises(InputError, match=f'{name} is a checkpoint, not a config'):
+            read_config_file(place)
+    (tmp_path / 'c.json').write_text('{"x": 1}')
+    assert read_config_file(tmp_path / 'c.json').x == 1
 
 
 def test_files_that_lead_to_one_another(tmp_path):

@@ -410,6 +410,7 @@ class TestPlainClassifier:
         architecture = config['backbone']['architecture']
         head = model.decode_heads['faces']
         plain = ImageClassifier(
+            data_preprocessor={'type': 'mmpretrain.ClsDataPreprocessor'},
             backbone={
                 'type': 'mmbmtas.PathNetwork',
                 'architecture': architecture,

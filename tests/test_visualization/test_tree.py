@@ -1,19 +1,28 @@
 import runpy
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 
+from mmbmtas.models.backbones import BranchedNetwork
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
+from mmbmtas.visualization import architecture as architecture_module
 from mmbmtas.visualization.architecture import plot_architecture
 from mmbmtas.visualization.tree import draw_layer_madds, draw_tree
 
 ENCODER = {'type': 'MobileNetV2Encoder'}
+SMALL = BranchedArchitecture.shared(
+    ['semseg', 'depth'],
+    {'type': 'MobileNetV2Encoder', 'widen_factor': 0.25, 'context_channels': 16},
+    18,
+)
 TREE = BranchedArchitecture.from_groupings(
     ['semseg', 'depth', 'human_parts'],
     ENCODER,
@@ -75,6 +84,21 @@ def test_bars_add_up_to_the_copies_that_run():
     assert labels == ['stem', '1', '2', '3', 'decoder']
 
 
+def test_bars_add_up_to_the_title(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        architecture_module, 'save_figure', lambda figure, *_, **__: drawn.append(figure)
+    )
+    # 1 + 2 * 2 + 3 * 3 in layers, 6 in the stem and the decoders
+    madds = {'shape': [64, 64], 'network': 20e9, 'layers': [1e9, 2e9, 3e9]}
+    plot_architecture(replace(TREE, madds=madds), tmp_path / 'tree.png')
+    bars = drawn[0].axes[1].containers
+    assert sum(bar.get_height() for group in bars for bar in group) == pytest.approx(20)
+    assert drawn[0].get_suptitle().endswith('20.00 billion multiply-adds at 64 x 64')
+    (rest,) = bars[2]
+    assert (rest.get_x() + rest.get_width() / 2, rest.get_height()) == (4, pytest.approx(6))
+
+
 @pytest.mark.parametrize('suffix', ['.png', '.svg', '.pdf', '.PNG'])
 def test_writes_pictures(tmp_path, suffix):
     path = tmp_path / 'new' / f'tree{suffix}'
@@ -118,6 +142,11 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [str(tool), 'architecture.json', '-o', 'tree.svg'])
     runpy.run_path(str(tool), run_name='__main__')
     assert Path('tree.svg').is_file()
+    state = {'state_dict': BranchedNetwork(SMALL).state_dict(prefix='backbone.')}
+    torch.save(state, 'trained.pth')
+    monkeypatch.setattr(sys, 'argv', [str(tool), 'trained.pth'])
+    runpy.run_path(str(tool), run_name='__main__')
+    assert Path('trained.png').is_file()
     monkeypatch.setattr(sys, 'argv', [str(tool), 'missing.json'])
     with pytest.raises(SystemExit):
         runpy.run_path(str(tool), run_name='__main__')

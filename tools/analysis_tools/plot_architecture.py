@@ -1,14 +1,17 @@
-"""Draw the tree or the paths of an architecture file, or the cell of a cell file.
+"""Draw the tree or the paths of an architecture file or of a checkpoint, or a cell file's cell.
 
 Example:
     python tools/analysis_tools/plot_architecture.py work_dirs/search/architecture.json -o tree.svg
+    python tools/analysis_tools/plot_architecture.py work_dirs/branched/iter_600.pth
     python tools/analysis_tools/plot_architecture.py configs/cells/dpc_cityscapes.json -o cell.svg
 """
 
 import argparse
 from pathlib import Path
 
+from mmbmtas.checkpoints import looks_like_checkpoint
 from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.structures import DenseCell, as_architecture
 from mmbmtas.structures.cell_file import is_cell
 from mmbmtas.structures.documents import read_document
@@ -21,7 +24,9 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        'architecture', type=Path, help='architecture.json or cell.json of a search'
+        'architecture',
+        type=Path,
+        help='architecture.json or cell.json of a search, or a checkpoint (.pth) with a tree',
     )
     parser.add_argument(
         '-o',
@@ -36,7 +41,9 @@ def main() -> None:
     """Read the file and draw what it holds."""
     args = parse_args()
     out = args.out or args.architecture.with_suffix('.png')
-    if is_cell(read_document(args.architecture)):
+    if looks_like_checkpoint(args.architecture):
+        plot_architecture(architecture_of_checkpoint(args.architecture), out)
+    elif is_cell(read_document(args.architecture)):
         draw_cell(DenseCell.load(args.architecture), out)
     else:
         plot_architecture(as_architecture(args.architecture), out)

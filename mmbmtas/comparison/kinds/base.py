@@ -19,7 +19,7 @@ class Reference:
     Attributes:
         default: The kind whose first model is meant where the key is absent.
         any_tree: Whether models of other kinds that have one tree a seed serve too.
-        any_kind: Whether models of all other kinds serve too.
+        any_kind: Whether models of all other kinds serve too, but for those of paths.
         optional: Whether no model is meant where the key is absent.
     """
 
