@@ -116,11 +116,11 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
                 losses |= self._absent_losses(tasks)
                 continue
             found = rows[domain]
-            features = self.encode(inputs[found], domain)
+            features = self.encode(take_rows(inputs, found), domain)
             losses |= self._task_losses(features, [data_samples[row] for row in found], tasks)
         if not losses:
             domain, found = next(iter(rows.items()))
-            return self._task_losses(self.encode(inputs[found], domain), [], [])
+            return self._task_losses(self.encode(take_rows(inputs, found), domain), [], [])
         return losses
 
     def _absent_losses(self, tasks: Sequence[str]) -> dict[str, Tensor]:
@@ -158,7 +158,7 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
         """
         found: dict[int, dict[str, Tensor]] = {}
         for domain, rows in self.rows_by_domain(data_samples).items():
-            features = self.encode(inputs[rows], domain)
+            features = self.encode(take_rows(inputs, rows), domain)
             maps = {
                 task: self.decode_heads[task].at_input_size(
                     self.decode_heads[task](features[task]), inputs.shape[2:]
@@ -205,3 +205,18 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
             f'{type(self).__name__} has paths of several candidates a layer, not copies of one: '
             'what trees of copies would cost cannot be stated'
         )
+
+
+def take_rows(inputs: Tensor, rows: Sequence[int]) -> Tensor:
+    """Return some images of a batch, as a view where they lie at equal distances.
+
+    A list of positions would have to travel to the device first.
+
+    Args:
+        inputs: ``(N, 3, H, W)``.
+        rows: Rising positions, at least one.
+    """
+    step = rows[1] - rows[0] if len(rows) > 1 else 1
+    if [*rows] == [*range(rows[0], rows[-1] + 1, step)]:
+        return inputs[rows[0] : rows[-1] + 1 : step]
+    return inputs[rows]

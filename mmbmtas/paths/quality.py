@@ -52,7 +52,8 @@ def _quality(head: Any, maps: Tensor, data_samples: Sequence[MultiTaskDataSample
     if head.output == 'label':
         rows = [row for row, sample in enumerate(data_samples) if head.target_key in sample]
         labels = torch.cat([data_samples[row].get(head.target_key).label for row in rows])
-        return (maps[rows].argmax(dim=1) == labels).double().mean()
+        found = maps if len(rows) == len(maps) else maps[rows]
+        return (found.argmax(dim=1) == labels).double().mean()
     target = head._stack_batch_gt(data_samples)
     maps = resize(maps.float(), target.shape[2:], mode='bilinear', align_corners=head.align_corners)
     if head.output == 'classes':

@@ -15,7 +15,7 @@ from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 from .cost import PathNetworkCost, with_path_cost
-from .domain_encoder_decoder import DomainEncoderDecoder
+from .domain_encoder_decoder import DomainEncoderDecoder, take_rows
 from .domain_norm import drop_running_statistics
 from .quality import quality_of
 
@@ -126,7 +126,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
             found = {}
             for domain, rows in self.rows_by_domain(data_samples).items():
                 samples = [data_samples[row] for row in rows]
-                features = self.backbone(inputs[rows], domain, paths.get(domain))
+                features = self.backbone(take_rows(inputs, rows), domain, paths.get(domain))
                 heads = {task: self.decode_heads[task] for task in self.domains[domain]}
                 found[domain] = quality_of(domain, heads, features, samples)
             return dict(zip(found, torch.stack([*found.values()]).tolist(), strict=True))

@@ -225,3 +225,30 @@ def test_predictions_leave_the_gpu(toys, gpu):
         assert {*arrays} == {*toys.SIX}
         for task, head in model.decode_heads.items():
             assert image_error(task, head, sample) > 0
+
+
+@pytest.mark.parametrize('kind', ['path_config', 'path_search_config'])
+def test_networks_of_domains(gpu, toys, kind):
+    """A step on images of two domains: no wait but those of the loss's own checks."""
+    domains = {'digits': ['digits'], 'rooms': ['semseg']}
+    config = {**getattr(toys, kind)(domains), 'loss_balancing': {'type': 'ABDP'}}
+    model = toys.build(config).double().train()
+    images, samples = toys.domain_batch(domains, (32, 32))
+    waits = compare(gpu, step, model, images.double(), samples)
+    ours = {where for where in waits if 'domain' in where or 'encode' in where}
+    assert not ours, waits
+
+
+def test_the_quality_of_paths(gpu, toys):
+    domains = {'digits': ['digits'], 'rooms': ['semseg', 'depth'], 'roads': ['edge', 'normals']}
+    model = toys.build(toys.path_search_config(domains)).double().train()
+    paths = model.sample_paths(torch.Generator().manual_seed(0))
+    images, samples = toys.domain_batch(domains, (32, 32))
+    expected = model.quality(images.double(), samples, paths)
+    twin = copy.deepcopy(model)
+    with gpu():
+        twin.to('cuda')
+        found = twin.quality(
+            images.double().to('cuda'), [sample.to('cuda') for sample in samples], paths
+        )
+    assert found == pytest.approx(expected, rel=1e-6)

@@ -7,6 +7,7 @@ import torch
 
 from mmbmtas.cost import count_madds
 from mmbmtas.errors import InputError
+from mmbmtas.paths.domain_encoder_decoder import take_rows
 from mmbmtas.structures import is_zero
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
@@ -93,6 +94,16 @@ class TestMixedBatches:
         expected = sum(value for name, value in losses.items() if name.endswith('.objective'))
         torch.testing.assert_close(total, expected)
         assert model.loss_balancing.counts.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize('rows', [[3], [0, 1, 2], [1, 3, 5], [0, 3], [0, 1, 5]])
+def test_images_are_taken_as_a_view_where_they_can(rows):
+    inputs = torch.randn(6, 3, 2, 2)
+    found = take_rows(inputs, rows)
+    assert torch.equal(found, inputs[torch.tensor(rows)])
+    assert (found.untyped_storage().data_ptr() == inputs.untyped_storage().data_ptr()) == (
+        rows != [0, 1, 5]
+    )
 
 
 class TestWhoseImages:

@@ -96,7 +96,7 @@ class GumbelPathSearchLoop(PathSearchLoop):
         loss = torch.stack([*losses_by_task(losses, self.model.tasks).values()]).sum()
         if not loss.isfinite():
             raise DivergenceError(
-                f'the losses that the policies learn from are not finite ({self.where()}): training '
+                f'the losses that policies learn from are not finite ({self.where()}): training '
                 'has diverged; a lower learning rate, or gradient clipping '
                 '(optim_wrapper.weights.clip_grad), may help'
             )

@@ -296,7 +296,7 @@ class PathSearchLoop(SearchLoop):
             f'{self.reward.beta:g} (train_cfg.beta){held}, a longer search'
         )
 
-    def _step_weights(self, data: dict[str, Any], paths: Paths) -> dict[str, Tensor]:
+    def _step_weights(self, data: dict[str, Any], paths: Mapping[str, Any]) -> dict[str, Tensor]:
         """Step the weights once, on the losses of all domains."""
         wrapper = self.runner.optim_wrapper['weights']
         averaging = self.schedule.averaging(self._iter)
