@@ -11,13 +11,15 @@ seeds = [0]
 train_options = {
     'train_cfg.val_begin': 10**9,  # scored once, by tools/test.py
 }
+# ABDP belongs to MPNAS: what it is compared with sums the losses as they are.
 _plain = {'model.loss_balancing': None}
+_both = dict(search_options=_plain, options=_plain)
 
 models = dict(
-    independent=dict(kind='independent'),
-    single_path=dict(kind='single_path'),
-    multi_head=dict(kind='multi_head'),
-    random_paths=dict(kind='random_paths'),
+    independent=dict(kind='independent', **_both),
+    single_path=dict(kind='single_path', options=_plain),
+    multi_head=dict(kind='multi_head', **_both),
+    random_paths=dict(kind='random_paths', options=_plain),
     paths=dict(kind='paths'),
-    paths_no_abdp=dict(kind='paths', search_options=_plain, options=_plain),
+    paths_no_abdp=dict(kind='paths', **_both),
 )

@@ -19,19 +19,25 @@ train_options = {
     'train_cfg.val_begin': 10**9,  # scored once, by tools/test.py
     'default_hooks.checkpoint.interval': 300,
 }
+# ABDP belongs to MPNAS: what it is compared with sums the losses as they are.
 _plain = {'model.loss_balancing': None}
+_both = dict(search_options=_plain, options=_plain)
 
+# What decides whether the search is worth its while is trained first.
 models = dict(
-    independent=dict(kind='independent'),
-    single_path=dict(kind='single_path'),
-    multi_head=dict(kind='multi_head'),
-    random_paths=dict(kind='random_paths'),
+    single_path=dict(kind='single_path', options=_plain),
     paths=dict(kind='paths'),
-    paths_no_abdp=dict(kind='paths', search_options=_plain, options=_plain),
+    paths_no_abdp=dict(kind='paths', **_both),
+    random_paths=dict(kind='random_paths', options=_plain),
+    multi_head=dict(kind='multi_head', **_both),
+    # How much of it is ABDP alone.
+    single_path_abdp=dict(kind='single_path'),
+    random_paths_abdp=dict(kind='random_paths'),
     # What becomes of the same paths where all domains share their running statistics.
     paths_shared_statistics=dict(
         kind='paths',
         reference='paths',
         options={'model.backbone.norm_statistics': 'shared'},
     ),
+    independent=dict(kind='independent', **_both),
 )

@@ -99,7 +99,7 @@ def measure_paths(
         x, stem = forward_cost(encoder.build_stem(), x)
         low_level = x
         for index in range(encoder.num_searched):
-            x = encoder.build_candidate(index, 0)(x)
+            x = encoder.build_candidate(index, 0).eval()(x)
             if index == encoder.low_level_index:
                 low_level = x
         context, last = forward_cost(encoder.build_layer(encoder.num_searched), x)

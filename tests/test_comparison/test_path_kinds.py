@@ -51,6 +51,8 @@ class TestSteps:
             'paths': ['search'],
             'paths_no_abdp': ['search'],
             'paths_shared_statistics': ['search'],
+            'single_path_abdp': ['tree'],
+            'random_paths_abdp': ['tree'],
         }
         assert runs['paths_shared_statistics'].networks[0].tree.name == 'paths_seed3'
 
@@ -96,7 +98,16 @@ class TestChosenPaths:
             counts = np.bincount(taken, minlength=number)
             expected = len(taken) / number
             assert (abs(counts - expected) < 4 * np.sqrt(expected)).all()
-        assert any(is_zero(c) for c in drawn[0].candidates[1])
+
+    def test_random_paths_may_leave_layers_out(self):
+        config = read_path_config(str(ROOT / 'configs/mpnas/search_decathlon.py'))
+        paths = config.random(0)
+        chosen = [
+            paths.candidates[layer][candidate]
+            for routing in paths.routing.values()
+            for layer, candidate in enumerate(routing)
+        ]
+        assert any(map(is_zero, chosen))
 
 
 def test_costs_of_a_network(config, tmp_path):
