@@ -150,6 +150,7 @@ def test_images_of_each_domain_are_split(searched):
         assert [sum(index // 24 == d for index in split) for d in range(2)] == [count, count]
 
 
+@pytest.mark.slow
 def test_a_union_of_half_the_size_is_found(path_runner, tmp_path):
     """M12: with half the union of an untargeted search as target, the union is within 10 %."""
 
