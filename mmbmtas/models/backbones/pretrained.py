@@ -61,12 +61,7 @@ def init_encoder(
     if init_cfg is None:
         print_log('No init_cfg: the encoder starts from random weights.', logger='current')
         return
-    is_pretrained = init_cfg.get('type') in ('Pretrained', PretrainedInit)
-    if not is_pretrained or not set(init_cfg) <= _INIT_KEYS:
-        raise InputError(
-            f'init_cfg {dict(init_cfg)}: expected dict(type="Pretrained", checkpoint=PATH_OR_URL'
-            '[, strict=False])'
-        )
+    require_pretrained(init_cfg)
     checkpoint = CheckpointLoader.load_checkpoint(
         init_cfg['checkpoint'], map_location='cpu', logger='current'
     )
@@ -84,6 +79,20 @@ def init_encoder(
         known |= {prefix + key for key in module.state_dict()}
     problems += [f'no place for {key}' for key in weights if key not in known and not unused(key)]
     _report(list(dict.fromkeys(problems)), init_cfg)
+
+
+def require_pretrained(init_cfg: Mapping[str, Any]) -> None:
+    """Refuse an ``init_cfg`` that names no checkpoint, or has options that would have no effect.
+
+    Raises:
+        InputError: It is of another type, or has other keys.
+    """
+    is_pretrained = init_cfg.get('type') in ('Pretrained', PretrainedInit)
+    if not is_pretrained or not set(init_cfg) <= _INIT_KEYS:
+        raise InputError(
+            f'init_cfg {dict(init_cfg)}: expected dict(type="Pretrained", checkpoint=PATH_OR_URL'
+            '[, strict=False])'
+        )
 
 
 def _find_state_dict(checkpoint: Any, name: str) -> Mapping[str, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmbmtas.checkpoints import require_finite
 from mmbmtas.structures import BranchedArchitecture
 
+from .pretrained import require_pretrained
 from .state import STATE, decode_architecture, decode_json, encode_json, kind_of
 
 _PREFIX, _, _STATE = STATE.rpartition('.')
@@ -56,11 +57,12 @@ def trained_weights(init_cfg: Mapping[str, Any] | None) -> dict[str, Tensor] | N
     """Read the backbone of a trained tree that an ``init_cfg`` names, or None for other weights.
 
     Raises:
-        InputError: The checkpoint is of a search or of encoders that exchange features, damaged,
-            or not finite.
+        InputError: The ``init_cfg`` is of another kind, or its checkpoint is of a search or of
+            encoders that exchange features, damaged, or not finite.
     """
-    if init_cfg is None or 'checkpoint' not in init_cfg:
+    if init_cfg is None:
         return None
+    require_pretrained(init_cfg)
     path = init_cfg['checkpoint']
     content = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')
     weights = content.get('state_dict', content)
