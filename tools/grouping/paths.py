@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
         '--kind',
         choices=('middle', 'largest', 'random'),
         required=True,
-        help='middle, largest: the same path for all, of the candidates of middle or greatest cost; '
+        help='middle, largest: the same path for all, of candidates of middle or greatest cost; '
         'random: for each domain a path drawn uniformly',
     )
     parser.add_argument('--seed', type=int, default=0, help='of random paths (default: 0)')
