@@ -32,11 +32,10 @@ path_runner = _runners.path_runner
 
 @pytest.fixture(autouse=True, scope='module')
 def default_scope():
-    """Leave no default scope behind."""
-    before = DefaultScope._instance_dict.copy()
+    """Begin and end a module without a default scope, whatever fixtures of the session did."""
+    DefaultScope._instance_dict.clear()
     yield
     DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(autouse=True)
