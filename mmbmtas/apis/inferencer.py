@@ -18,7 +18,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.launch.loading import misfit_named
 from mmbmtas.launch.shared_keys import domain_datasets
 from mmbmtas.models.inference import choose_device, prepare_for_inference
-from mmbmtas.paths import DomainEncoderDecoder
+from mmbmtas.paths import DomainEncoderDecoder, PathSearchEncoderDecoder
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS, find_type, is_type
 
 from .photo_inferencer import Outcome, PhotoInferencer, read_bgr
@@ -77,6 +77,12 @@ class MultiTaskInferencer(PhotoInferencer):
                 'multi-task network (mmseg.apis.MMSegInferencer takes those of mmseg)'
             )
         self.model: Any = MODELS.build(self.cfg.model)
+        if isinstance(self.model, PathSearchEncoderDecoder):
+            raise InputError(
+                f'{self.cfg.filename} is for a search of paths, whose network normalises by the '
+                'batch and has every candidate: train the paths that it found (architecture=FILE '
+                'with a config such as configs/mpnas/paths_pocket.py), and predict with that'
+            )
         with misfit_named(checkpoint):
             content = load_checkpoint(self.model, str(checkpoint), 'cpu', strict=True)
         require_finite(network_weights(self.model), checkpoint)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
-from mmseg.models.utils import resize
 from torch import Tensor
 
 from mmbmtas.comparison.timing import Marks, check_clock, latency_place
@@ -110,7 +109,7 @@ def _run_parts(network: Any, image: Tensor, copies: int) -> Iterator[None]:
         yield
     for index, head in enumerate(network.decode_heads.values()):
         features = low_level[index % copies], outputs[index % copies]
-        resize(head(features), image.shape[2:], mode='bilinear')
+        head.at_input_size(head(features), image.shape[2:])
         yield
 
 

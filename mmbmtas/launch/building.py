@@ -7,6 +7,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmbmtas.engine.hooks.classes_hook import ClassesHook
 from mmbmtas.engine.runner.page_runner import PageRunner
 from mmbmtas.errors import MissingFileError
 from mmbmtas.launch.launch import prepare_config
@@ -51,6 +52,7 @@ def runner_of(cfg: Config, strict: bool) -> Runner:
     """Build the runner of a prepared config; see :func:`guard_loading` for what it loads."""
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PageRunner.from_cfg(cfg)
     guard_loading(runner, strict)
+    runner.register_hook(ClassesHook(loaded_too=strict))
     return runner
 
 

@@ -120,7 +120,10 @@ def _batch(error: Exception, frames: Sequence[FrameType]) -> str | None:
     last = frames[-1]
     if (last.f_code.co_name, _module(last)) != ('_verify_batch_size', 'torch.nn.functional'):
         return None
-    return f'{error}: one image cannot be normalised, give each rank at least 2 (total_batch_size)'
+    return (
+        f'{error}: one image cannot be normalised, give each rank at least 2 (total_batch_size), '
+        'of several domains 2 of each'
+    )
 
 
 def _told(error: Exception) -> str:
@@ -163,9 +166,16 @@ def _registered(registry: Any) -> list[str]:
 
 
 def _parameters(kind: Any) -> list[str]:
-    """List the arguments that an object of a class or a function's call takes by name."""
-    return [
-        name
-        for name, parameter in inspect.signature(kind).parameters.items()
-        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
+    """List the arguments that an object of a class or a function's call takes by name.
+
+    A class that hands all of its arguments to a base takes those of the base.
+    """
+    for owner in getattr(kind, '__mro__', [kind]):
+        names = [
+            name
+            for name, parameter in inspect.signature(owner).parameters.items()
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        ]
+        if names:
+            return names
+    return []

@@ -15,7 +15,7 @@ from mmbmtas.grouping import Tree
 from mmbmtas.launch import launch
 from mmbmtas.launch.overrides import add_cfg_options
 from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
-from mmbmtas.registry import MODELS, SCOPE
+from mmbmtas.registry import MODELS, SCOPE, takes
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import file_place
 
@@ -144,6 +144,11 @@ def read_tree_config(path: str, options: dict[str, Any] | None = None) -> TreeCo
         raise InputError(
             f'{path} is not the config of a search or of a branched network: model.decode_heads, '
             'or model.backbone.encoder, is missing'
+        )
+    if takes(MODELS, backbone, 'domains', cfg.get('default_scope', SCOPE)):
+        raise InputError(
+            f'{path} is the config of paths of domains (model.backbone.type {backbone["type"]}), '
+            'which are no tree: expected the config of a search or of a branched network'
         )
     tasks = tuple(backbone.get('tasks') or model['decode_heads'])
     encoder_cfg = backbone.get('encoder') or _encoder_of_file(backbone, cfg)

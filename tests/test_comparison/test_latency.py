@@ -24,6 +24,17 @@ def config():
     )
 
 
+def test_a_label_of_the_whole_image():
+    label = {'_delete_': True, 'type': 'LabelHead', 'num_classes': 4, 'target_key': 'gt_edge'}
+    options = {'model.cost_shape': (32, 48), 'tasks': ['semseg', 'edge']}
+    config = read_tree_config(
+        str(ROOT / 'configs' / 'search_scenes.py'), {**options, 'model.decode_heads.edge': label}
+    )
+    table = latency.measure_latency(config, torch.device('cpu'), 0, 1)
+    assert table.decoders_ms.keys() == {*config.tasks}
+    assert 'edge' in config.tasks
+
+
 @pytest.mark.parametrize(
     'options', [{}, {'fuse_conv_bn': True, 'channels_last': True, 'clock': 'cpu'}]
 )

@@ -103,6 +103,21 @@ class TestResults:
         with pytest.raises(InputError, match='no category_ids of a'):
             self.write(tmp_path / 'results.json', [*samples('a', torch.eye(3)[:1], [0])])
 
+    def test_a_domain_without_images_is_refused(self, tmp_path):
+        metric = DecathlonResults(['a', 'vgg-flowers'], str(tmp_path / 'results.json'))
+        metric.dataset_meta = self.meta
+        with pytest.raises(InputError, match='no category_ids of vgg_flowers, only'):
+            metric.process(None, samples('a', torch.eye(3)[:1], [0]))
+
+    def test_a_domain_may_be_called_as_it_is_published(self, tmp_path):
+        self.meta = {'category_ids': {'a': (70, 30, 50), 'a_b': (7, 3, 5)}}
+        metric = DecathlonResults(['a-b'], str(tmp_path / 'results.json'))
+        metric.dataset_meta = self.meta
+        (sample,) = samples('a_b', torch.eye(3)[[2]], [0])
+        sample.set_metainfo({'img_id': 1})
+        metric.process(None, [sample.to_dict()])
+        assert metric.results == [[{'image_id': 1, 'category_id': 5}]]
+
 
 class TestEvaluator:
     def test_it_gives_each_domain_their_mean_and_the_score(self):

@@ -133,6 +133,11 @@ class PathSearchLoop(SearchLoop):
                 f'train_dataloader.sampler is a {type(sampler).__name__}, but a search of paths '
                 "draws images of its domains in turn: expected dict(type='DomainSampler')"
             )
+        if few := [domain for domain, images in sampler.indices.items() if len(images) < 2]:
+            raise InputError(
+                f'the domain {", ".join(few)} has one training image, which cannot be split '
+                '(train_cfg.arch_fraction): expected at least 2'
+            )
         self._domains = tuple(sampler.indices)
         return split_groups(self.dataset, [*sampler.indices.values()], fraction, seed)
 

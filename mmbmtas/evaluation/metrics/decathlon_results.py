@@ -19,7 +19,7 @@ class DecathlonResults(BaseMetric):
     The form is that of COCO's results (ours to guess: check it with the server's own readme).
 
     Args:
-        domains: The domains, tasks of the network.
+        domains: The domains, as published or as the network's tasks: ``-`` is ``_``.
         out_file: Where to write.
         collect_device: ``cpu`` or ``gpu``, where ranks exchange results.
         collect_dir: With ``cpu``, a directory for the exchange that all ranks share.
@@ -38,26 +38,26 @@ class DecathlonResults(BaseMetric):
         if not domains or isinstance(domains, str):
             raise InputError(f'domains {domains!r} of DecathlonResults: expected a list of names')
         super().__init__(collect_device, collect_dir=collect_dir)
-        self.domains = tuple(domains)
+        self.domains = tuple(domain.replace('-', '_') for domain in domains)
         self.out_file = file_place(out_file)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Note the class of each image of the domains.
 
         Raises:
-            InputError: The data set does not say the numbers of its classes.
+            InputError: The data sets do not say the numbers of a domain's classes.
         """
         known = (self.dataset_meta or {}).get('category_ids') or {}
+        if lost := [domain for domain in self.domains if domain not in known]:
+            raise InputError(
+                f'DecathlonResults: the data sets state no category_ids of {", ".join(lost)}, only '
+                f'of {[*known]}; expected a VisualDecathlon of each domain'
+            )
         for sample in data_samples:
             entries = []
             for domain in self.domains:
                 if f'pred_{domain}' not in sample:
                     continue
-                if domain not in known:
-                    raise InputError(
-                        f'DecathlonResults: the data set states no category_ids of {domain}; '
-                        'expected a VisualDecathlon'
-                    )
                 label = int(to_numpy(sample[f'pred_{domain}']['label']).item())
                 category = known[domain][label]
                 entries.append({'image_id': sample['img_id'], 'category_id': category})
