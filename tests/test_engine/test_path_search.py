@@ -170,6 +170,16 @@ def test_a_target_of_half_the_union_is_approached(path_runner, tmp_path):
     assert found == pytest.approx(target, rel=0.25)
 
 
+def test_one_miss_of_a_target_for_all_is_told_once(path_runner, tmp_path):
+    free = path_runner(tmp_path / 'free').train_loop
+    paths = free.model.export_architecture()
+    loop = path_runner(
+        tmp_path / 'held', loop={'target_union_params': paths.madds['params'] / 0.75}
+    ).train_loop
+    assert 'miss the budget: all domains together 25.0% below. What' in loop.describe_miss(paths)
+    assert free.describe_miss(paths) is None
+
+
 class Broken(Hook):
     def before_train(self, runner):
         runner.train_loop.model.quality = lambda *_: {'digits': math.nan, 'faces': 0.5}

@@ -291,6 +291,8 @@ class PathSearchLoop(SearchLoop):
         }
         if not misses:
             return None
+        if self.budget.union is not None:  # one target for all
+            misses = {'all domains together': next(iter(misses.values()))}
         found = ', '.join(
             f'{domain} {abs(miss):.1%} {"above" if miss > 0 else "below"}'
             for domain, miss in misses.items()
