@@ -4,6 +4,9 @@
 #       --cfg-options architecture=work_dirs/search_pocket/architecture.json
 #   python tools/test.py configs/mpnas/paths_pocket.py work_dirs/paths_pocket/iter_600.pth
 #
+# 600 iterations with 32 images of each of four domains took 75 seconds, two trainings side by side
+# on two cores.
+#
 # Each domain keeps its own running statistics in the nodes that it shares with others.
 _base_ = [
     '../_base_/models/mobilenet_v3_pocket.py',
