@@ -1,9 +1,8 @@
 """The packages of the extra ``onnx``, imported when they are needed."""
 
-from importlib import import_module
 from typing import Any
 
-from mmbmtas.errors import InputError
+from mmbmtas.extras import import_extra
 
 
 def require(name: str) -> Any:
@@ -12,10 +11,4 @@ def require(name: str) -> Any:
     Raises:
         InputError: It is not installed; says how to install it.
     """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise InputError(
-            f'exported networks need the package {name}, which cannot be imported ({error}): '
-            "pip install 'mmbmtas[onnx]', or pip install -r requirements/onnx.txt"
-        ) from error
+    return import_extra(name, f'exported networks need the package {name}', 'onnx')

@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import torch
 
 from mmbmtas.errors import InputError
+from mmbmtas.extras import import_extra
 
 
 class AggregatorFactory:
@@ -70,13 +70,7 @@ class AggregatorFactory:
 
 def _aggregators() -> dict[str, Any]:
     """Return TorchJD's aggregators by name, and those of the user's modules."""
-    try:
-        module = import_module('torchjd.aggregation')
-    except ImportError as error:
-        raise InputError(
-            'aggregating gradients needs TorchJD, which is not installed: '
-            "pip install 'mmbmtas[balancing]', or pip install -r requirements/balancing.txt"
-        ) from error
+    module = import_extra('torchjd.aggregation', 'aggregating gradients needs TorchJD', 'balancing')
     bases = (module.Aggregator, module.WeightedAggregator, module.GramianWeightedAggregator)
     known = {kind.__name__: kind for kind in _derived(module.Aggregator)} | vars(module)
     return {
