@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 import mmbmtas  # noqa: F401  (what the stack needs, before any test imports torchvision)
@@ -36,6 +37,15 @@ def default_scope():
     DefaultScope._instance_dict.clear()
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def live_loggers():
+    """Let no logger write where an earlier test's output was captured: that stream is closed."""
+    for logger in MMLogger._instance_dict.values():
+        for handler in [*logger.handlers]:
+            if getattr(getattr(handler, 'stream', None), 'closed', False):
+                logger.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)
