@@ -2,12 +2,14 @@
 
 import errno
 import io
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -137,6 +139,12 @@ def write_array(array: NDArray, path: str | os.PathLike[str]) -> None:
     numpy.save(content, array, allow_pickle=False)
     with written_beside(path) as beside:
         beside.write_bytes(content.getbuffer())
+
+
+def write_json(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write a JSON object; a reader never sees half of it, nor a number that JSON lacks."""
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps(content, indent=2, allow_nan=False) + '\n')
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What is written beside its place appears there whole, or not at all."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmbmtas.writing import (
     folder_written_beside,
     remove_leftovers,
     write_array,
+    write_json,
     written_beside,
 )
 
@@ -211,3 +213,11 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path):
     assert len(names(tmp_path)) == 3
     remove_leftovers(tmp_path)
     assert names(tmp_path) == ['kept']
+
+
+def test_a_number_that_json_lacks_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'a.json'
+    write_json({'a': 1}, path)
+    with pytest.raises(ValueError, match='JSON'):
+        write_json({'a': float('nan')}, path)
+    assert json.loads(path.read_text()) == {'a': 1}

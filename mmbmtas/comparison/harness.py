@@ -23,10 +23,10 @@ from mmbmtas.launch.jobs import (
     Step,
     StepFolders,
     describe_changes,
+    lock_folder,
     with_needs,
 )
-from mmbmtas.launch.stages import lock_folder, write_json
-from mmbmtas.writing import written_beside
+from mmbmtas.writing import write_json, written_beside
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ again and must continue from its own files, or replace them.
 
 import contextlib
 import enum
+import fcntl
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from mmbmtas.launch.stages import remove, write_json
+from mmbmtas.errors import OccupiedError
+from mmbmtas.writing import write_json
 
 RECORD, LOG = 'step.json', 'log.txt'
 _GRACE = 10.0
@@ -120,6 +123,10 @@ class StepFolders:
         done = bool(record and record['done']) and not self.changes(step)
         return done and step.output.exists()
 
+    def is_begun(self, step: Step) -> bool:
+        """Tell whether a step's folder has its record."""
+        return self._read(step) is not None
+
     def seconds(self, step: Step) -> float:
         """Seconds that a step has taken so far, all attempts together."""
         record = self._read(step)
@@ -137,8 +144,22 @@ class StepFolders:
         write_json(record, self[step.name] / RECORD)
 
     def forget(self, step: Step) -> None:
-        """Empty a step's folder."""
-        remove(self[step.name])
+        """Remove a step's folder, if it was begun."""
+        if self.is_begun(step):
+            shutil.rmtree(self[step.name])
+
+    def check(self, step: Step) -> None:
+        """See that a step's folder is its own, or free.
+
+        Raises:
+            OccupiedError: It holds something, but no record.
+        """
+        folder = self[step.name]
+        if not self.is_begun(step) and folder.is_dir() and (found := sorted(folder.iterdir())):
+            raise OccupiedError(
+                f'{found[0]} is in the way of the step {step.name}, which has not begun: move it '
+                'away, or choose another folder'
+            )
 
     def tail(self, step: Step, count: int = 8) -> list[str]:
         """Return the last lines of a step's log."""
@@ -154,6 +175,18 @@ class StepFolders:
     def _read(self, step: Step) -> dict[str, Any] | None:
         path = self[step.name] / RECORD
         return json.loads(path.read_text()) if path.exists() else None
+
+
+def lock_folder(folder: Path) -> TextIO:
+    """Wait until no other process works in the folder; the lock ends with the last that has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / '.lock').open('w')
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f'Another process works in {folder}: waiting for its end', flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
 
 
 def describe_changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = '') -> list[str]:
@@ -205,6 +238,9 @@ class Scheduler:
         gpus: GPUs to deal the processes to, in turn; by default each sees all of them.
         lock: File whose lock the processes hold as well, so that one which outlives this process
             is waited for.
+
+    Raises:
+        OccupiedError: A step's folder holds something else.
     """
 
     def __init__(
@@ -216,6 +252,8 @@ class Scheduler:
         gpus: Sequence[str] = (),
         lock: TextIO | None = None,
     ) -> None:
+        for step in steps:
+            folders.check(step)
         self.steps, self.folders = list(steps), folders
         self.jobs, self.launch, self.gpus, self.lock = jobs, [*launch], [*gpus], lock
         self.states = {

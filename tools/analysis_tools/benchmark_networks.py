@@ -16,8 +16,7 @@ from mmbmtas.comparison.networks import build_networks, measure_latencies
 from mmbmtas.comparison.timing import latency_place
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.stages import write_json
-from mmbmtas.writing import file_place
+from mmbmtas.writing import file_place, write_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -23,6 +23,7 @@ from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.models.segmentors import MultiTaskEncoderDecoder, SearchEncoderDecoder
 from mmbmtas.paths import DomainEncoderDecoder, PathSearchEncoderDecoder
 from mmbmtas.registry import MODELS
+from mmbmtas.writing import file_place, write_json
 
 _UNITS = ('madds', 'params')
 NETWORKS = ('network', 'shared', 'all_apart', 'single')
@@ -40,6 +41,7 @@ def parse_args() -> argparse.Namespace:
         help="height and width of the input in pixels; by default the config's cost_shape",
     )
     parser.add_argument('--json', action='store_true', help='print one JSON object, nothing else')
+    parser.add_argument('-o', '--out', type=file_place, help='also write that object to a file')
     return parser.parse_args()
 
 
@@ -153,6 +155,8 @@ def main() -> None:
     args = parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # whatever building a model prints
         result = measure(args)
+    if args.out:
+        write_json(result, args.out)
     lay_out = format_domains if 'domains' in result else format_table
     print(json.dumps(result) if args.json else lay_out(result))
 
