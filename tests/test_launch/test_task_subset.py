@@ -1,4 +1,4 @@
-"""Configs for several tasks, narrowed to those of a tree."""
+"""Configs for several tasks, narrowed to those of an architecture."""
 
 import pytest
 from mmengine.config import Config
