@@ -16,6 +16,7 @@ from mmbmtas.cost import count_madds
 from mmbmtas.errors import InputError
 from mmbmtas.models.decode_heads import DeepLabV3PlusHead
 from mmbmtas.models.decode_heads.library_head import as_decoder, is_library_head
+from mmbmtas.models.segmentors.decoders import DecoderBuilder
 
 FOUR = [0, 1, 2, 3]
 CHANNELS = [8, 8, 24, 8]  # of the taps of the narrow MobileNetV2
@@ -37,7 +38,7 @@ HEADS = {
         'norm_cfg': {'type': 'LN'},
     },
 }
-SMALL = [name for name in HEADS if name != 'LRASPPHead']  # whose pooling takes 49 x 49 features
+TRAINED = ['FCNHead', 'UPerHead', 'SegformerHead', 'FPNHead', 'PSPHead']
 LOSSES = {
     'semseg': (21, 'classes', None),
     'normals': (3, 'normals', {'type': 'mmbmtas.NormalsL1Loss'}),
@@ -51,14 +52,18 @@ def head(name, task='semseg', **options):
     num_classes, output, loss = LOSSES[task]
     own = {} if output == 'classes' else {'output': output, 'loss_decode': loss}
     fixed = {'channels': 8, 'num_classes': num_classes, 'norm_cfg': {'type': 'BN'}}
-    return {'type': f'mmseg.{name}', **fixed, **HEADS[name], **own, **options}
+    return {'type': f'mmseg.{name}', **fixed, **HEADS.get(name, {}), **own, **options}
+
+
+@pytest.fixture(scope='module')
+def builder(toys):
+    """Builds decoders for a tree, at a size at which they all can be tried."""
+    return DecoderBuilder(toys.network(toys.random_tree(['semseg'])), (832, 832))
 
 
 def build(toys, **heads):
-    """A tree whose decoders are these, at a size at which they all can be tried."""
-    config = toys.branched_config([*heads], heads=heads)
-    config['cost_shape'] = (832, 832)
-    model = toys.build(config)
+    """A tree whose decoders are these."""
+    model = toys.build(toys.branched_config([*heads], heads=heads))
     model.init_weights()
     return model
 
@@ -71,8 +76,9 @@ def features(size=64):
 
 
 @pytest.mark.parametrize('name', [*HEADS])
-def test_a_head_computes_and_costs_what_it_does_in_mmseg(name, toys):
-    ours = build(toys, semseg=head(name)).decode_heads['semseg'].eval()
+def test_a_head_computes_and_costs_what_it_does_in_mmseg(name, toys, builder):
+    ours = builder.build('semseg', head(name), 'decode_heads.semseg').eval()
+    ours.init_weights()
     toys.randomise(ours)
     index = HEADS[name].get('in_index', -1)
     channels = [CHANNELS[i] for i in index] if isinstance(index, list) else CHANNELS[index]
@@ -95,7 +101,7 @@ def test_a_head_computes_and_costs_what_it_does_in_mmseg(name, toys):
     torch.testing.assert_close(loss, theirs.loss_by_feat(maps[:1], [reference])['loss_ce'])
 
 
-@pytest.mark.parametrize('name', SMALL)
+@pytest.mark.parametrize('name', TRAINED)
 def test_every_kind_of_task_trains_and_predicts(name, toys):
     tasks = [*LOSSES]
     model = build(toys, **{task: head(name, task) for task in tasks}).train()
@@ -119,6 +125,12 @@ def test_every_kind_of_task_trains_and_predicts(name, toys):
     assert torch.equal(first.pred_semseg.data[0], maps['semseg'][0].argmax(0))
     torch.testing.assert_close(first.pred_edge.data, maps['edge'][0].sigmoid())
     torch.testing.assert_close(first.pred_normals.data, F.normalize(maps['normals'][0], dim=0))
+
+
+def test_a_network_names_the_decoder_that_cannot_serve(toys):
+    heads = {'semseg': toys.head('semseg'), 'depth': head('Mask2FormerHead', 'depth')}
+    with pytest.raises(InputError, match=r'decode_heads\.depth: Mask2FormerHead classifies masks'):
+        build(toys, **heads)
 
 
 def test_an_image_without_a_label_counts_for_nothing(toys):
@@ -227,12 +239,12 @@ class Pair(BaseDecodeHead):
         ),
     ],
 )
-def test_what_cannot_serve_is_refused_before_work_begins(cfg, message, toys):
-    heads = {'semseg': {**head('FCNHead', num_classes=21), **cfg}, 'depth': toys.head('depth')}
+def test_what_cannot_serve_is_refused_before_work_begins(cfg, message, builder):
+    given = {**head('FCNHead'), **cfg}
     if 'type' in cfg:
-        heads['semseg'].pop('num_convs')
+        given.pop('num_convs')
     with pytest.raises(InputError, match=message) as found:
-        toys.build(toys.branched_config(['semseg', 'depth'], heads=heads))
+        builder.build('semseg', given, 'decode_heads.semseg')
     assert 'decode_heads.semseg' in str(found.value)
 
 
