@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmbmtas.cost import ModuleCost, PathCosts, path_costs
 from mmbmtas.cost.madds import forward_cost
-from mmbmtas.models.encoders import Encoder
+from mmbmtas.encoders import Encoder
 from mmbmtas.structures import PathArchitecture
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmbmtas.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones.checkpointing import run_checkpointed
 from mmbmtas.models.backbones.pretrained import init_encoder
 from mmbmtas.models.backbones.protocols import Features
 from mmbmtas.models.backbones.state import ArchitectureState
-from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.values import filled_in_from, require_choice

@@ -8,6 +8,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmbmtas.encoders import Encoder, build_encoder
+from mmbmtas.encoders.candidates import Choices, SeparateChoices
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones.checkpointing import run_checkpointed
 from mmbmtas.models.backbones.policies import Policy
@@ -15,8 +17,6 @@ from mmbmtas.models.backbones.pretrained import init_encoder, init_random
 from mmbmtas.models.backbones.protocols import Features
 from mmbmtas.models.backbones.routing import Mixture
 from mmbmtas.models.backbones.state import decode_json, encode_json, kind_of
-from mmbmtas.models.encoders import Encoder, build_encoder
-from mmbmtas.models.encoders.candidates import Choices, SeparateChoices
 from mmbmtas.registry import MODELS, build_kind
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.paths import Candidate

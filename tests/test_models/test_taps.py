@@ -9,10 +9,10 @@ from torch import nn
 
 from mmbmtas.comparison.latency import measure_latency
 from mmbmtas.cost import count_madds
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError
 from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.backbones import copy_supernet_weights
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.registry import MODELS
 
 ROOT = Path(__file__).parents[2]

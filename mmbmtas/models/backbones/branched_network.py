@@ -9,8 +9,8 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmbmtas.encoders import CONTEXT, Encoder, build_encoder, check_fits
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import CONTEXT, Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.values import filled_in_from

@@ -8,8 +8,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.structures.documents import MAX_TASKS

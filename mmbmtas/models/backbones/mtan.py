@@ -8,7 +8,7 @@ import torch
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from torch import Tensor, nn
 
-from mmbmtas.models.encoders import CONTEXT
+from mmbmtas.encoders import CONTEXT
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.values import filled_in_from
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from mmbmtas.encoders import Encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import Encoder
 from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 
 Features = tuple[Tensor, ...]

@@ -6,8 +6,8 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmbmtas.encoders import Encoder, build_encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import Encoder, build_encoder
 
 from .state import decode_json, encode_json
 

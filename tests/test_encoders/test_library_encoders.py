@@ -19,9 +19,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.comparison.latency import measure_latency
 from mmbmtas.cost import count_madds, measure
+from mmbmtas.encoders import CONTEXT, build_encoder
 from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.backbones import BranchedNetwork, BranchedSupernet, copy_supernet_weights
-from mmbmtas.models.encoders import CONTEXT, build_encoder
 from mmbmtas.structures import BranchedArchitecture
 
 ROOT = Path(__file__).parents[2]
