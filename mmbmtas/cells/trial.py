@@ -19,11 +19,11 @@ from mmbmtas.cells.backbone import encoder_of
 from mmbmtas.cells.features import CachedFeatures, FeatureCache
 from mmbmtas.cells.settings import CellSearchSettings
 from mmbmtas.cost import count_madds
+from mmbmtas.encoders import DensePredictionCell, Encoder, build_encoder
 from mmbmtas.errors import DivergenceError, InputError
 from mmbmtas.evaluation import delta_m
 from mmbmtas.evaluation.headline import declared_metrics
 from mmbmtas.models.backbones.pretrained import init_random
-from mmbmtas.models.encoders import DensePredictionCell, Encoder, build_encoder
 from mmbmtas.registry import MODELS as OURS
 from mmbmtas.structures import DenseCell
 from mmbmtas.structures.cell import Operation

@@ -14,6 +14,7 @@ from mmengine.dist import all_gather_object
 from mmengine.utils import import_modules_from_strings
 
 from mmbmtas.checkpoints import PREFIX, find_weights, is_whole
+from mmbmtas.encoders import build_encoder, check_fits
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.launch.config_file import read_config_file
@@ -27,7 +28,6 @@ from mmbmtas.launch.shared_keys import (
 )
 from mmbmtas.launch.task_subset import narrow_to_architecture
 from mmbmtas.launch.trees import find_architecture
-from mmbmtas.models.encoders import build_encoder, check_fits
 from mmbmtas.registry import OPTIM_WRAPPERS, find_type
 from mmbmtas.writing import written_beside
 

@@ -87,8 +87,9 @@ def _narrow(
     order = [task for task in cfg.model.decode_heads if task in tasks]
     dropped = [task for task in cfg.model.decode_heads if task not in tasks]
     print_log(f'{what} leaves out the tasks {dropped} of the config.', logger='current')
-    for task in dropped:
-        del cfg.model.decode_heads[task]
+    for heads in (cfg.model.decode_heads, cfg.model.get('auxiliary_heads') or {}):
+        for task in dropped:
+            heads.pop(task, None)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader is not None and not _narrow_dataset(loader.dataset, order, domains):

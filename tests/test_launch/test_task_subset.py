@@ -177,3 +177,13 @@ def test_paths_of_fewer_domains(toys):
     model = MODELS.build(cfg.model)
     assert [*model.domains] == ['digits', 'rooms']
     model.loss(*toys.domain_batch({d: domains[d] for d in ('digits', 'rooms')}))
+
+
+def test_auxiliary_heads_of_other_tasks_are_left_out(narrowed):
+    head = {'type': 'mmseg.FCNHead', 'in_index': 1, 'channels': 4}
+    heads = {
+        task: dict(head, loss_decode={'type': 'BalancedBCELoss'}) for task in ('edge', 'saliency')
+    }
+    cfg = narrowed(SCENES, ['saliency'], **{'model.auxiliary_heads': heads})
+    init_default_scope('mmbmtas')
+    assert [*MODELS.build(cfg.model).auxiliary_heads] == ['saliency']

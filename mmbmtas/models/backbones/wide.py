@@ -25,7 +25,7 @@ from mmseg.models.utils import InvertedResidual
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbmtas.models.encoders.context import ContextModule, require_several_values
+from mmbmtas.encoders.context import ContextModule, require_several_values
 
 from .operations import conv2d, relu6_
 
