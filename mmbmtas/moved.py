@@ -18,7 +18,7 @@ MOVED = {
     'mmbmtas.engine.comparison.scheduler': 'mmbmtas.launch.jobs',
     'mmbmtas.engine.distributed': 'mmbmtas.launch.ranks',
     'mmbmtas.engine.errors': 'mmbmtas.launch.errors',
-    'mmbmtas.engine.export': 'mmbmtas.launch.trees',
+    'mmbmtas.engine.export': 'mmbmtas.launch.architectures',
     'mmbmtas.engine.inference': 'mmbmtas.models.inference',
     'mmbmtas.engine.latency': 'mmbmtas.comparison.latency',
     'mmbmtas.engine.launch': 'mmbmtas.launch',

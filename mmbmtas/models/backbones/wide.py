@@ -89,7 +89,7 @@ def mixture(candidates: Modules, weights: Sequence[Tensor], x: Tensor) -> Tensor
 
 
 def _is_watched(state: dict[str, Any]) -> bool:
-    """Tell whether calls of a module are seen by somebody, or go elsewhere."""
+    """Tell whether a module has hooks or a replaced forward."""
     return any(state[name] for name in _HOOKS) or 'forward' in state
 
 
