@@ -212,7 +212,7 @@ def test_command_line(layouts, tmp_path, monkeypatch, capsys, sound):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert end.value.code == (0 if sound else 1)
     said = capsys.readouterr().out
-    assert ('use it by themselves' if sound else 'no cache was written') in said
+    assert ('use it automatically' if sound else 'no cache was written') in said
 
 
 def test_command_line_names_a_harmful_archive(tmp_path, monkeypatch, capsys):
