@@ -1,4 +1,4 @@
-"""What a training says when it goes wrong: where it stood, what broke first, what may help."""
+"""Messages for failing trainings: where they stopped, what broke first, what may help."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ class NonFiniteGradientError(DivergenceError):
 
 @contextmanager
 def divergence_located(loop: Any, data_batch: Any) -> Iterator[None]:
-    """Say of a diverged training where it stands, and of a loss what broke first.
+    """Add to the error of a diverged training where it stopped and what broke first.
 
     Args:
         loop: The training loop; its ``where()`` says where it stands.

@@ -1,4 +1,4 @@
-"""From a config file and a command line to a runner: what train.py and test.py share."""
+"""From a config file and a command line to a runner, for train.py and test.py."""
 
 import json
 import math
@@ -79,8 +79,8 @@ def _refuse_stated_twice(args: Namespace) -> None:
     for name, argument in arguments.items():
         if argument and name in (args.cfg_options or {}):
             raise InputError(
-                f'--cfg-options {name}={args.cfg_options[name]} has no effect beside {argument}, '
-                'which says the same: leave it out'
+                f'--cfg-options {name}={args.cfg_options[name]} has no effect together with '
+                f'{argument}, which says the same: leave it out'
             )
 
 
@@ -128,7 +128,7 @@ def _import_custom_modules(custom_imports: Mapping[str, Any]) -> None:
 
 
 def prepare_config(cfg: Config, training: bool = True) -> Config:
-    """Start the ranks, if any, and settle all that depends on them or on other entries.
+    """Start the ranks, if any, and fill in what depends on them or on other entries.
 
     What the config leaves out is filled in (:func:`fill_in`), and for a training
     ``total_batch_size`` is divided among the ranks (:func:`share_batch`). Files of a tree and of
@@ -281,7 +281,7 @@ def use_resume(cfg: Config, checkpoint: str) -> None:
 
 
 def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, Any] | None) -> None:
-    """Take the tree that a checkpoint was trained with, unless an override names one.
+    """Use the tree that a checkpoint was trained with, unless an override names one.
 
     Of another kind of network, the checkpoint is left to whoever loads it.
 
@@ -304,7 +304,7 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
 
 
 def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
-    """Give the path back when it is a file, or an address that one of mmengine's backends reads.
+    """Return the path if it is a file, or an address that one of mmengine's backends reads.
 
     Args:
         path: What the user gave.

@@ -1,4 +1,4 @@
-"""Narrows a config to some of its tasks, so that one config also serves networks of fewer."""
+"""Restricts a config to some of its tasks, so that it also describes smaller networks."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from mmbmtas.structures import PathArchitecture, as_architecture
 
 
 def narrow_to_architecture(cfg: Config) -> None:
-    """Keep of a config what the tasks of its tree need, or its paths, where it has more tasks.
+    """Restrict a config to the tasks of its tree or paths, if it has more tasks.
 
     Decoders, ``tasks`` of the data sets (those inside wrappers too) and the metrics of the other
     tasks go, which are logged; a concatenated data set that is left without a task goes as well.
@@ -56,7 +56,7 @@ def _narrow_domains(backbone: Any, kept: Sequence[str]) -> dict[str, tuple[str, 
 
 
 def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
-    """Keep of a config what some of its tasks need, as if their tree had been given.
+    """Restrict a config to some of its tasks, as if their tree had been given.
 
     Raises:
         InputError: The config has no such tasks, or a data set has none of them.
@@ -92,7 +92,7 @@ def _narrow(
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader is not None and not _narrow_dataset(loader.dataset, order, domains):
-            raise InputError(f'{name} has labels of none of the tasks {order} of {what}')
+            raise InputError(f'{name} has no labels of any of the tasks {order} of {what}')
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg.get(name) is not None:
             cfg[name] = _narrow_evaluator(cfg[name], tasks)

@@ -22,7 +22,7 @@ from mmbmtas.writing import file_place
 
 @dataclass(frozen=True)
 class TreeConfig:
-    """What a config says of the trees that fit it.
+    """The trees that fit a config.
 
     Attributes:
         cfg: The config.

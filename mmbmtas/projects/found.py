@@ -1,4 +1,4 @@
-"""Looks at a folder: which files are images, which are labels, and what is wrong with them."""
+"""Inspects a folder: which files are images, which are labels, and their problems."""
 
 from collections import Counter
 from collections.abc import Sequence

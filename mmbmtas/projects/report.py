@@ -1,4 +1,4 @@
-"""Says what was found in a folder and what was chosen, for a terminal."""
+"""Reports what was found in a folder and what was chosen, for a terminal."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,7 +9,7 @@ _SHOWN = 3
 
 
 def report(plan: Plan) -> str:
-    """Say what is in the folder and what was chosen, for a terminal."""
+    """Report what is in the folder and what was chosen, for a terminal."""
     found = plan.found
     lines = [f'{found.root}: {len(found.images.files)} images ({found.images.pattern})']
     sizes = ', '.join(

@@ -172,7 +172,7 @@ def test_incomplete_cache(pascal):
     with pytest.raises(ValueError, match='lacks 1 of 3 samples, 2008_000003 for one'):
         train_set(pascal, cache=str(cache))
     (cache / 'index.json').unlink()
-    with pytest.raises(ValueError, match='is no complete cache: run'):
+    with pytest.raises(ValueError, match='is not a complete cache: run'):
         train_set(pascal, cache=str(cache))
     (cache / 'train/.2008_000003.sample.killed.part').mkdir()
     assert write_cache(PascalContextMT, pascal, cache) == {'kept': 8, 'written': 1}

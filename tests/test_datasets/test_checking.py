@@ -205,7 +205,7 @@ def test_lists_of_ids(nyud):
     assert messages == [
         "lists '0001' 2 times",
         "'../0002' cannot name a file",
-        'expected one id a line, found none',
+        'expected one id per line, found none',
     ]
     missing = [p for p in report.problems if p.kind == 'missing']
     assert len(missing) == 5
@@ -444,5 +444,5 @@ class TestDatasetsOfUsers:
 
     @pytest.mark.parametrize('name', ['Nowhere', 'no.such.Class', 'mmengine.dataset.BaseDataset'])
     def test_other_classes(self, name):
-        with pytest.raises(InputError, match=f'{name} is no data set that can be checked'):
+        with pytest.raises(InputError, match=f'{name} is not a data set that can be checked'):
             find_dataset_class(name)

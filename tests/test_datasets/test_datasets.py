@@ -125,7 +125,7 @@ def test_lazy_init_looks_at_nothing(tmp_path):
 
 def test_empty_list_of_ids(pascal_copy):
     (pascal_copy / 'ImageSets/Context/train.txt').write_text('\n')
-    with pytest.raises(ValueError, match='expected one id a line, found none'):
+    with pytest.raises(ValueError, match='expected one id per line, found none'):
         PascalContextMT(str(pascal_copy))
 
 

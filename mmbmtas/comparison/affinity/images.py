@@ -19,7 +19,7 @@ SPLITS = ('train', 'val', 'test')
 
 
 def add_image_arguments(parser: ArgumentParser) -> None:
-    """Add which images to measure on."""
+    """Add the options that choose the images to measure on."""
     parser.add_argument('--images', type=int, default=500, help='number of images (default: 500)')
     parser.add_argument(
         '--split',

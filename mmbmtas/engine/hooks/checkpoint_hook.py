@@ -1,4 +1,4 @@
-"""Checkpoints that survive whatever ends the run."""
+"""Checkpoints that survive any kind of interruption."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class CheckpointHook(_CheckpointHook):
             self.rules, self.key_indicators = rules, key_indicators
 
     def before_run(self, runner: Runner) -> None:
-        """See that ``save_best`` names metrics that there will be, and their directions.
+        """Check that ``save_best`` names existing metrics, and find their directions.
 
         A metric's own direction counts where ``rule``, ``greater_keys`` and ``less_keys`` state
         none.
@@ -115,7 +115,7 @@ class CheckpointHook(_CheckpointHook):
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Leave only what can be read back without running code; say what that is not."""
+        """Keep only what can be read back without running code; log what is left out."""
         plain, left_out = to_plain(checkpoint)
         checkpoint.clear()
         checkpoint.update(plain)

@@ -1,4 +1,4 @@
-"""Watching for trainings that go wrong while they still look like going on."""
+"""Hooks that detect failing trainings early."""
 
 import logging
 from typing import Any
