@@ -208,7 +208,7 @@ class FolderMT(MultiTaskDataset):
         if lost:
             raise MissingFileError(
                 f'{path}: {len(lost)} of its {len(listed)} images are not among those of '
-                f'{self.data_root}, {lost[0]!r} for one; expected names such as '
+                f'{self.data_root}, such as {lost[0]!r}; expected names such as '
                 f'{next(iter(samples.values())).stem!r}'
             )
         return [names[name] for name in listed]

@@ -74,14 +74,14 @@ def add_job_arguments(parser: ArgumentParser) -> None:
         '--launch',
         default='',
         metavar='WORDS',
-        help="what to put before each command line, for example 'srun -n1 --gres=gpu:1'",
+        help="prefix of each command line, for example 'srun -n1 --gres=gpu:1'",
     )
     parser.add_argument(
         '--gpus',
         nargs='+',
         default=[],
         metavar='ID',
-        help='GPUs to deal the processes to, for example 0 1 2 3 with --jobs 4',
+        help='GPUs to assign the processes to, for example 0 1 2 3 with --jobs 4',
     )
 
 
@@ -184,7 +184,7 @@ def lock_folder(folder: Path) -> TextIO:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f'Another process works in {folder}: waiting for its end', flush=True)
+        print(f'Another process works in {folder}: waiting until it ends', flush=True)
         fcntl.flock(file, fcntl.LOCK_EX)
     return file
 

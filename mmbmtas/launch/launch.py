@@ -36,7 +36,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     """Add the options that every mmengine-style tool knows."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
+        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
     )
     add_cfg_options(parser)
     parser.add_argument(

@@ -100,7 +100,7 @@ def test_parts_cache_stays_in_memory_on_a_read_only_folder(pascal_copy, monkeypa
         pascal_context_module, 'print_log', lambda text, *_, **__: messages.append(text)
     )
     assert len(PascalContextMT(str(pascal_copy), tasks=['human_parts'])) == 2
-    assert 'kept in memory' in messages[-1]
+    assert 'kept only in memory' in messages[-1]
     assert not (pascal_copy / 'ImageSets/Parts/train.txt').exists()
 
 

@@ -25,10 +25,12 @@ def add_image_arguments(parser: ArgumentParser) -> None:
         '--split',
         choices=SPLITS,
         default='train',
-        help='where they are from; by default training images, as those of the other splits '
+        help='split of the images; by default training images, because images of the other splits '
         'score the trees afterwards',
     )
-    parser.add_argument('--seed', type=int, default=0, help='draws the images (default: 0)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed for drawing the images (default: 0)'
+    )
 
 
 def image_loader(cfg: Config, split: str, count: int, seed: int = 0) -> DataLoader:

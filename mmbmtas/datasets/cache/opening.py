@@ -93,6 +93,6 @@ def check_holds(folder: Path, ids: Sequence[str]) -> None:
     missing = [img_id for img_id in ids if f'{img_id}{SUFFIX}' not in present]
     if missing:
         raise InputError(
-            f'{folder} lacks {len(missing)} of {len(ids)} samples, {missing[0]} for one: '
+            f'{folder} does not have {len(missing)} of {len(ids)} samples, such as {missing[0]}: '
             f'{_AGAIN} again'
         )

@@ -110,8 +110,8 @@ class CheckpointHook(_CheckpointHook):
             if name.startswith(('best_score', 'best_ckpt')):
                 hub.runtime_info.pop(name)
         runner.logger.warning(
-            f'The best checkpoint so far was the best by save_best = {before}; it stays, and the '
-            f'search for the best by {self.save_best} begins anew.'
+            f'The best checkpoint so far was chosen by save_best = {before}. It is kept; from now '
+            f'on the best checkpoint by {self.save_best} is kept, too.'
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
