@@ -35,14 +35,14 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_tree_arguments(parser)
-    parser.add_argument('checkpoint', help='of a network that shares all encoder layers')
+    parser.add_argument('checkpoint', help='checkpoint of a network that shares all encoder layers')
     parser.add_argument(
         '--alpha',
         type=float,
         nargs='+',
         default=[1.0],
-        help='weight of separating unlike tasks, one tree each; larger ones part earlier '
-        '(default: 1)',
+        help='weight of separating dissimilar tasks; one tree for each value; with larger values, '
+        'tasks branch earlier (default: 1)',
     )
     add_image_arguments(parser)
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""The candidates of a layer as one wide operation, in place of one after another.
+"""Runs the candidates of a layer as one wide operation, not one after another.
 
 The maps of ``T`` candidates lie side by side in the channels, ``(N, T * C, H, W)``, candidate by
 candidate. Convolutions of the layer's input, which is the same for all candidates, become one with
