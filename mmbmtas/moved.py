@@ -25,6 +25,7 @@ MOVED = {
     'mmbmtas.engine.summary': 'mmbmtas.comparison.summary',
     'mmbmtas.engine.task_subset': 'mmbmtas.launch.task_subset',
     'mmbmtas.engine.tree_config': 'mmbmtas.launch.tree_config',
+    'mmbmtas.models.encoders': 'mmbmtas.encoders',
     'mmbmtas.models.losses': 'mmbmtas.losses',
     'mmbmtas.datasets.files': 'mmbmtas.reading',
     'mmbmtas.datasets.scenes': 'mmbmtas.scenes',

@@ -1,4 +1,4 @@
-"""Files and folders that readers find whole or not at all, and that replace only their like."""
+"""Files and folders that are written completely or not at all, and never replace each other."""
 
 import errno
 import io
@@ -40,11 +40,11 @@ def file_place(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.is_dir():
         raise OccupiedError(
-            f'{path} is a folder, which no file replaces: expected the name of a file, such as '
-            f'{path / "results.json"}'
+            f'{path} is a folder, and a file never replaces a folder: expected the name of a file, '
+            f'such as {path / "results.json"}'
         )
     if path.exists() and not path.is_file():
-        raise OccupiedError(f'{path} is neither a file nor free for one')
+        raise OccupiedError(f'{path} is neither a file nor a name that is free for one')
     _check_above(path)
     return path
 
@@ -70,7 +70,9 @@ def folder_place(path: str | os.PathLike[str]) -> Path:
                 'folder, or move away what is there'
             )
     elif path.exists():
-        raise OccupiedError(f'{path} is a file, which no folder replaces: choose another name')
+        raise OccupiedError(
+            f'{path} is a file, and a folder never replaces a file: choose another name'
+        )
     _check_above(path)
     return path
 

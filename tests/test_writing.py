@@ -51,7 +51,7 @@ def test_a_file_never_replaces_a_folder(tmp_path, depth):
     (place / 'inner').mkdir(parents=True)
     (place / 'inner' / 'old').touch()
     before = names(tmp_path)
-    with pytest.raises(FileExistsError, match='is a folder, which no file replaces'):
+    with pytest.raises(FileExistsError, match='is a folder, and a file never replaces a folder'):
         file_place(place)
     with pytest.raises(FileExistsError), written_beside(place):
         pytest.fail('refused before anything is written')
@@ -72,7 +72,7 @@ def test_a_folder_that_comes_meanwhile_stays(tmp_path):
 def test_places_that_hold_no_file_are_refused(tmp_path):
     (tmp_path / 'file').touch()
     os.mkfifo(tmp_path / 'pipe')
-    with pytest.raises(FileExistsError, match='neither a file nor free for one'):
+    with pytest.raises(FileExistsError, match='neither a file nor a name that is free for one'):
         file_place(tmp_path / 'pipe')
     with pytest.raises(FileExistsError, match='file is a file, not a folder'):
         file_place(tmp_path / 'file' / 'deep' / 'a.json')
@@ -137,7 +137,7 @@ class TestFolder:
 
     def test_a_file_is_not_replaced(self, tmp_path):
         (tmp_path / 'a').touch()
-        with pytest.raises(FileExistsError, match='is a file, which no folder replaces'):
+        with pytest.raises(FileExistsError, match='is a file, and a folder never replaces a file'):
             self.write(tmp_path / 'a', 'first')
 
     @pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])

@@ -1,11 +1,11 @@
-"""Show the whole method on a small data set: search a tree, retrain it, test it, sum it up.
+"""Show the whole method on a small data set: search for a tree, retrain, test and summarise it.
 
 Renders synthetic scenes in the layout of PASCAL-Context, searches a branched network for five tasks
 (configs/similarity_scenes.py), retrains the tree (configs/branched_scenes.py) and tests it on
-held-out images. A random tree of the same cost is trained and tested alike. Leaves
-architecture.json, tree.png, predictions/, overview.png, summary.md and summary.json in the folder
---out. Each step prints its command line and works in a folder of its own below work/, where its
-log is.
+held-out images. Also trains and tests a random tree of the same cost in the same way. Writes
+architecture.json, tree.png, predictions/, overview.png, summary.md and summary.json to the folder
+--out. Each step prints its command line. Each step has a folder of its own below work/, with its
+log.
 """
 
 import argparse
@@ -67,18 +67,20 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Interrupted, the same command continues. OMP_NUM_THREADS sets the number of '
-        'threads, 1 by default.',
+        epilog='After an interruption, the same command continues. OMP_NUM_THREADS sets the number '
+        'of threads, 1 by default.',
     )
     parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder of the results')
     parser.add_argument(
-        '--short', action='store_true', help='few images and steps: all outputs, poor predictions'
+        '--short',
+        action='store_true',
+        help='use few images and steps: all outputs, but poor predictions',
     )
     parser.add_argument(
         '--seed',
         type=int,
         default=0,
-        help='of the images, the search, the random tree and the trainings',
+        help='seed of the images, the search, the random tree and the trainings',
     )
     parser.add_argument(
         '--jobs',
@@ -89,7 +91,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='start again, and replace what an earlier demo has left',
+        help='start again, and replace the results of an earlier demo',
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Write the architecture.json of a checkpoint, of a search or of a retrained network."""
+"""Write the architecture.json of a checkpoint of a search or of a retrained network."""
 
 import argparse
 import json

@@ -1,9 +1,10 @@
-"""Search a dense prediction cell: short trainings on cached features, then full ones of the best.
+"""Search for a dense prediction cell: short trainings on features, then full ones of the best.
 
     python tools/search_cell.py configs/dpc/search_cell_scenes.py -o out/cells --jobs 2 --rerank 4
 
-The same command continues after an interruption. DIR gets trials.jsonl, cell.json (the best so
-far), report.md and report.html; docs/cells.md explains them. Needs Optuna: pip install optuna.
+The same command continues after an interruption. It writes trials.jsonl, cell.json (the best so
+far), report.md and report.html to DIR; docs/cells.md explains these files. Needs Optuna: pip
+install optuna.
 """
 
 import argparse
@@ -30,12 +31,18 @@ def parse_args() -> argparse.Namespace:
         '-o', '--out', type=Path, required=True, metavar='DIR', help='folder of the results'
     )
     parser.add_argument(
-        '--trials', type=int, help='trials in all, references included (default: of the config)'
+        '--trials',
+        type=int,
+        help='total number of trials, including references (default: that of the config)',
     )
     add_job_arguments(parser)
-    parser.add_argument('--seed', type=int, default=0, help='of the search (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the search (default: 0)')
     parser.add_argument(
-        '--rerank', type=int, default=0, metavar='K', help='train the K best in full (default: 0)'
+        '--rerank',
+        type=int,
+        default=0,
+        metavar='K',
+        help='train the K best cells in full (default: 0)',
     )
     parser.add_argument(
         '--storage',
@@ -43,9 +50,13 @@ def parse_args() -> argparse.Namespace:
         help='database of the trials, such as postgresql://...; machines that run the same '
         'command with it share the work (default: a file in DIR)',
     )
-    parser.add_argument('--dry-run', action='store_true', help='say what would be tried, and end')
     parser.add_argument(
-        '--report-only', action='store_true', help='write the report of what is there, and end'
+        '--dry-run', action='store_true', help='list the trials that would run, and exit'
+    )
+    parser.add_argument(
+        '--report-only',
+        action='store_true',
+        help='write the report of the existing trials, and exit',
     )
     add_cfg_options(parser, 'cell_search.max_madds=2e8')
     return parser.parse_args()

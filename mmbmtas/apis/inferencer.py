@@ -110,7 +110,7 @@ class MultiTaskInferencer(PhotoInferencer):
         """
         if self.domains:
             raise InputError(
-                f'the network has several domains: say whose images these are, by domain '
+                'the network has several domains: state the domain of the images with domain '
                 f'(--domain), one of {[*self.domains]}'
             )
         return super().run(photos, out_dir)
@@ -146,7 +146,7 @@ class MultiTaskInferencer(PhotoInferencer):
         return found
 
     def network_input(self, image: np.ndarray) -> np.ndarray:
-        """Return what the pipeline makes of an image, BGR ``(H, W, 3)``, before the network."""
+        """Return the pipeline's output for an image, BGR ``(H, W, 3)``: the network's input."""
         (packed,) = self._batch(image)['inputs']
         return packed.permute(1, 2, 0).numpy()
 

@@ -28,7 +28,7 @@ _FINGERPRINT = ('weights', 'encoder', 'preprocessing', 'data', 'pipeline', 'low_
 def write_features(
     cfg: Config, settings: CellSearchSettings, folder: Path, device: torch.device
 ) -> FeatureCache:
-    """Compute the features of the training images, unless they are there.
+    """Compute the features of the training images, unless they exist.
 
     Args:
         cfg: A prepared config.

@@ -1,4 +1,4 @@
-"""The networks of a comparison, built to see what they cost: multiply-adds and time."""
+"""Builds the networks of a comparison to measure their cost: multiply-adds and time."""
 
 import copy
 import json
@@ -24,7 +24,7 @@ from mmbmtas.structures import as_architecture
 def build_network(
     config: str, options: Mapping[str, Any], tree: str | Path | None = None
 ) -> nn.Module:
-    """Build the network of a training's config, with weights that do not matter.
+    """Build the network of a training's config, with arbitrary weights.
 
     Args:
         config: The config.

@@ -44,7 +44,7 @@ def are_timed(rows: Sequence[Row]) -> bool:
 def timing_step(
     networks: Mapping[str, Sequence[Mapping[str, Any]]], folders: StepFolders, tools: Path
 ) -> Step:
-    """Prepare the step that times networks, anew."""
+    """Prepare the step that times networks again."""
     folder = folders['latency']
 
     def command() -> list[str | Path]:

@@ -10,9 +10,9 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from mmbmtas.checkpoints import require_finite
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.state import STATE, decode_architecture, decode_json, kind_of
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.paths.domains import as_domains
 from mmbmtas.paths.supernet import (
     build_policy,

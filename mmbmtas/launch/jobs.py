@@ -1,4 +1,4 @@
-"""Runs many command lines that need one another, several at once, and knows what is done.
+"""Runs command lines that depend on one another, several at once, and records what is done.
 
 A step has a folder of its own with its log and a record, ``step.json``: its settings, whether it is
 done, and the seconds that it took. What is done is not run again; what was interrupted is started
@@ -31,7 +31,7 @@ _GRACE = 10.0
 
 
 class State(enum.Enum):
-    """Where a step stands."""
+    """The state of a step."""
 
     WAITING = 'waiting'
     RUNNING = 'running'
@@ -74,19 +74,19 @@ def add_job_arguments(parser: ArgumentParser) -> None:
         '--launch',
         default='',
         metavar='WORDS',
-        help="what to put before each command line, for example 'srun -n1 --gres=gpu:1'",
+        help="prefix of each command line, for example 'srun -n1 --gres=gpu:1'",
     )
     parser.add_argument(
         '--gpus',
         nargs='+',
         default=[],
         metavar='ID',
-        help='GPUs to deal the processes to, for example 0 1 2 3 with --jobs 4',
+        help='GPUs to assign the processes to, for example 0 1 2 3 with --jobs 4',
     )
 
 
 def with_needs(steps: Sequence[Step]) -> list[Step]:
-    """List steps and all that they need, each once, what is needed first."""
+    """List steps and their prerequisites, each once, prerequisites first."""
     found: dict[str, Step] = {}
 
     def add(step: Step) -> None:
@@ -101,7 +101,7 @@ def with_needs(steps: Sequence[Step]) -> list[Step]:
 
 
 class StepFolders:
-    """The folders of the steps, and what their records say.
+    """The folders of the steps, and the records in them.
 
     Args:
         root: Folder of all steps.
@@ -133,12 +133,12 @@ class StepFolders:
         return record['seconds'] if record else 0.0
 
     def changes(self, step: Step) -> list[str]:
-        """Name the settings in which a step that was begun differs from what is asked for now."""
+        """Name the settings that have changed since a step was begun."""
         record = self._read(step)
         return describe_changes(record['settings'], step.settings) if record else []
 
     def write(self, step: Step, seconds: float, done: bool) -> None:
-        """Put a step on record."""
+        """Write the record of a step."""
         self[step.name].mkdir(parents=True, exist_ok=True)
         record = {'settings': dict(step.settings), 'done': done, 'seconds': round(seconds, 3)}
         write_json(record, self[step.name] / RECORD)
@@ -149,7 +149,7 @@ class StepFolders:
             shutil.rmtree(self[step.name])
 
     def check(self, step: Step) -> None:
-        """See that a step's folder is its own, or free.
+        """Check that a step's folder is its own, or free.
 
         Raises:
             OccupiedError: It holds something, but no record.
@@ -184,7 +184,7 @@ def lock_folder(folder: Path) -> TextIO:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f'Another process works in {folder}: waiting for its end', flush=True)
+        print(f'Another process works in {folder}: waiting until it ends', flush=True)
         fcntl.flock(file, fcntl.LOCK_EX)
     return file
 
@@ -203,7 +203,7 @@ def describe_changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str
 
 
 class Observer(Protocol):
-    """Is told how the steps go."""
+    """Receives the progress of the steps."""
 
     def update(self, scheduler: 'Scheduler') -> None:
         """Called several times a second."""
@@ -226,7 +226,7 @@ class _Job:
 
 
 class Scheduler:
-    """Runs steps as soon as what they need is done, those first that stand first in the list.
+    """Runs steps as soon as their prerequisites are done, in the order of the list.
 
     A step that fails takes along those that need it; the others go on.
 
@@ -267,7 +267,7 @@ class Scheduler:
         return job.seconds if job else self.folders.seconds(step)
 
     def run(self, observer: Observer, interval: float = 0.2) -> None:
-        """Run until nothing is left to do; however it ends, no process is left."""
+        """Run until all steps are done; however this ends, no process is left running."""
         try:
             while not all(state.is_final for state in self.states.values()):
                 self._give_up(observer)

@@ -1,4 +1,4 @@
-"""From a config file and a command line to a runner: what train.py and test.py share."""
+"""From a config file and a command line to a runner, for train.py and test.py."""
 
 import json
 import math
@@ -14,6 +14,7 @@ from mmengine.dist import all_gather_object
 from mmengine.utils import import_modules_from_strings
 
 from mmbmtas.checkpoints import PREFIX, find_weights, is_whole
+from mmbmtas.encoders import build_encoder, check_fits
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.launch.architectures import find_architecture
@@ -27,7 +28,6 @@ from mmbmtas.launch.shared_keys import (
     share_batch,
 )
 from mmbmtas.launch.task_subset import narrow_to_architecture
-from mmbmtas.models.encoders import build_encoder, check_fits
 from mmbmtas.registry import OPTIM_WRAPPERS, find_type
 from mmbmtas.writing import written_beside
 
@@ -36,7 +36,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     """Add the options that every mmengine-style tool knows."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
+        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
     )
     add_cfg_options(parser)
     parser.add_argument(
@@ -79,8 +79,8 @@ def _refuse_stated_twice(args: Namespace) -> None:
     for name, argument in arguments.items():
         if argument and name in (args.cfg_options or {}):
             raise InputError(
-                f'--cfg-options {name}={args.cfg_options[name]} has no effect beside {argument}, '
-                'which says the same: leave it out'
+                f'--cfg-options {name}={args.cfg_options[name]} has no effect together with '
+                f'{argument}, which says the same: leave it out'
             )
 
 
@@ -128,7 +128,7 @@ def _import_custom_modules(custom_imports: Mapping[str, Any]) -> None:
 
 
 def prepare_config(cfg: Config, training: bool = True) -> Config:
-    """Start the ranks, if any, and settle all that depends on them or on other entries.
+    """Start the ranks, if any, and fill in what depends on them or on other entries.
 
     What the config leaves out is filled in (:func:`fill_in`), and for a training
     ``total_batch_size`` is divided among the ranks (:func:`share_batch`). Files of an architecture
@@ -306,7 +306,7 @@ def use_architecture_of_checkpoint(
 
 
 def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
-    """Give the path back when it is a file, or an address that one of mmengine's backends reads.
+    """Return the path if it is a file, or an address that one of mmengine's backends reads.
 
     Args:
         path: What the user gave.

@@ -1,4 +1,4 @@
-"""Narrows a config to some of its tasks, so that one config also serves networks of fewer."""
+"""Restricts a config to some of its tasks, so that it also describes smaller networks."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -87,12 +87,13 @@ def _narrow(
     order = [task for task in cfg.model.decode_heads if task in tasks]
     dropped = [task for task in cfg.model.decode_heads if task not in tasks]
     print_log(f'{what} leaves out the tasks {dropped} of the config.', logger='current')
-    for task in dropped:
-        del cfg.model.decode_heads[task]
+    for heads in (cfg.model.decode_heads, cfg.model.get('auxiliary_heads') or {}):
+        for task in dropped:
+            heads.pop(task, None)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader is not None and not _narrow_dataset(loader.dataset, order, domains):
-            raise InputError(f'{name} has labels of none of the tasks {order} of {what}')
+            raise InputError(f'{name} has no labels of any of the tasks {order} of {what}')
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg.get(name) is not None:
             cfg[name] = _narrow_evaluator(cfg[name], tasks)

@@ -10,8 +10,8 @@ from torch import nn
 from mmbmtas.cells.trial import score_of
 from mmbmtas.cells.worker import context_of
 from mmbmtas.cost import timing
+from mmbmtas.encoders import DensePredictionCell
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import DensePredictionCell
 from mmbmtas.structures import DenseCell
 
 CELL = DenseCell.from_branches(

@@ -138,7 +138,9 @@ def test_wrapped_data_sets_and_data_without_the_task(tree):
     for dataset in ({'tasks': ['rim']}, repeated_alone):
         cfg.model.decode_heads.rim = {}
         cfg.test_dataloader = {'dataset': dataset}
-        with pytest.raises(ValueError, match=r"test_dataloader has labels of none of .*\['edge'\]"):
+        with pytest.raises(
+            ValueError, match=r"test_dataloader has no labels of any of .*\['edge'\]"
+        ):
             narrow_to_architecture(cfg)
 
 
@@ -157,7 +159,7 @@ def test_a_concatenation_without_the_tasks_is_like_any_data_without_them(tree):
     assert cfg.train_dataloader.dataset.datasets == [{'tasks': ['edge']}]
     cfg.model.decode_heads.rim = {}
     cfg.val_dataloader = {'dataset': others}
-    with pytest.raises(ValueError, match=r"val_dataloader has labels of none of .*\['edge'\]"):
+    with pytest.raises(ValueError, match=r"val_dataloader has no labels of any of .*\['edge'\]"):
         narrow_to_architecture(cfg)
 
 
@@ -184,6 +186,16 @@ def test_paths_of_fewer_domains(toys):
     model = MODELS.build(cfg.model)
     assert [*model.domains] == ['digits', 'rooms']
     model.loss(*toys.domain_batch({d: domains[d] for d in ('digits', 'rooms')}))
+
+
+def test_auxiliary_heads_of_other_tasks_are_left_out(narrowed):
+    head = {'type': 'mmseg.FCNHead', 'in_index': 1, 'channels': 4}
+    heads = {
+        task: dict(head, loss_decode={'type': 'BalancedBCELoss'}) for task in ('edge', 'saliency')
+    }
+    cfg = narrowed(SCENES, ['saliency'], **{'model.auxiliary_heads': heads})
+    init_default_scope('mmbmtas')
+    assert [*MODELS.build(cfg.model).auxiliary_heads] == ['saliency']
 
 
 @pytest.mark.parametrize('named', [False, True])

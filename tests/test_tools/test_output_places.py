@@ -54,7 +54,9 @@ def folder(path):
 @pytest.mark.parametrize('words', TOOLS.values(), ids=TOOLS)
 def test_a_folder_stays(run, tmp_path, words):
     folder(tmp_path / 'results.json')
-    assert 'results.json is a folder, which no file replaces' in run(*words, 'results.json')
+    assert 'results.json is a folder, and a file never replaces a folder' in run(
+        *words, 'results.json'
+    )
     assert (tmp_path / 'results.json' / 'inner' / 'iter_40000.pth').read_bytes() == b'precious'
     assert [path.name for path in tmp_path.iterdir()] == ['results.json']
 
@@ -74,7 +76,7 @@ def test_a_folder_stays(run, tmp_path, words):
 )
 def test_other_files_that_a_tool_will_write(run, tmp_path, words, place):
     folder(tmp_path / place)
-    assert f'{place} is a folder, which no file replaces' in run(*words)
+    assert f'{place} is a folder, and a file never replaces a folder' in run(*words)
     assert (tmp_path / place / 'inner' / 'iter_40000.pth').read_bytes() == b'precious'
 
 

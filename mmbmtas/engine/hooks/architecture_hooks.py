@@ -1,4 +1,4 @@
-"""Watching the architecture while it is searched, and writing down the tree."""
+"""Hooks that log the architecture during the search, and write the tree to a file."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def routing_entropy(probs: Tensor) -> Tensor:
 
 @HOOKS.register_module()
 class ArchitectureLoggerHook(Hook):
-    """Log what the architecture distribution looks like.
+    """Log the state of the architecture distribution.
 
     To the log: ``entropy`` of the routing probabilities (1 uniform, 0 decided), and what the loop
     measures. Of a tree that is ``expected_gmadds`` and ``argmax_gmadds``, the multiply-adds in 10^9
@@ -70,7 +70,7 @@ class ArchitectureLoggerHook(Hook):
             self._log(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Log what the search has ended with."""
+        """Log the result of the search."""
         values = self._log(runner)
         words = ', '.join(f'{name} {value:.4g}' for name, value in values.items())
         runner.logger.info(f'At the end of the search: {words}')
@@ -110,7 +110,7 @@ class ArchitectureExportHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Remove what a killed run left of files that it was writing."""
+        """Remove incomplete files that a killed run has left."""
         remove_leftovers(Path(runner.work_dir) / 'architectures')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
