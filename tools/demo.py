@@ -281,7 +281,7 @@ class Demo:
         write_json(summary, self.out / 'summary.json')
 
     def _arguments(self) -> argparse.Namespace:
-        """What the tools' command line would say, to read the config as they do."""
+        """Return what the tools' command line gives, to read the config as they do."""
         parser = argparse.ArgumentParser()
         launch.add_common_arguments(parser)
         data = f'data_root={self.render.output}'

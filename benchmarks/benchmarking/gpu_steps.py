@@ -200,7 +200,7 @@ def _narrow(setting: Setting) -> Words:
 
 
 def _nothing(printed: str) -> None:
-    """Of a step that only prepares."""
+    """Report nothing: the step only prepares."""
 
 
 def _count_tests(report: Path) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Search:
         self.desk = Desk(self.study, self.places, trials, waits=self.rule is not None)
 
     def _decisive(self) -> dict[str, Any]:
-        """What decides the results of the trials."""
+        """Return the settings that decide the results of the trials."""
         later = ('trials', 'full')
         own = {key: value for key, value in vars(self.settings).items() if key not in later}
         model = self.cfg.model.to_dict()

@@ -77,5 +77,5 @@ def put_times(step: Step, rows: Sequence[Row], of_run: Mapping[str, Row]) -> Non
 
 
 def _kind_of_network(row: Row) -> tuple[str, float]:
-    """What decides the time of a row's networks."""
+    """Return what the time of a row's networks depends on."""
     return row.model, row.numbers['madds']

@@ -161,7 +161,7 @@ def _cache_image(cache: Path, recipe: Recipe, task: tuple[Split, dict[str, Any]]
 
 
 def _state(path: Path, steps: list[str], marks: dict[str, list[Any]]) -> str:
-    """What is to become of a sample's file: ``kept``, ``replaced`` or ``written``."""
+    """Say what becomes of a sample's file: ``kept``, ``replaced`` or ``written``."""
     try:
         fresh = is_fresh(read_header(path), steps, marks)
     except FileNotFoundError:

@@ -134,7 +134,7 @@ class FolderMT(MultiTaskDataset):
         super().full_init()
 
     def _describe_files(self, cached_scales: Sequence[float]) -> Release:
-        """What the check and the cache need."""
+        """Describe the files for the check and the cache."""
         checks = {
             task: partial(check_metres, label)
             for task, label in self.labels.items()
@@ -297,7 +297,7 @@ def _described(labels: Mapping[str, FolderLabel], stated: Mapping[str, Any]) -> 
 
 
 def _describe(labels: Mapping[str, FolderLabel]) -> dict[str, Any]:
-    """What the labels themselves say."""
+    """Describe the tasks by their labels."""
     classes = {t: label for t, label in labels.items() if isinstance(label, ClassesLabel)}
     return {
         'classes': {task: [*label.classes] for task, label in classes.items()},

@@ -125,7 +125,7 @@ class ClassesLabel(FolderLabel):
             raise InputError(f'{where}.ignore: {both[0]} is also that of a class')
 
     def _stored(self) -> Sequence[Any]:
-        """What stands in a file for each class."""
+        """Return the value that stands for each class in a file."""
         return self.colours or self.ids or range(len(self.classes))
 
     def _ignored(self) -> Sequence[Any]:
@@ -371,7 +371,7 @@ def _class_names(where: str, value: Any, data_root: str | Path) -> tuple[str, ..
 
 
 def _ignore(where: str, value: Any) -> Any:
-    """What is left out: a number or several, or colours."""
+    """Return the values to leave out: a number or several, or colours."""
     if isinstance(value, list | tuple) and any(isinstance(entry, list | tuple) for entry in value):
         return require_colours(where, value)
     return require_numbers(where, value)

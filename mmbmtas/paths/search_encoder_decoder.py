@@ -72,7 +72,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
         paths: Paths | None = None,
         averaging: float = 0.0,
     ) -> Any:
-        """As every segmentor, along given paths.
+        """Run as every segmentor does, along given paths.
 
         Args:
             inputs: ``(N, 3, H, W)``.

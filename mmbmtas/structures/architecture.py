@@ -159,5 +159,5 @@ class BranchedArchitecture(RoutedArchitecture):
 
     @property
     def _identity(self) -> tuple:
-        """What equality is about."""
+        """The values that equality compares."""
         return self.tasks, json.dumps(self.encoder, sort_keys=True), self.groupings

@@ -148,7 +148,7 @@ class PathArchitecture(RoutedArchitecture):
 
     @property
     def _identity(self) -> tuple:
-        """What equality is about."""
+        """The values that equality compares."""
         space = json.dumps([self.encoder, self.candidates], sort_keys=True)
         return self.tasks, space, tuple(self.routing.values())
 

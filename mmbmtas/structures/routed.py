@@ -216,7 +216,7 @@ class RoutedArchitecture(ABC):
     @property
     @abstractmethod
     def _identity(self) -> tuple:
-        """What equality is about."""
+        """The values that equality compares."""
 
     def _own(self) -> dict[str, Any]:
         """Return the attributes that this kind has beside those of all."""

@@ -36,7 +36,7 @@ class Task:
 
     @property
     def pad_value(self) -> float:
-        """What padding a label map puts in: ignored in every kind."""
+        """The value that pads a label map: ignored in every kind."""
         if self.kind in ('classes', 'binary'):
             return IGNORE_INDEX
         return math.nan if self.zero_counts else 0

@@ -62,7 +62,7 @@ def score_all(tasks: list[tuple], jobs: int) -> Iterator[NDArray[np.int64]]:
 
 
 def score_folder(args: argparse.Namespace) -> dict[str, float]:
-    """Scores all images of the split."""
+    """Score all images of the split."""
     truths = list_truths(args.ground_truth, args.dataset, args.split)
     predictions = {image_id: args.predictions / f'{image_id}.png' for image_id in truths}
     refuse_missing(predictions.values(), 'prediction')
@@ -77,7 +77,7 @@ def score_folder(args: argparse.Namespace) -> dict[str, float]:
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,7 +97,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Run the command line."""
     args = parse_args()
     scores = score_folder(args)
     if args.json:

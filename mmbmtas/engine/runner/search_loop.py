@@ -73,7 +73,7 @@ class SearchLoop(BaseLoop):
 
     @property
     def max_epochs(self) -> int:
-        """As in mmengine's iteration-based loop, the whole search is one epoch."""
+        """Always 1: the whole search is one epoch, as in mmengine's iteration-based loop."""
         return 1
 
     @property

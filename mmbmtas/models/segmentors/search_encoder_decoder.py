@@ -104,7 +104,7 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         tasks: Sequence[str] | None = None,
         with_resource_loss: bool = False,
     ) -> Any:
-        """As every segmentor; in mode ``loss`` optionally for some tasks.
+        """Run as every segmentor does; in mode ``loss`` optionally for some tasks.
 
         Args:
             inputs: ``(N, 3, H, W)``.
