@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 
 from mmbmtas.command_line import typed
-from mmbmtas.comparison.harness import Harness, Resources
+from mmbmtas.comparison.harness import Harness
 from mmbmtas.comparison.progress import Progress
 from mmbmtas.comparison.report import read_paper, write_report
 from mmbmtas.comparison.spec import read_comparison
 from mmbmtas.comparison.tables import write_tables
 from mmbmtas.errors import InputError
 from mmbmtas.launch.interruption import run_resumable
-from mmbmtas.launch.jobs import add_job_arguments, with_needs
+from mmbmtas.launch.jobs import Resources, add_job_arguments, with_needs
 from mmbmtas.launch.overrides import add_cfg_options
 
 TOOLS = Path(__file__).resolve().parent

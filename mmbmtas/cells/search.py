@@ -21,6 +21,7 @@ from mmbmtas.encoders import build_encoder
 from mmbmtas.encoders.dense_prediction_cell import as_cell
 from mmbmtas.errors import InputError, WorkerError
 from mmbmtas.launch import find_beside_config, override, prepare_config, read_config
+from mmbmtas.launch.jobs import Resources as JobResources
 from mmbmtas.launch.jobs import Scheduler, State, Step, StepFolders, lock_folder, with_needs
 from mmbmtas.registry import SCOPE
 from mmbmtas.structures import BranchedArchitecture, DenseCell
@@ -34,19 +35,13 @@ _INTERVAL = 5.0
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What the processes run on.
+class Resources(JobResources):
+    """What the processes of a search run on.
 
     Attributes:
-        jobs: Processes at once.
-        launch: Words before each command line.
-        gpus: GPUs to deal the processes to.
         storage: Address of the study's database; None is a file in the output folder.
     """
 
-    jobs: int = 1
-    launch: Sequence[str] = ()
-    gpus: Sequence[str] = ()
     storage: str | None = None
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +17,7 @@ from mmbmtas.comparison.rows import Run, digest
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.launch.jobs import (
     Observer,
+    Resources,
     Scheduler,
     State,
     Step,
@@ -27,21 +27,6 @@ from mmbmtas.launch.jobs import (
     with_needs,
 )
 from mmbmtas.writing import write_json, written_beside
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What the steps run on.
-
-    Attributes:
-        jobs: Processes at once.
-        launch: Words before each command line.
-        gpus: GPUs to deal the processes to.
-    """
-
-    jobs: int = 1
-    launch: Sequence[str] = ()
-    gpus: Sequence[str] = ()
 
 
 class Harness:

@@ -67,6 +67,21 @@ class Step:
     needs: tuple['Step', ...] = ()
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What processes run on: the options of :func:`add_job_arguments`.
+
+    Attributes:
+        jobs: Processes at once.
+        launch: Words before each command line.
+        gpus: GPUs to deal the processes to.
+    """
+
+    jobs: int = 1
+    launch: Sequence[str] = ()
+    gpus: Sequence[str] = ()
+
+
 def add_job_arguments(parser: ArgumentParser) -> None:
     """Add the options of tools that run many processes."""
     parser.add_argument('--jobs', type=int, default=1, help='processes at once (default: 1)')
