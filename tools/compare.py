@@ -10,7 +10,6 @@ docs/compare.md explains the file and the results.
 
 import argparse
 import shlex
-import signal
 import sys
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from mmbmtas.comparison.report import read_paper, write_report
 from mmbmtas.comparison.spec import read_comparison
 from mmbmtas.comparison.tables import write_tables
 from mmbmtas.errors import InputError
-from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.interruption import run_resumable
 from mmbmtas.launch.jobs import add_job_arguments, with_needs
 from mmbmtas.launch.overrides import add_cfg_options
 
@@ -107,10 +106,4 @@ def carry_out(harness: Harness, args: argparse.Namespace) -> bool:
 
 
 if __name__ == '__main__':
-    # A polite kill ends the running steps as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with one_line_errors():
-        try:
-            sys.exit(main())
-        except KeyboardInterrupt:
-            sys.exit('compare: interrupted; the same command continues')
+    run_resumable(main, 'compare')

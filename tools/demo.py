@@ -12,8 +12,6 @@ import argparse
 import json
 import os
 import shlex
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import copyfile
@@ -26,7 +24,7 @@ from mmbmtas.comparison.progress import Progress
 from mmbmtas.comparison.summary import format_summary, score_constants, summarise
 from mmbmtas.datasets.pascal_context import VOC_CLASSES
 from mmbmtas.errors import InputError, OccupiedError
-from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.interruption import run_resumable
 from mmbmtas.launch.jobs import Scheduler, State, Step, StepFolders, lock_folder, with_needs
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.visualization.architecture import plot_architecture
@@ -306,10 +304,4 @@ class Demo:
 
 
 if __name__ == '__main__':
-    # A polite kill ends the running steps as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with one_line_errors():
-        try:
-            sys.exit(main())
-        except KeyboardInterrupt:
-            sys.exit('demo: interrupted; the same command continues')
+    run_resumable(main, 'demo')

@@ -9,15 +9,14 @@ install optuna.
 
 import argparse
 import shlex
-import signal
 import sys
 from pathlib import Path
 
 from mmbmtas.command_line import typed
-from mmbmtas.errors import InputError
-from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.extras import import_extra
+from mmbmtas.launch.interruption import run_resumable
 from mmbmtas.launch.jobs import add_job_arguments
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -59,23 +58,14 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='write the report of the existing trials, and exit',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, for example cell_search.max_madds=2e8',
-    )
+    add_cfg_options(parser, 'cell_search.max_madds=2e8')
     return parser.parse_args()
 
 
 def main() -> int:
     """Search as the command line says."""
     args = parse_args()
-    try:
-        import optuna
-    except ImportError as error:
-        raise InputError('the search of cells needs Optuna: pip install optuna') from error
+    optuna = import_extra('optuna', 'the search of cells needs Optuna', 'cells')
     from mmbmtas.cells.report import write_report
     from mmbmtas.cells.search import (
         CellSearch,
@@ -111,10 +101,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    # A polite kill ends the running processes as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with one_line_errors():
-        try:
-            sys.exit(main())
-        except KeyboardInterrupt:
-            sys.exit('search_cell: interrupted; the same command continues')
+    run_resumable(main, 'search_cell')

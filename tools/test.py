@@ -50,7 +50,7 @@ def main() -> None:
         deploy.use_exported(cfg, args.checkpoint)
     else:
         cfg.load_from = launch.require_checkpoint(args.checkpoint)
-        launch.use_tree_of_checkpoint(cfg, args.checkpoint, args.cfg_options)
+        launch.use_architecture_of_checkpoint(cfg, args.checkpoint, args.cfg_options)
     if args.show or args.show_dir:
         launch.use_drawing(cfg, args.show, args.show_dir, args.wait_time)
     launch.prepare_config(cfg, training=False)

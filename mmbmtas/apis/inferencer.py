@@ -38,7 +38,7 @@ class MultiTaskInferencer(PhotoInferencer):
         checkpoint: Its checkpoint, of which class names and colours are taken as well.
         device: For example ``cpu`` or ``cuda:0``; default a GPU if there is one.
         cfg_options: Entries that replace the config's, such as ``{'architecture': 'a.json'}``;
-            without that one the tree is the checkpoint's own.
+            without that one the architecture is the checkpoint's own.
         fuse_conv_bn: Whether to fold batch normalisations into the convolutions before them.
         channels_last: Whether to hold features with the channels innermost. Neither changes what
             is predicted, but for rounding; which is faster depends on the device.
@@ -202,7 +202,7 @@ def _prepare(
     init_default_scope(cfg.get('default_scope', SCOPE))
     cfg.launcher = 'none'
     launch.leave_out_weights(cfg)
-    launch.use_tree_of_checkpoint(cfg, checkpoint, options)
+    launch.use_architecture_of_checkpoint(cfg, checkpoint, options)
     return launch.prepare_config(cfg, training=False)
 
 

@@ -17,11 +17,11 @@ from mmbmtas.cells.settings import STRIDE, CellSearchSettings
 from mmbmtas.cells.study import Record, best
 from mmbmtas.cells.trial import score_of
 from mmbmtas.cells.worker import CONFIG, FEATURES, Search, context_of
+from mmbmtas.encoders import build_encoder
+from mmbmtas.encoders.dense_prediction_cell import as_cell
 from mmbmtas.errors import InputError, WorkerError
 from mmbmtas.launch import find_beside_config, override, prepare_config, read_config
 from mmbmtas.launch.jobs import Scheduler, State, Step, StepFolders, lock_folder, with_needs
-from mmbmtas.models.encoders import build_encoder
-from mmbmtas.models.encoders.dense_prediction_cell import as_cell
 from mmbmtas.registry import SCOPE
 from mmbmtas.structures import BranchedArchitecture, DenseCell
 from mmbmtas.structures.documents import read_document

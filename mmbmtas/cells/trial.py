@@ -2,7 +2,6 @@
 
 import math
 import statistics
-import time
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -19,11 +18,12 @@ from mmbmtas.cells.backbone import encoder_of
 from mmbmtas.cells.features import CachedFeatures, FeatureCache
 from mmbmtas.cells.settings import CellSearchSettings
 from mmbmtas.cost import count_madds
+from mmbmtas.cost.timing import interleave
+from mmbmtas.encoders import DensePredictionCell, Encoder, build_encoder
 from mmbmtas.errors import DivergenceError, InputError
 from mmbmtas.evaluation import delta_m
 from mmbmtas.evaluation.headline import declared_metrics
 from mmbmtas.models.backbones.pretrained import init_random
-from mmbmtas.models.encoders import DensePredictionCell, Encoder, build_encoder
 from mmbmtas.registry import MODELS as OURS
 from mmbmtas.structures import DenseCell
 from mmbmtas.structures.cell import Operation
@@ -172,14 +172,8 @@ class Trial:
         encoder = build_encoder(self.encoder_config(context))
         module = encoder.build_layer(encoder.num_layers - 1).eval().to(self.device)
         x = torch.zeros(1, self.cache.features.shape[1], *self.cache.size, device=self.device)
-        times = []
-        for _ in range(_TIMED + 2):
-            start = time.perf_counter()
-            module(x)
-            if x.is_cuda:
-                torch.cuda.synchronize(self.device)
-            times.append(1000 * (time.perf_counter() - start))
-        return statistics.median(times[2:])
+        seconds = interleave({'module': lambda: module(x)}, x.device, warmup=2, repeats=_TIMED)
+        return 1000 * statistics.median(seconds['module'])
 
     def run(self, context: Mapping[str, Any]) -> Iterator[Outcome]:
         """Train a context module with its decoders; yield the result at each rung.

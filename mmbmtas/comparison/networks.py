@@ -15,8 +15,8 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmbmtas import launch
-from mmbmtas.comparison.timing import interleave, wait_for
 from mmbmtas.cost import ModuleCost, PathCosts
+from mmbmtas.cost.timing import interleave, wait_for
 from mmbmtas.registry import MODELS, SCOPE
 from mmbmtas.structures import as_architecture
 

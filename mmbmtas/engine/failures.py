@@ -74,10 +74,10 @@ def worker_death_explained(loader: str, where: Callable[[], str] | None = None) 
         shared = Path('/dev/shm')
         free = f' ({shutil.disk_usage(shared).free / 1e9:.1f} GB are free)' * shared.is_dir()
         message = (
-            f'{told_by_worker(error).strip()} A killed worker has usually run out of '
-            f'memory (use fewer {loader}.num_workers, or add memory) or, with a bus error, of '
-            f'shared memory{free}: use docker run --shm-size=8g, or fewer workers. With '
-            f'{loader}.num_workers=0 and persistent_workers=False, errors show their origin'
+            f'{told_by_worker(error).strip()} A killed worker has usually run out of memory: use '
+            f'fewer {loader}.num_workers or add memory. After a bus error it was shared memory'
+            f'{free}: use fewer workers or docker run --shm-size=8g. With {loader}.num_workers=0 '
+            'and persistent_workers=False errors show where they arise'
         )
         if where is not None:
             message = f'{where()}: {message}. Continue with --resume'

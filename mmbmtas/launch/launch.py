@@ -14,8 +14,10 @@ from mmengine.dist import all_gather_object
 from mmengine.utils import import_modules_from_strings
 
 from mmbmtas.checkpoints import PREFIX, find_weights, is_whole
+from mmbmtas.encoders import build_encoder, check_fits
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
 from mmbmtas.errors import InputError, MissingFileError
+from mmbmtas.launch.architectures import find_architecture
 from mmbmtas.launch.config_file import read_config_file
 from mmbmtas.launch.overrides import add_cfg_options, apply_overrides, refuse_idle_names
 from mmbmtas.launch.ranks import adapt_to_ranks, start_ranks
@@ -26,8 +28,6 @@ from mmbmtas.launch.shared_keys import (
     share_batch,
 )
 from mmbmtas.launch.task_subset import narrow_to_architecture
-from mmbmtas.launch.trees import find_architecture
-from mmbmtas.models.encoders import build_encoder, check_fits
 from mmbmtas.registry import OPTIM_WRAPPERS, find_type
 from mmbmtas.writing import written_beside
 
@@ -131,9 +131,9 @@ def prepare_config(cfg: Config, training: bool = True) -> Config:
     """Start the ranks, if any, and fill in what depends on them or on other entries.
 
     What the config leaves out is filled in (:func:`fill_in`), and for a training
-    ``total_batch_size`` is divided among the ranks (:func:`share_batch`). Files of a tree and of
-    latencies are looked for beside the config too. Where the tree has fewer tasks than the config,
-    such as one, the config is narrowed to them.
+    ``total_batch_size`` is divided among the ranks (:func:`share_batch`). Files of an architecture
+    and of latencies are looked for beside the config too. Where the architecture has fewer tasks
+    than the config, such as one, the config is narrowed to them.
 
     Raises:
         FileNotFoundError: when the architecture's file, a latency table or a checkpoint is missing.
@@ -173,7 +173,7 @@ def _checkpoints(cfg: Config) -> Iterator[tuple[str, Any]]:
 
 
 def _find_architecture(cfg: Config) -> None:
-    """Look for the file of the tree, and keep of the config what the tree's tasks need."""
+    """Look for the architecture's file, and keep of the config what its tasks need."""
     backbone: Any = cfg.model.get('backbone') or {}
     if isinstance(path := backbone.get('architecture'), str):
         is_filled = 'model.backbone.architecture' in cfg[FILLED_IN]
@@ -280,14 +280,16 @@ def use_resume(cfg: Config, checkpoint: str) -> None:
     cfg.resume = True
 
 
-def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, Any] | None) -> None:
-    """Use the tree that a checkpoint was trained with, unless an override names one.
+def use_architecture_of_checkpoint(
+    cfg: Config, checkpoint: str, options: Mapping[str, Any] | None
+) -> None:
+    """Take the architecture that a checkpoint was trained with, unless an override names one.
 
     Of another kind of network, the checkpoint is left to whoever loads it.
 
     Raises:
-        ValueError: when the checkpoint can't be read, or its tree is for another encoder than the
-            config's.
+        ValueError: when the checkpoint can't be read, or its architecture is for another encoder
+            than the config's.
     """
     given = {'architecture', 'model.backbone.architecture'} & {*(options or {})}
     backbone = cfg.model.get('backbone')
@@ -295,12 +297,12 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
         return
     if backbone.get('architecture') is None and cfg.get('architecture') is None:
         return
-    tree = find_architecture(checkpoint)
-    if tree is None:
+    architecture = find_architecture(checkpoint)
+    if architecture is None:
         return
     if encoder := backbone.get('encoder'):
-        check_fits(tree, build_encoder(encoder), checkpoint)
-    backbone.architecture = tree.to_dict()
+        check_fits(architecture, build_encoder(encoder), checkpoint)
+    backbone.architecture = architecture.to_dict()
 
 
 def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:

@@ -7,9 +7,9 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmbmtas.encoders import Encoder, build_encoder
 from mmbmtas.errors import InputError
 from mmbmtas.launch import launch
-from mmbmtas.models.encoders import Encoder, build_encoder
 from mmbmtas.paths.domains import as_domains
 from mmbmtas.registry import MODELS, SCOPE, takes
 from mmbmtas.structures import PathArchitecture, is_zero

@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmbmtas.cost import NetworkCost
+from mmbmtas.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import Tree
 from mmbmtas.launch import launch
 from mmbmtas.launch.overrides import add_cfg_options
-from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS, SCOPE, takes
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import file_place

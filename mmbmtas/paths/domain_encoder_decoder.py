@@ -127,7 +127,8 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
         """Return zeros from which gradients flow into some decoders, and what balances them."""
         losses = {
             f'{task}.loss_unlabelled': sum(
-                (p.sum() for p in self.decode_heads[task].parameters()), torch.zeros(())
+                (p.sum() for _, head in self._heads_of(task) for p in head.parameters()),
+                torch.zeros(()),
             )
             * 0
             for task in tasks
@@ -186,6 +187,9 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
         network.decode_heads = ModuleDict(
             {task: self.decode_heads[task] for task in backbone.domains[domain]}
         )
+        network.auxiliary_heads = ModuleDict(
+            {task: heads for task, heads in self.auxiliary_heads.items() if task in network.tasks}
+        )
         network.loss_balancing = None
         network.domain = domain
         return network
@@ -197,7 +201,9 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
             shape: Height and width of the input; ``cost_shape`` by default.
         """
         shape = self.cost_shape if shape is None else require_shape('shape', shape)
-        return measure_paths(self.backbone.encoder, self.domains, self.decode_heads, shape)
+        backbone = self.backbone
+        taps = getattr(backbone, 'taps', None)
+        return measure_paths(backbone.encoder, self.domains, self.decode_heads, shape, taps)
 
     def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
         """Refuse: the parts of paths differ by domain, see :meth:`measure_paths`."""

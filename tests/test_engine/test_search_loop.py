@@ -20,7 +20,7 @@ from mmbmtas.engine.hooks.architecture_hooks import routing_entropy
 from mmbmtas.engine.randomness import Stream
 from mmbmtas.engine.runner import split_dataset
 from mmbmtas.errors import InputError
-from mmbmtas.launch.trees import architecture_of_checkpoint
+from mmbmtas.launch.architectures import architecture_of_checkpoint
 from mmbmtas.structures import BranchedArchitecture
 
 PHASES = ['warmup'] * 2 + (['arch'] * 2 + ['weights'] * 3) * 2

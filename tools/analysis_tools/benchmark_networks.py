@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mmbmtas.comparison.networks import build_networks, measure_latencies
-from mmbmtas.comparison.timing import latency_place
+from mmbmtas.cost.timing import latency_place
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.writing import file_place, write_json

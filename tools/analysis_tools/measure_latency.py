@@ -8,8 +8,8 @@ at the config's cost_shape, one image at a time. A search can use the file inste
 import argparse
 
 from mmbmtas.comparison.latency import measure_latency
-from mmbmtas.comparison.timing import CLOCKS
 from mmbmtas.cost import LatencyTable
+from mmbmtas.cost.timing import CLOCKS
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.overrides import add_cfg_options

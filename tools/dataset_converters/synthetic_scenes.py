@@ -11,6 +11,7 @@ import argparse
 import signal
 import sys
 
+from mmbmtas.errors import UserError
 from mmbmtas.scenes import write_scenes
 from mmbmtas.scenes.styles import STYLES
 
@@ -93,7 +94,7 @@ def main() -> None:
             args.overwrite,
             args.style,
         )
-    except (FileExistsError, ValueError) as error:
+    except (UserError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -13,8 +13,8 @@ from mmbmtas.comparison.kinds.base import Kind, Plan, Reference
 from mmbmtas.comparison.models import ModelSpec
 from mmbmtas.comparison.options import flatten_options
 from mmbmtas.comparison.rows import Network, Run, Tree, run_name
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError, UserError
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.structures import DenseCell
 
 _CONTEXT = 'model.backbone.encoder.context'

@@ -8,9 +8,9 @@ from mmbmtas.comparison.configs import ComparedConfigs
 from mmbmtas.comparison.kinds.base import Kind, Plan, Reference
 from mmbmtas.comparison.models import ModelSpec
 from mmbmtas.comparison.rows import Network, run_name
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError
 from mmbmtas.launch.jobs import Step
-from mmbmtas.models.encoders import build_encoder
 
 
 class Exchange(Kind):

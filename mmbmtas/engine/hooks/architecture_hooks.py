@@ -98,7 +98,7 @@ class ArchitectureLoggerHook(Hook):
 
 @HOOKS.register_module()
 class ArchitectureExportHook(Hook):
-    """Write the most probable tree or paths for every checkpoint and at the end.
+    """Write the architecture of the most probable candidates with every checkpoint, and last.
 
     ``<work_dir>/architecture.json`` is always the latest,
     ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
@@ -114,33 +114,33 @@ class ArchitectureExportHook(Hook):
         remove_leftovers(Path(runner.work_dir) / 'architectures')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Write the tree of the checkpoint; mmengine calls this on the main process only."""
-        tree = self._write(runner, checkpoint['meta']['iter'])
-        checkpoint['meta']['architecture'] = tree.to_dict()
+        """Write that of the checkpoint; mmengine calls this on the main process only."""
+        architecture = self._write(runner, checkpoint['meta']['iter'])
+        checkpoint['meta']['architecture'] = architecture.to_dict()
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Write and log the tree in which the search has ended."""
-        tree = self._write(runner, runner.iter)
+        """Write the architecture that the search has ended in, and log it."""
+        architecture = self._write(runner, runner.iter)
         runner.logger.info(
-            f'Searched architecture: {tree.describe()}; '
-            f'{search_loop_of(runner, self).describe_cost(tree)}. '
+            f'Searched architecture: {architecture.describe()}; '
+            f'{search_loop_of(runner, self).describe_cost(architecture)}. '
             f'Written to {Path(runner.work_dir) / "architecture.json"}'
         )
-        if warning := search_loop_of(runner, self).describe_miss(tree):
+        if warning := search_loop_of(runner, self).describe_miss(architecture):
             runner.logger.warning(warning)
 
     def _write(self, runner: Runner, iteration: int) -> RoutedArchitecture:
-        """Write both files; return the tree."""
+        """Write both files; return the architecture."""
         source = {
             'config': Path(runner.cfg.filename).name if runner.cfg.filename else None,
             'iteration': iteration,
             'seed': runner.seed,
         }
-        tree = search_loop_of(runner, self).model.export_architecture(source)
+        architecture = search_loop_of(runner, self).model.export_architecture(source)
         directory = Path(runner.work_dir)
         (directory / 'architectures').mkdir(parents=True, exist_ok=True)
-        tree.save(directory / 'architectures' / f'iter_{iteration}.json')
-        tree.save(directory / 'architecture.json')
-        runner.visualizer.add_image('architecture', architecture_image(tree), iteration)
-        return tree
+        architecture.save(directory / 'architectures' / f'iter_{iteration}.json')
+        architecture.save(directory / 'architecture.json')
+        runner.visualizer.add_image('architecture', architecture_image(architecture), iteration)
+        return architecture

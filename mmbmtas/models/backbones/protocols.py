@@ -8,12 +8,16 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from mmbmtas.encoders import Encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import Encoder
 from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 
-Features = tuple[Tensor, Tensor]
-"""Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``."""
+Features = tuple[Tensor, ...]
+"""Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``.
+
+A backbone with an attribute ``taps``, at first ``encoder.low_level_and_last``, gives the outputs of
+these layers. The segmentor sets it to ``encoder.taps`` where a decoder reads several levels.
+"""
 
 RoutingMode = Literal['relaxed', 'warmup', 'argmax']
 

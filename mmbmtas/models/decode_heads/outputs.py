@@ -15,6 +15,28 @@ Output = Literal['classes', 'probability', 'normals', 'value', 'label']
 """A :data:`MapOutput`, or ``label``: logits of the classes of the whole image."""
 
 
+class OutputHead:
+    """What a decoder makes of its maps, or logits, as its :attr:`output` says.
+
+    Attributes:
+        output: What they are.
+    """
+
+    output: Output
+
+    def to_prediction(self, maps: Tensor) -> Tensor:
+        """Turn what an image has, channels first, into the task's prediction."""
+        return to_prediction(self.output, maps)
+
+    def to_mean(self, maps: Tensor) -> Tensor:
+        """Turn what an image has, channels first, into what predictions are averaged in."""
+        return to_mean(self.output, maps)
+
+    def decide(self, mean: Tensor) -> Tensor:
+        """Turn an average of :meth:`to_mean` into the task's prediction."""
+        return decide(self.output, mean)
+
+
 def to_mean(output: Output, maps: Tensor, dim: int = 0) -> Tensor:
     """Turn maps into what predictions of one image are averaged in, with :func:`decide` next.
 

@@ -3,6 +3,8 @@
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 from mmcv.cnn import ConvModule, build_norm_layer
@@ -96,6 +98,12 @@ class BlockEncoder(Encoder):
     @abstractmethod
     def _block_norm(self, block: Any) -> nn.Module | None:
         """Return the normalisation that ends a block, or None if something else does."""
+
+    @property
+    def _levels(self) -> list[int]:
+        """The published network's strides so far; a dilation stands for the stride it replaces."""
+        levels = [*accumulate((block['stride'] for block in self._list_blocks()), mul)]
+        return [*levels, levels[-1]]
 
     def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
         """Build block ``index``, or the context module for the last index."""

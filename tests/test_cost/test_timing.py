@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from mmbmtas.comparison import timing
-from mmbmtas.comparison.timing import Marks, interleave
+from mmbmtas.cost import timing
+from mmbmtas.cost.timing import Marks, interleave
 
 CPU = torch.device('cpu')
 
