@@ -112,7 +112,9 @@ def test_other_files_are_refused(tmp_path):
 def test_encoders_that_are_no_tree_are_refused(toys, tmp_path):
     model = toys.build(toys.exchange_config('CrossStitchNetwork', TASKS))
     torch.save({'state_dict': model.state_dict()}, tmp_path / 'stitched.pth')
-    with pytest.raises(ValueError, match=r'stitched\.pth holds a CrossStitchNetwork .* no tree'):
+    with pytest.raises(
+        ValueError, match=r'stitched\.pth holds a CrossStitchNetwork .* no architecture'
+    ):
         architecture_of_checkpoint(tmp_path / 'stitched.pth')
 
 

@@ -80,8 +80,8 @@ def decode_architecture(state: Tensor, name: str, kind: type[Routed]) -> Routed:
     names = _NAMES.get(kind, _ANY)
     if found == 'exchange':
         raise InputError(
-            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
-            f'tree: expected {names.backbone}'
+            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which has '
+            f'no architecture: expected {names.backbone}'
         )
     if found == 'search':
         raise InputError(
