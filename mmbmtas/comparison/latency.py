@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmbmtas.comparison.timing import Marks, check_clock, latency_place
 from mmbmtas.cost import LatencyTable
+from mmbmtas.cost.timing import Marks, check_clock, latency_place
 from mmbmtas.launch.tree_config import TreeConfig
 from mmbmtas.models.inference import prepare_for_inference
 from mmbmtas.registry import MODELS

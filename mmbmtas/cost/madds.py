@@ -114,8 +114,8 @@ def forward_cost(module: nn.Module, *inputs: Any) -> tuple[Any, ModuleCost]:
             f'{name or "the module itself"} ({what})' for name, what in counter.uncounted.items()
         )
         warnings.warn(
-            f'multiply-adds of {type(module).__name__} leave out what these parts with parameters '
-            f'compute: {named}',
+            f'multiply-adds of {type(module).__name__} do not count what these parts with '
+            f'parameters compute: {named}',
             RuntimeWarning,
             stacklevel=3,
         )

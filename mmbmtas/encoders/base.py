@@ -1,4 +1,4 @@
-"""What a backbone must say of itself to be searched: its stem, its layers, its checkpoint names."""
+"""The interface of searchable backbones: stem, layers, and names in checkpoints."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""What encoders share whose layers are blocks in stages, built from a table of arguments."""
+"""The base of encoders whose layers are blocks in stages, built from a table."""
 
 from abc import abstractmethod
 from collections import OrderedDict
@@ -143,7 +143,7 @@ class BlockEncoder(Encoder):
 
 
 class FamilyEncoder(BlockEncoder):
-    """One of a family of networks that have names.
+    """An encoder of one member of a family of named networks.
 
     Args:
         arch: Name of the network.

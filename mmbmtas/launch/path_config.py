@@ -18,7 +18,7 @@ from mmbmtas.structures.values import require_shape
 
 @dataclass(frozen=True)
 class PathConfig:
-    """What a config says of the paths that fit it.
+    """The paths that fit a config.
 
     Attributes:
         cfg: The config.
@@ -37,7 +37,7 @@ class PathConfig:
 
     @property
     def candidates(self) -> list[tuple[dict[str, Any], ...]]:
-        """What each searched layer may be."""
+        """The candidates of each searched layer."""
         return [self.encoder.candidates(index) for index in range(self.encoder.num_searched)]
 
     def single(self, choice: str = 'middle') -> PathArchitecture:

@@ -22,7 +22,7 @@ from mmbmtas.writing import file_place
 
 @dataclass(frozen=True)
 class TreeConfig:
-    """What a config says of the trees that fit it.
+    """The trees that fit a config.
 
     Attributes:
         cfg: The config.
@@ -190,7 +190,7 @@ def add_tree_arguments(parser: ArgumentParser) -> None:
         type=file_place,
         default='architecture.json',
         metavar='FILE.json',
-        help='file to write; of several, FILE_1.json, FILE_2.json, ...',
+        help='file to write; several trees become FILE_1.json, FILE_2.json, ...',
     )
     add_cfg_options(parser)
 

@@ -1,4 +1,4 @@
-"""What makes a trained network faster to run without changing what it predicts."""
+"""Faster inference of a trained network with the same predictions."""
 
 from typing import Any, TypeVar
 

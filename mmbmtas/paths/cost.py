@@ -1,4 +1,4 @@
-"""What networks of paths cost: their parts measured once, and sums of them."""
+"""Costs of networks of paths: the parts are measured once and then summed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -23,7 +23,7 @@ from .domains import require_domain
 
 @MODELS.register_module()
 class DomainEncoderDecoder(MultiTaskEncoderDecoder):
-    """An encoder with a path a domain, and a decoder for each task of each domain.
+    """An encoder with one path per domain, and a decoder for each task of each domain.
 
     A batch may mix domains: the images of each run on its path and through its own decoders alone.
     The domain of an image is ``domain`` in its sample's metainfo, or where that has none the
@@ -56,7 +56,7 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
 
     @property
     def domain(self) -> str | None:
-        """Whose images those are whose samples do not say."""
+        """The domain of images whose samples do not state one."""
         return self._domain
 
     @domain.setter
@@ -208,8 +208,8 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
     def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
         """Refuse: the parts of paths differ by domain, see :meth:`measure_paths`."""
         raise InputError(
-            f'{type(self).__name__} has paths of several candidates a layer, not copies of one: '
-            'what trees of copies would cost cannot be stated'
+            f'{type(self).__name__} has paths with several candidates per layer, not copies of one '
+            'layer: the cost of trees of copies is not defined'
         )
 
 

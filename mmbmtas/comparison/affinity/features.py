@@ -1,4 +1,4 @@
-"""How alike the layers of single-task networks tell images apart: what BMN compares."""
+"""How similarly the layers of single-task networks distinguish images, as BMN compares them."""
 
 from os import PathLike
 from typing import Any

@@ -23,7 +23,7 @@ class Exchange(Kind):
     train_step = 'train exchange'  # takes more time than a tree
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that the config is for the tasks and the encoder of the branched networks."""
+        """Check that the config is for the tasks and the encoder of the branched networks."""
         path, branched = model['config'], configs.branched
         network = launch.read_config(path, model.options).get('model') or {}
         configs.check_tasks(network.get('decode_heads', {}), path, where)

@@ -1,4 +1,4 @@
-"""Networks of paths: searched, with one path for all domains, with random paths, one a domain."""
+"""Networks of paths: searched, one path for all domains, random, or one network per domain."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -34,7 +34,7 @@ class SearchedPaths(PathKind):
         yield name, found
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that the search is for the tasks and the space of the networks."""
+        """Check that the search is for the tasks and the space of the networks."""
         search, trained = configs.read(model['search'], model['search_options']), configs.trained
         configs.check_tasks(search.tasks, model['search'], where)
         own, other = search.encoder.to_config(), trained.encoder.to_config()
@@ -51,7 +51,7 @@ class SearchedPaths(PathKind):
 
 
 class Paths(SearchedPaths):
-    """A search of paths for each seed (MPNAS), or networks of the paths that another has found."""
+    """A search of paths for each seed (MPNAS), or networks of paths that another model found."""
 
     name = 'paths'
     keys: ClassVar = {**SearchedPaths.keys, 'reference': None}
@@ -65,14 +65,14 @@ class Paths(SearchedPaths):
 
 
 class MultiHead(SearchedPaths):
-    """A search of one path for all domains: one policy, which all rewards teach."""
+    """A search of one path for all domains, with one policy that learns from all rewards."""
 
     name = 'multi_head'
     own_options: ClassVar = {'model.backbone.policy.type': 'CommonPolicy'}
 
 
 class Independent(SearchedPaths):
-    """For each domain a search and a network of its own; what the decathlon score measures by."""
+    """A search and a network for each domain; the reference of the decathlon score."""
 
     name = 'independent'
     has_tree = False
@@ -112,7 +112,7 @@ class Chosen(PathKind):
 
 
 class SinglePath(Chosen):
-    """One path for all domains, which nobody has searched."""
+    """One path for all domains, without a search."""
 
     name = 'single_path'
     keys: ClassVar = {'path': 'middle'}
@@ -136,5 +136,5 @@ class RandomPaths(Chosen):
     name = 'random_paths'
 
     def choice(self, model: ModelSpec) -> str:
-        """Return that paths are drawn."""
+        """Return the choice of random paths."""
         return 'random'

@@ -1,4 +1,4 @@
-"""What paths may cost: targets, how far sampled paths are from them, and how far in expectation."""
+"""Budgets of paths: targets, and the distance of sampled paths and of the expectation."""
 
 from collections.abc import Mapping, Sequence
 

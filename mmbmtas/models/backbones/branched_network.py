@@ -1,4 +1,4 @@
-"""The network that a search ends in: a tree of encoder layers with a leaf a task."""
+"""The network that a search finds: a tree of encoder layers with one leaf per task."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence

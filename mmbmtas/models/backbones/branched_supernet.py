@@ -254,8 +254,8 @@ class BranchedSupernet(BaseModule):
         found, own = decode_json(state), decode_json(self.get_extra_state())
         if kind_of(found) != 'search':
             raise InputError(
-                f'the checkpoint is of a network for the tasks {found.get("tasks")} that was not '
-                'searched but trained: expected one of a search'
+                f'the checkpoint is of a network for the tasks {found.get("tasks")} that was '
+                'trained, not searched: expected the checkpoint of a search'
             )
         if found != own:
             raise InputError(

@@ -1,4 +1,4 @@
-"""An encoder a task, side by side, with units between them that exchange features."""
+"""One encoder per task, with units between the encoders that exchange features."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""MTAN: one encoder for all tasks, from whose features each task picks by attention."""
+"""MTAN: one encoder for all tasks, from which each task selects features by attention."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What segmentors, loops, hooks and tools ask of a backbone, whatever its method.
+"""The protocols that segmentors, loops, hooks and tools require of a backbone.
 
 ``T`` tasks, ``L`` encoder layers, ``C`` candidates of a layer.
 """
@@ -138,7 +138,7 @@ class PathBackbone(Protocol):
 
 
 def require_members(value: object, protocol: type, owner: str) -> None:
-    """Refuse what lacks members of a protocol.
+    """Refuse an object without all members of a protocol.
 
     Args:
         value: A backbone.

@@ -1,4 +1,4 @@
-"""What the encoders have in common that exchange features between tasks."""
+"""The base of encoders that exchange features between tasks."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The candidates of a layer as one wide operation, in place of one after another.
+"""Runs the candidates of a layer as one wide operation, not one after another.
 
 The maps of ``T`` candidates lie side by side in the channels, ``(N, T * C, H, W)``, candidate by
 candidate. Convolutions of the layer's input, which is the same for all candidates, become one with
@@ -89,7 +89,7 @@ def mixture(candidates: Modules, weights: Sequence[Tensor], x: Tensor) -> Tensor
 
 
 def _is_watched(state: dict[str, Any]) -> bool:
-    """Tell whether calls of a module are seen by somebody, or go elsewhere."""
+    """Tell whether a module has hooks or a replaced forward."""
     return any(state[name] for name in _HOOKS) or 'forward' in state
 
 

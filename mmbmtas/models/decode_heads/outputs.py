@@ -1,4 +1,4 @@
-"""What a task's map becomes: what is averaged, what is decided, and where its image lies."""
+"""Processing of a task's map: averaging, decision, and removal of the padding."""
 
 from collections.abc import Mapping
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""The multi-task network in mmseg's form: one encoder of several tasks, a decoder each."""
+"""The multi-task network as an mmseg segmentor: one encoder, one decoder per task."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

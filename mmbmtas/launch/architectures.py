@@ -1,4 +1,4 @@
-"""The tree, or the paths, inside a checkpoint."""
+"""The architecture inside a checkpoint: a tree, or paths."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ _POLICY = 'backbone.policy.'
 
 
 def architecture_of_checkpoint(path: str | PathLike) -> RoutedArchitecture:
-    """Return the most probable tree or paths of a checkpoint, or those it was trained with.
+    """Return the most probable architecture of a checkpoint, or the one it was trained with.
 
     Nothing of the checkpoint is executed: its config, which is Python, is not read.
 
@@ -40,13 +40,13 @@ def architecture_of_checkpoint(path: str | PathLike) -> RoutedArchitecture:
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: no such checkpoint')
-    tree = find_architecture(path)
-    if tree is None:
+    architecture = find_architecture(path)
+    if architecture is None:
         raise InputError(
-            f'{path} holds no tree: {STATE} is missing among its weights. Expected a checkpoint '
-            'of a BranchedSupernet or a BranchedNetwork, or of a PathSupernet or a PathNetwork'
+            f'{path} holds no architecture: {STATE} is missing among its weights. Expected a '
+            'checkpoint of a BranchedSupernet, a BranchedNetwork, a PathSupernet or a PathNetwork'
         )
-    return tree
+    return architecture
 
 
 def find_architecture(path: str | PathLike) -> RoutedArchitecture | None:
