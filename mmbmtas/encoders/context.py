@@ -26,7 +26,7 @@ class Context(nn.Module):
             that has none.
     """
 
-    projection: ConvModule | None
+    projection: Any
 
     @classmethod
     def plain_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
