@@ -3,7 +3,7 @@
 from .base import CONTEXT, Encoder
 from .building import build_encoder, check_fits
 from .collapsed import CollapsedInvertedResidual
-from .context import Context, ContextModule
+from .context import Context, ContextModule, NoContext
 from .convnext import ConvNeXtEncoder
 from .dense_prediction_cell import DensePredictionCell
 from .efficientnet import EfficientNetEncoder
@@ -33,6 +33,7 @@ __all__ = [
     'MobileNetV2Encoder',
     'MobileNetV3Encoder',
     'MobileNetV3PathEncoder',
+    'NoContext',
     'PlainEncoder',
     'PointwiseContext',
     'RegNetEncoder',

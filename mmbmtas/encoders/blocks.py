@@ -115,7 +115,7 @@ class BlockEncoder(Encoder):
     def last_norm(self, layer: Any) -> nn.Module | None:
         """Return the normalisation that ends a block, or that of the context's projection."""
         if isinstance(layer, Context):
-            return layer.projection.norm
+            return None if layer.projection is None else layer.projection.norm
         return self._block_norm(layer)
 
     def _place(self, stage: int, block: int) -> str:

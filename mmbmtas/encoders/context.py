@@ -22,10 +22,11 @@ class Context(nn.Module):
     beside its own arguments, and maps ``(N, in_channels, H, W)`` to ``(N, channels, H, W)``.
 
     Attributes:
-        projection: The convolution, with its normalisation, that ends the module.
+        projection: The convolution, with its normalisation, that ends the module; None of a module
+            that has none.
     """
 
-    projection: ConvModule
+    projection: Any
 
     @classmethod
     def plain_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,6 +94,34 @@ class ContextModule(Context):
         # Interpolating a 1x1 map to any size repeats its value.
         pooled = self.image_pool(x).expand(-1, -1, *x.shape[2:])
         return self.projection(self.dropout(torch.cat([*self.branches(x), pooled], dim=1)))
+
+
+@MODELS.register_module()
+class NoContext(Context):
+    """The last block's features as they are, for decoders that gather context themselves.
+
+    Args:
+        in_channels: Channels of the input.
+        channels: Channels of the output, which are those of the input.
+        others: What other modules take; there is nothing to drop or to normalise.
+
+    Raises:
+        InputError: ``channels`` are others.
+    """
+
+    projection = None
+
+    def __init__(self, in_channels: int, channels: int, **others: Any) -> None:
+        super().__init__()
+        if channels != in_channels:
+            raise InputError(
+                f'NoContext passes {in_channels} channels on, not {channels}: expected '
+                f'context_channels={in_channels} of the encoder'
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features as they are."""
+        return x
 
 
 def require_several_values(conv: ConvModule, count: int, what: str) -> None:

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmbmtas.errors import InputError
 from mmbmtas.extras import import_extra
 
+_SHORTCUT = re.compile('downsample|shortcut')
 _NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 _SHAPE = (64, 96)  # of the image that is sent through; no square, so that layouts differ
 _STEMS = r'^(stem|patch_embed|conv_stem)\b'  # of networks that do not name theirs
@@ -79,10 +80,7 @@ def cut_network(name: str, output_stride: int) -> CutNetwork:
         model,
         stem,
         layers,
-        tuple(
-            _norm_of(model, calls, names[-1], shape[0])
-            for names, shape in zip(layers, shapes[1:], strict=True)
-        ),
+        tuple(_norm_of(model, calls, by_name[names[-1]]) for names in layers),
         shapes,
         tuple(before // after for before, after in itertools.pairwise(heights)),
     )
@@ -207,19 +205,31 @@ def _is_chain(call: _Call, inner: Sequence[_Call]) -> bool:
     return all(a is b for a, b in zip([*given, call.output], [call.given, *outputs], strict=True))
 
 
-def _norm_of(model: nn.Module, calls: Sequence[_Call], block: str, channels: int) -> str | None:
+def _norm_of(model: nn.Module, calls: Sequence[_Call], call_of_block: _Call) -> str | None:
     """Return the name of the normalisation after which only a shortcut has parameters, if any."""
-    last = None
+    block, last = call_of_block.name, None
     for call in calls:
         inside = call.name == block or call.name.startswith(f'{block}.')
-        is_main = inside and not re.search('downsample|shortcut', call.name[len(block) :])
+        is_main = inside and not _SHORTCUT.search(call.name[len(block) :])
         if is_main and [*model.get_submodule(call.name).parameters(recurse=False)]:
             last = call.name
-    if last is None or last == block:
+    if last is None or last == block or not isinstance(model.get_submodule(last), _NORMS):
         return None
-    norm: Any = model.get_submodule(last)
-    ends = isinstance(norm, _NORMS) and norm.weight.shape == (channels,)  # and not a part of them
-    return last[len(block) + 1 :] if ends else None
+    name = last[len(block) + 1 :]
+    return name if _passes_all(model.get_submodule(block), name, call_of_block.given) else None
+
+
+def _passes_all(block: nn.Module, name: str, x: Tensor) -> bool:
+    """Tell whether all but a shortcut passes a normalisation: if that gives 0, nothing counts."""
+    block = deepcopy(block)
+    with torch.device('cpu'), torch.no_grad():
+        for parameter in block.get_submodule(name).parameters():
+            nn.init.zeros_(parameter)
+        found = block(x.clone())
+        for key, parameter in block.named_parameters():
+            if not _SHORTCUT.search(key):
+                parameter.mul_(2)
+        return torch.equal(found, block(x.clone()))
 
 
 def _verify(network: CutNetwork, expected: Tensor, where: str) -> None:

@@ -83,9 +83,10 @@ class TestWithTimm:
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
-    def test_a_halved_normalisation_ends_nothing(self):
-        """In GhostNet the last one has half of a block's channels: no candidate loses its scale."""
-        encoder = build_encoder({'type': 'TimmEncoder', 'name': 'ghostnet_050'})
+    @pytest.mark.parametrize('name', ['ghostnet_050', 'mobileone_s0'])
+    def test_a_normalisation_of_one_branch_ends_nothing(self, name):
+        """The last one has half of GhostNet's channels, or is one of MobileOne's branches."""
+        encoder = build_encoder({'type': 'TimmEncoder', 'name': name})
         assert encoder.last_norm(encoder.build_layer(2)) is None
 
     def test_it_is_exported(self, toys):

@@ -298,6 +298,9 @@ class TestAuxiliaryHeads:
         ('auxiliary', 'message'),
         [
             ({'edge': {}}, r"auxiliary_heads\.edge: expected one of the tasks .*'semseg'"),
+            ({'semseg': []}, r'auxiliary_heads\.semseg \(aux\) \[\]: expected dict\(type='),
+            ({'semseg': [None]}, r'auxiliary_heads\.semseg \(aux_0\) None: expected dict'),
+            ({'semseg': {'type': 'FCNHead'}}, r"\(aux\)\.type 'FCNHead': .*'mmseg\.FCNHead'"),
             ([{'type': 'mmseg.FCNHead'}], r'auxiliary_heads \[.*expected dict\(TASK='),
             (
                 {'semseg': {'type': 'mmseg.FCNHead', 'num_classes': 3}},

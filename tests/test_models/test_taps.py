@@ -1,10 +1,12 @@
 """Features of several levels: which layers give them, and that every backbone returns them."""
 
+import re
 from pathlib import Path
 
 import mmseg.models.backbones as mmseg
 import pytest
 import torch
+from mmengine.registry import MODELS as ROOT_MODELS
 from torch import nn
 
 from mmbmtas.comparison.latency import measure_latency
@@ -150,6 +152,74 @@ def test_what_is_searched_is_what_is_trained(toys):
         assert len(found[task]) == 4
         for one, other in zip(found[task], expected[task], strict=True):
             torch.testing.assert_close(one, other)
+
+
+@pytest.fixture
+def segformer(toys):
+    """A search of SegFormers: no context module, and heads that read the network's own levels."""
+    encoder = {
+        'type': 'MixTransformerEncoder',
+        'arch': 'b0',
+        'context': {'type': 'NoContext'},
+        'context_channels': 256,
+    }
+    head = uper_head(type='mmseg.SegformerHead')
+    loss = {'output': 'value', 'loss_decode': {'type': 'mmbmtas.DepthL1Loss'}}
+    return toys.search_config(
+        TWO, encoder, heads={'semseg': head, 'depth': {**head, **loss, 'num_classes': 1}}
+    )
+
+
+def test_a_tree_of_segformers_is_mmsegs_segformer(segformer, toys):
+    search = toys.build(segformer)
+    search.init_weights()
+    total, _ = search.parse_losses(search.loss(*toys.batch(TWO)))
+    total.backward()
+    assert search.network_cost.layer_madds[-1] == 0
+    tree = search.export_architecture()
+    config = toys.branched_config(TWO, tree=tree, heads=segformer['decode_heads'])
+    model = toys.build(config).eval()
+    theirs = ROOT_MODELS.build(
+        {
+            'type': 'mmseg.EncoderDecoder',
+            'backbone': {
+                'type': 'mmseg.MixVisionTransformer',
+                'embed_dims': 32,
+                'num_heads': [1, 2, 5, 8],
+                'num_layers': [2, 2, 2, 2],
+            },
+            'decode_head': {
+                **uper_head(type='mmseg.SegformerHead'),
+                'in_channels': [32, 64, 160, 256],
+            },
+            'test_cfg': {'mode': 'whole'},
+        }
+    )
+    theirs.eval()
+    toys.randomise(theirs)
+    weights, unknown = model.backbone.encoder.translate_state_dict(theirs.backbone.state_dict())
+    assert unknown == []
+    own = model.backbone.state_dict()
+    for name, value in weights.items():
+        place = name if name.startswith('stem') else re.sub(r'^(layers.\d+)', r'\1.0', name)
+        own[place].copy_(value)
+    model.decode_heads['semseg'].load_state_dict(theirs.decode_head.state_dict())
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        found, expected = (
+            model.encode_decode(image)['semseg'],
+            theirs.encode_decode(image, [{'img_shape': (64, 96)}]),
+        )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_no_context_takes_the_channels_as_they_are():
+    cfg = {'type': 'ResNetEncoder', 'depth': 18, 'context': {'type': 'NoContext'}}
+    encoder = build_encoder({**cfg, 'context_channels': 512})
+    assert build_encoder(encoder.to_config()).to_config() == encoder.to_config()
+    assert encoder.last_norm(encoder.build_layer(8)) is None
+    with pytest.raises(InputError, match=r'passes 512 channels on, .* context_channels=512'):
+        build_encoder(cfg).build_layer(8)
 
 
 def test_a_backbone_without_taps_gives_two(toys):

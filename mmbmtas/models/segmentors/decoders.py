@@ -71,6 +71,8 @@ class DecoderBuilder:
 
     def _find(self, cfg: Mapping[str, Any], where: str) -> Any:
         """Look up a decoder's class; mmengine's own message comes where there is none."""
+        if not isinstance(cfg, Mapping):
+            raise InputError(f'{where} {cfg!r}: expected dict(type=..., ...)')
         name = cfg.get('type')
         kind = find_type(MODELS, name)
         if kind is None and isinstance(name, str) and name in MMSEG_MODELS.module_dict:
@@ -103,8 +105,8 @@ class DecoderBuilder:
             if not isinstance(decoder, MapDecoder):
                 known = [name for name, head in decoders.items() if isinstance(head, MapDecoder)]
                 raise InputError(f'auxiliary_heads.{task}: expected one of the tasks {known}')
-            named = {'aux': given} if isinstance(given, Mapping) else None
-            named = named or {f'aux_{index}': cfg for index, cfg in enumerate(given)}
+            several = isinstance(given, list | tuple) and len(given) > 0
+            named = {f'aux_{i}': cfg for i, cfg in enumerate(given)} if several else {'aux': given}
             heads[task] = ModuleDict(
                 {
                     name: self._build_auxiliary(
@@ -119,6 +121,7 @@ class DecoderBuilder:
         self, task: str, cfg: Mapping[str, Any], decoder: MapDecoder, where: str
     ) -> nn.Module:
         own = {key: getattr(decoder, key) for key in _OF_TASK}
+        self._find(cfg, where)
         for key, value in own.items():
             if cfg.get(key, value) != value:
                 raise InputError(
