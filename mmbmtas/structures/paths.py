@@ -17,6 +17,10 @@ Candidate = dict[str, Any]
 """What a layer may be, for example ``{'kernel': 3, 'expansion': 6, 'squeeze': True}``."""
 
 
+CHANGED_FOR_BUDGET = 'choices_changed_for_budget'
+"""In ``source``: how many choices were not the most probable ones, so that a budget was met."""
+
+
 def is_zero(candidate: Mapping[str, Any]) -> bool:
     """Tell whether a candidate leaves its layer out."""
     return candidate.get('zero') is True

@@ -1,6 +1,15 @@
 """What learns an architecture distribution from rewards."""
 
 from .budget import Budget, Paths
+from .learner import PolicyLearner
 from .reinforce import Baseline, Reward, Schedule, policy_loss
 
-__all__ = ['Baseline', 'Budget', 'Paths', 'Reward', 'Schedule', 'policy_loss']
+__all__ = [
+    'Baseline',
+    'Budget',
+    'Paths',
+    'PolicyLearner',
+    'Reward',
+    'Schedule',
+    'policy_loss',
+]

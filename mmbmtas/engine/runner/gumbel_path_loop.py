@@ -39,6 +39,8 @@ class GumbelPathSearchLoop(PathSearchLoop):
             :class:`~mmbmtas.models.backbones.TopKRouting` with two by default, ``HardRouting``, or
             any other.
         tau: Temperature at the end of the warm-up and at the last iteration.
+        at_most: As for :class:`PathSearchLoop`.
+        exported: As for :class:`PathSearchLoop`.
 
     Raises:
         InputError: As :class:`PathSearchLoop`, or ``tau`` is not two numbers above 0.
@@ -62,6 +64,8 @@ class GumbelPathSearchLoop(PathSearchLoop):
         target_union_params: float | None = None,
         routing: Mapping[str, Any] | None = None,
         tau: Sequence[float] = (5.0, 0.1),
+        at_most: bool = False,
+        exported: str = 'within_budget',
     ) -> None:
         if not isinstance(tau, Sequence) or isinstance(tau, str) or len(tau) != 2:
             raise InputError(f'train_cfg.tau {tau!r}: expected two numbers above 0')
@@ -79,6 +83,8 @@ class GumbelPathSearchLoop(PathSearchLoop):
             target_madds=target_madds,
             target_union_params=target_union_params,
             cost='expected' if has_target else 'sampled',
+            at_most=at_most,
+            exported=exported,
         )
         most = max(map(len, self.model.policy.candidates))
         self.routing = build_routing(routing or {'type': 'TopKRouting', 'k': 2}, most)

@@ -2,30 +2,30 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_rank, get_world_size
-from mmengine.optim import OptimWrapper
+from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from mmbmtas.cost import expected_sum, expected_union
-from mmbmtas.engine.controllers import Baseline, Budget, Paths, Reward, Schedule, policy_loss
+from mmbmtas.engine.controllers import Budget, Paths, PolicyLearner, Reward, Schedule
 from mmbmtas.engine.randomness import Stream, generator_of
 from mmbmtas.errors import DivergenceError, InputError
-from mmbmtas.losses.resource_loss import TOLERANCE
-from mmbmtas.paths import PathSearchEncoderDecoder
+from mmbmtas.paths import PathSearchEncoderDecoder, with_path_cost
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import PathArchitecture, RoutedArchitecture
+from mmbmtas.structures.paths import CHANGED_FOR_BUDGET
 from mmbmtas.structures.values import filled_in_from, require_choice, require_count
 
 from .search_loop import SearchLoop, split_groups
 from .train_loader import batch_size_of, batches, is_endless
 
-_BASELINES = 'search_baselines'
+EXPORTED = ('within_budget', 'most_probable')
 
 
 @LOOPS.register_module()
@@ -62,6 +62,10 @@ class PathSearchLoop(SearchLoop):
         beta: Exponent or factor of the cost in the reward, below 0.
         target_madds: Multiply-adds of a domain's whole network, for all domains or by domain.
         target_union_params: Parameters of the network of all domains, each node once; ours.
+        at_most: Whether the target is a limit: costs below it are no worse (ours).
+        exported: The paths that the search ends in, where there is a target: the likeliest ones
+            ``within_budget``, 5 % around it (ours, see :meth:`Budget.likeliest`), or the
+            ``most_probable``, whatever they cost.
         cost: ``sampled`` (the sampled path's cost is part of its reward, as in TuNAS) or
             ``expected`` (the reward is the quality alone, and the distance of the expected cost
             from the target is differentiated exactly; ours, for ``abs``).
@@ -91,10 +95,13 @@ class PathSearchLoop(SearchLoop):
         target_madds: float | Mapping[str, float] | None = None,
         target_union_params: float | None = None,
         cost: str = 'sampled',
+        at_most: bool = False,
+        exported: str = 'within_budget',
     ) -> None:
         self.schedule = Schedule(weight_iters, warmup_share)
         self.reward = Reward(reward, beta)
         self.cost = require_choice('train_cfg.cost', cost, ('sampled', 'expected'))
+        self.exported = require_choice('train_cfg.exported', exported, EXPORTED)
         factor = require_count('train_cfg.val_batch_factor', val_batch_factor)
         larger = {**dataloader, 'batch_size': factor * batch_size_of(dataloader)}
         super().__init__(runner, dataloader, larger, arch_fraction, split_seed)
@@ -104,9 +111,9 @@ class PathSearchLoop(SearchLoop):
                 f'{type(self.model).__name__}: search with BranchedSearchLoop'
             )
         self._check_domains()
-        self.budget = Budget(self.model.network_cost, target_madds, target_union_params)
+        self.budget = Budget(self.model.network_cost, target_madds, target_union_params, at_most)
         self._check_effects()
-        self.baselines = {domain: Baseline() for domain in self.model.domains}
+        self.learner = PolicyLearner(runner, self.model.domains)
         self._arch_batches: Iterator[Any] = iter(())
 
     @property
@@ -146,7 +153,7 @@ class PathSearchLoop(SearchLoop):
         schedule = self.schedule
         return (
             f'Search of paths: {schedule.iters} iterations ({schedule.warmup_iters} of them '
-            f'warm-up) for {len(self.baselines)} domains, with batches of '
+            f'warm-up) for {len(self.model.domains)} domains, with batches of '
             f'{self.dataloader.batch_size} and {self.arch_dataloader.batch_size} images.'
         )
 
@@ -157,8 +164,7 @@ class PathSearchLoop(SearchLoop):
 
     def check_resumed(self) -> None:
         """Take the baselines from the checkpoint; warn where the search goes on otherwise."""
-        states = self.runner.message_hub.runtime_info.get(_BASELINES, {})
-        self.baselines |= {domain: Baseline(*state) for domain, state in states.items()}
+        self.learner.resume()
         self.tell_of_change(
             'search_schedule',
             [self.schedule.iters, self.schedule.warmup_iters],
@@ -192,12 +198,12 @@ class PathSearchLoop(SearchLoop):
         log = self._step_weights(data, paths)
         qualities = self._qualities(paths)
         ratios = self.budget.ratios(paths) if self.cost == 'sampled' else dict.fromkeys(paths)
-        rewards = [self.reward(qualities[domain], ratios[domain]) for domain in self.baselines]
-        self.learn(paths, dict(zip(self.baselines, rewards, strict=True)))
+        rewards = {d: self.reward(qualities[d], ratios[d]) for d in self.model.domains}
+        self.learn(paths, rewards)
         return {
             **log,
             **{f'{domain}.quality': value for domain, value in qualities.items()},
-            'reward': sum(rewards) / len(rewards),
+            'reward': sum(rewards.values()) / len(rewards),
         }
 
     def draw(self, generator: torch.Generator) -> dict[str, tuple[int, ...]]:
@@ -215,11 +221,9 @@ class PathSearchLoop(SearchLoop):
             paths: The path that each domain tried.
             rewards: The reward of each, in the order of the domains.
         """
-        baselines = self._update_baselines([*rewards.values()])
         policy = self.model.policy
-        log_probs = torch.stack([policy.log_prob(domain, paths[domain]) for domain in rewards])
-        advantages = [reward - b for reward, b in zip(rewards.values(), baselines, strict=True)]
-        loss = policy_loss(log_probs, advantages)
+        log_probs = {domain: policy.log_prob(domain, paths[domain]) for domain in rewards}
+        loss = self.learner.loss(log_probs, rewards)
         if self.cost == 'expected':
             loss = loss - self.reward.beta * self.budget.distance(policy.probs())
         self.update_policies(loss, self.schedule.rate(self._iter))
@@ -231,21 +235,31 @@ class PathSearchLoop(SearchLoop):
             loss: What is to become smaller, 0-d.
             rate: Factor of the learning rate.
         """
-        parameters = [*self.model.policy.parameters()]
-        # Not by backward: the distributed wrapper has already closed this iteration's gradients.
-        gradients = torch.autograd.grad(loss, parameters)
-        wrapper = self.runner.optim_wrapper['arch_params']
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if get_world_size() > 1:
-                all_reduce(gradient, 'mean')
-            parameter.grad = gradient
-        for group in wrapper.optimizer.param_groups:
-            group['lr'] = group.setdefault('initial_lr', group['lr']) * rate
-        OptimWrapper.step(wrapper)  # no scaler: policies are not computed in half precision
-        wrapper.zero_grad()
+        self.learner.step(loss, self.model.policy.parameters(), rate)
+
+    def export_architecture(self, source: str | dict[str, Any] | None = None) -> PathArchitecture:
+        """Return the paths that the search ends in if it ends now, see ``exported``."""
+        paths = self.model.export_architecture(source)
+        if self.exported == 'most_probable':
+            return paths
+        held = replace(paths, routing=self.budget.likeliest(self.model.policy))
+        if (changed := self._num_changed(held)) == 0:
+            return paths
+        if isinstance(source, dict):
+            held = replace(held, source={**source, CHANGED_FOR_BUDGET: changed})
+        return with_path_cost(held, self.model.network_cost, self.model.cost_shape)
+
+    def _num_changed(self, paths: PathArchitecture) -> int:
+        """Return how many choices of some paths are not the most probable ones."""
+        probable = self.model.backbone.export_architecture()
+        return sum(
+            ours != theirs
+            for domain, path in paths.routing.items()
+            for ours, theirs in zip(path, probable.routing[domain], strict=True)
+        )
 
     def measured(self, architecture: RoutedArchitecture) -> dict[str, float]:
-        """Return what the policies and the most probable paths cost.
+        """Return what the policies cost, and the paths that would be exported now.
 
         Args:
             architecture: Those paths.
@@ -268,7 +282,10 @@ class PathSearchLoop(SearchLoop):
         }
 
     def describe_cost(self, architecture: RoutedArchitecture) -> str:
-        """Say what paths cost: each domain on an image of its own, and parameters of all."""
+        """Say what paths cost: each domain on an image of its own, and parameters of all.
+
+        Also how many choices are not the most probable ones, so that the budget is met.
+        """
         chosen = PathArchitecture.of(architecture)
         madds = self.model.network_cost.paths(chosen)
         params = self.model.network_cost.paths(chosen, 'params').union
@@ -276,22 +293,19 @@ class PathSearchLoop(SearchLoop):
             f'{domain} {cost / 1e6:.1f}'
             for domain, cost in zip(chosen.domains, madds.per_domain, strict=True)
         )
+        changed, choices = self._num_changed(chosen), sum(map(len, chosen.routing.values()))
+        held = f'; changed {changed} of {choices} choices to meet the budget' if changed else ''
         return (
             f'{params / 1e6:.3f} million parameters, {madds.sum / 1e6:.1f} million multiply-adds '
-            f'({each}) at {[*self.model.cost_shape]}'
+            f'({each}) at {[*self.model.cost_shape]}{held}'
         )
 
     def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
         """Say which paths miss their budget by more than 5 %, and what may help."""
-        chosen = PathArchitecture.of(architecture)
-        misses = {
-            domain: ratio - 1
-            for domain, ratio in self.budget.ratios(chosen.routing).items()
-            if ratio is not None and abs(ratio - 1) > TOLERANCE
-        }
+        misses = self.budget.misses(PathArchitecture.of(architecture).routing)
         if not misses:
             return None
-        if self.budget.union is not None:  # one target for all
+        if self.budget.is_common:
             misses = {'all domains together': next(iter(misses.values()))}
         found = ', '.join(
             f'{domain} {abs(miss):.1%} {"above" if miss > 0 else "below"}'
@@ -326,20 +340,6 @@ class PathSearchLoop(SearchLoop):
             )
         return found
 
-    def _update_baselines(self, rewards: list[float]) -> list[float]:
-        """Let the baselines learn from the ranks' mean rewards, and keep them in checkpoints."""
-        if get_world_size() > 1:
-            mean = next(self.model.parameters()).new_tensor(rewards, dtype=torch.float64)
-            all_reduce(mean, 'mean')
-            means = mean.tolist()
-        else:
-            means = rewards
-        pairs = zip(self.baselines.values(), means, strict=True)
-        found = [baseline.update(reward) for baseline, reward in pairs]
-        states = {domain: [b.total, b.weight] for domain, b in self.baselines.items()}
-        self.runner.message_hub.update_info(_BASELINES, states)
-        return found
-
     def _check_domains(self) -> None:
         """Refuse images of other domains than the model's."""
         if set(self._domains) != set(self.model.domains):
@@ -351,7 +351,7 @@ class PathSearchLoop(SearchLoop):
     def _check_effects(self) -> None:
         """Refuse what would have no effect."""
         stated = {'reward': (self.reward.kind, 'abs'), 'beta': (self.reward.beta, -0.1)}
-        stated['cost'] = (self.cost, 'sampled')
+        stated |= {'cost': (self.cost, 'sampled'), 'exported': (self.exported, EXPORTED[0])}
         if not self.budget:
             for name, (value, usual) in stated.items():
                 if value != usual:
