@@ -1,7 +1,7 @@
 """What learns an architecture distribution from rewards."""
 
 from .budget import Budget, Paths
-from .learner import PolicyLearner
+from .learner import PolicyLearner, check_qualities
 from .reinforce import Baseline, Reward, Schedule, policy_loss
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     'PolicyLearner',
     'Reward',
     'Schedule',
+    'check_qualities',
     'policy_loss',
 ]

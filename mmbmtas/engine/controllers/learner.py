@@ -1,5 +1,6 @@
 """Teaches policies by REINFORCE: the moving baselines, and the step of their optimiser."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -7,6 +8,8 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
+
+from mmbmtas.errors import DivergenceError
 
 from .reinforce import Baseline, policy_loss
 
@@ -48,13 +51,15 @@ class PolicyLearner:
         ]
         return policy_loss(torch.stack([log_probs[name] for name in rewards]), advantages)
 
-    def step(self, loss: Tensor, parameters: Iterable[nn.Parameter], rate: float) -> None:
+    def step(
+        self, loss: Tensor, parameters: Iterable[nn.Parameter], rate: float | None = None
+    ) -> None:
         """Step the policies once, by the mean of the ranks' gradients.
 
         Args:
             loss: What is to become smaller, 0-d.
             parameters: The policies'.
-            rate: Factor of the learning rate.
+            rate: Factor of the stated learning rate; by default it is as schedulers have it.
         """
         parameters = [*parameters]
         # Not by backward: the distributed wrapper has already closed this iteration's gradients.
@@ -64,8 +69,9 @@ class PolicyLearner:
             if get_world_size() > 1:
                 all_reduce(gradient, 'mean')
             parameter.grad = gradient
-        for group in wrapper.optimizer.param_groups:
-            group['lr'] = group.setdefault('initial_lr', group['lr']) * rate
+        if rate is not None:
+            for group in wrapper.optimizer.param_groups:
+                group['lr'] = group.setdefault('initial_lr', group['lr']) * rate
         OptimWrapper.step(wrapper)  # no scaler: policies are not computed in half precision
         wrapper.zero_grad()
 
@@ -86,3 +92,21 @@ class PolicyLearner:
         states = {name: [b.total, b.weight] for name, b in self.baselines.items()}
         self.runner.message_hub.update_info(_BASELINES, states)
         return found
+
+
+def check_qualities(found: Mapping[str, float], what: str) -> None:
+    """Refuse qualities that are not finite.
+
+    Args:
+        found: How well each does that has chosen.
+        what: What was chosen, for the message.
+
+    Raises:
+        DivergenceError: One is not.
+    """
+    if broken := [name for name, value in found.items() if not math.isfinite(value)]:
+        raise DivergenceError(
+            f'the quality of the {what} of {", ".join(broken)} is not finite: training has '
+            'diverged; a lower learning rate, or gradient clipping '
+            '(optim_wrapper.weights.clip_grad), may help'
+        )

@@ -1,6 +1,5 @@
 """The search of paths: iterations train the weights along sampled paths, then the policies."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,9 +12,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from mmbmtas.cost import expected_sum, expected_union
-from mmbmtas.engine.controllers import Budget, Paths, PolicyLearner, Reward, Schedule
+from mmbmtas.engine.controllers import (
+    Budget,
+    Paths,
+    PolicyLearner,
+    Reward,
+    Schedule,
+    check_qualities,
+)
 from mmbmtas.engine.randomness import Stream, generator_of
-from mmbmtas.errors import DivergenceError, InputError
+from mmbmtas.errors import InputError
 from mmbmtas.paths import PathSearchEncoderDecoder, with_path_cost
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import PathArchitecture, RoutedArchitecture
@@ -332,12 +338,7 @@ class PathSearchLoop(SearchLoop):
         data = self.model.data_preprocessor(next(self._arch_batches), True)
         with self.runner.optim_wrapper['weights'].optim_context(self.runner.model):
             found = self.model.quality(data['inputs'], data['data_samples'], paths)
-        if broken := [domain for domain, value in found.items() if not math.isfinite(value)]:
-            raise DivergenceError(
-                f'the quality of the paths of {", ".join(broken)} is not finite: training has '
-                'diverged; a lower learning rate, or gradient clipping '
-                '(optim_wrapper.weights.clip_grad), may help'
-            )
+        check_qualities(found, 'paths')
         return found
 
     def _check_domains(self) -> None:

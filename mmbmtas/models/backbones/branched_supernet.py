@@ -150,13 +150,18 @@ class BranchedSupernet(BaseModule):
         return F.gumbel_softmax(self.arch_params[:, self.tasks.index(task)], tau=self.tau, dim=-1)
 
     def forward(
-        self, x: Tensor, tasks: Sequence[str] | None = None
+        self,
+        x: Tensor,
+        tasks: Sequence[str] | None = None,
+        routings: Mapping[str, Sequence[int]] | None = None,
     ) -> dict[str, Features] | Features:
         """Encode images for some tasks, one after another.
 
         Args:
             x: Images, ``(N, 3, H, W)``.
             tasks: The tasks to encode for; by default all, or the ``task`` of the constructor.
+            routings: Candidates of each layer for tasks that are not to be routed as the mode has
+                it.
 
         Returns:
             Low-level and context features of each task; of a single ``task`` as a bare pair.
@@ -166,14 +171,21 @@ class BranchedSupernet(BaseModule):
         if tasks is None and self.task is not None:
             return self.encode(self.stem(x), self.task)
         x = self.stem(x)
-        return {task: self.encode(x, task) for task in (self.tasks if tasks is None else tasks)}
+        given = routings or {}
+        chosen = self.tasks if tasks is None else tasks
+        return {task: self.encode(x, task, given.get(task)) for task in chosen}
 
-    def encode(self, x: Tensor, task: str) -> Features:
-        """Send the stem's output through all layers as ``task`` is routed."""
+    def _present_routing(self, task: str) -> Sequence[int | Mixture]:
+        """Route a task as the mode has it; draw where that is by chance."""
         if self.routing_mode == 'relaxed' and self.training:
-            routing: Sequence[int | Mixture] = self.mixtures(self.sample_routing(task))
-        else:
-            routing = self.routing(task)
+            return self.mixtures(self.sample_routing(task))
+        return self.routing(task)
+
+    def encode(
+        self, x: Tensor, task: str, routing: Sequence[int | Mixture] | None = None
+    ) -> Features:
+        """Send the stem's output through all layers as ``task`` is routed, or as stated."""
+        routing = self._present_routing(task) if routing is None else routing
         low_level = x
         for index, (candidates, choice) in enumerate(zip(self.layers, routing, strict=True)):
             if self.with_cp:
