@@ -301,6 +301,16 @@ def test_an_ablation_changes_one_thing(name):
         assert kinds == [step.type for step in retraining]
 
 
+def test_sharing_is_the_search_without_cost_and_a_target():
+    """The search without a target has no term of cost: it is the ablation of the other."""
+    sharing = load('configs/mpnas/ablations/search_pocket_sharing.py')
+    free = load('configs/mpnas/search_pocket.py')
+    costs = {'target_union_params', 'cost', 'beta'}
+    assert {key for key in sharing.train_cfg if key not in free.train_cfg} == costs
+    assert sharing.model == free.model
+    assert sharing.optim_wrapper == free.optim_wrapper
+
+
 def test_the_search_by_rewards_differs_in_what_it_learns_from():
     base = load('configs/search_scenes.py')
     ablated = load('configs/ablations/search_scenes_reinforce.py')

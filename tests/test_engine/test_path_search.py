@@ -125,6 +125,17 @@ def test_the_last_step_is_that_of_reinforce(path_runner, tmp_path):
     assert loop.iter == 2
 
 
+def test_without_a_target_cost_plays_no_part(path_runner, tmp_path):
+    watcher = Watcher()
+    runner = path_runner(tmp_path, [watcher], {'weight_iters': 3, 'warmup_share': 0})
+    runner.train()
+    for log in watcher.logs:
+        assert log['reward'] == pytest.approx(
+            sum(log[f'{domain}.quality'] for domain in DOMAINS) / 2, abs=1e-9
+        )
+    assert runner.train_loop.describe_miss(runner.train_loop.export_architecture()) is None
+
+
 def test_files_hold_the_likeliest_paths_within_the_budget_and_their_costs(searched):
     runner, _, folder = searched
     model = runner.train_loop.model

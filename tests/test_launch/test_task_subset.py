@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmbmtas import launch
+from mmbmtas.errors import InputError
 from mmbmtas.launch import task_subset
 from mmbmtas.launch.task_subset import narrow_to_architecture
 from mmbmtas.registry import MODELS
@@ -177,3 +178,21 @@ def test_paths_of_fewer_domains(toys):
     model = MODELS.build(cfg.model)
     assert [*model.domains] == ['digits', 'rooms']
     model.loss(*toys.domain_batch({d: domains[d] for d in ('digits', 'rooms')}))
+
+
+ACCURACY = {'type': 'Accuracy', 'task': 'birds'}
+
+
+@pytest.mark.parametrize(
+    'evaluator', [ACCURACY, [{'type': 'SaliencyMetric'}, ACCURACY], {'metrics': [ACCURACY]}]
+)
+@pytest.mark.parametrize('name', ['val_evaluator', 'test_evaluator'])
+def test_metrics_of_tasks_that_the_network_lacks_are_refused(toys, name, evaluator):
+    model = toys.branched_config(['saliency', 'edge'], toys.TINY)
+    cfg = Config({'model': model, 'launcher': 'none', name: evaluator})
+    with pytest.raises(
+        InputError, match=rf"{name} has Accuracy of the task 'birds', .* \['saliency', 'edge'\]"
+    ):
+        launch.prepare_config(cfg, training=False)
+    cfg[name] = {'type': 'SaliencyMetric'}
+    launch.prepare_config(cfg, training=False)
