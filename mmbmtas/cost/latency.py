@@ -20,7 +20,7 @@ key                     value
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ class LatencyTable:
         Raises:
             ValueError: As for :meth:`load`.
         """
-        check_keys(document, where, FORMAT, VERSION, _CHECKS)
+        check_keys(document, where, FORMAT, VERSION, CHECKS)
         tasks = document['tasks']
         for layer, row in enumerate(document['layers_ms']):
             expected = f'{len(tasks)} positive numbers, for 1 to {len(tasks)} copies'
@@ -193,7 +193,7 @@ class LatencyTable:
                 )
 
 
-_CHECKS = {
+CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     'format': (is_name, 'text'),
     'version': (is_count, 'an integer'),
     'tasks': (are_tasks, f'1 to {MAX_TASKS} different identifiers'),

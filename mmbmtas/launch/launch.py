@@ -153,11 +153,10 @@ def prepare_config(cfg: Config, training: bool = True) -> Config:
     if training:
         share_batch(cfg, world_size)
     model: Any = cfg.model
-    resource_loss: Any = model.get('resource_loss') or {}
-    if isinstance(resource_loss.get('latency'), str):
-        resource_loss.latency = find_beside_config(
-            resource_loss.latency, cfg.filename, 'latency table'
-        )
+    holder: Any
+    for holder in (model.get('resource_loss') or {}, cfg.get('train_cfg') or {}):
+        if isinstance(holder.get('latency'), str):
+            holder.latency = find_beside_config(holder.latency, cfg.filename, 'latency table')
     for key, checkpoint in _checkpoints(cfg):
         require_checkpoint(checkpoint, key)
     return cfg

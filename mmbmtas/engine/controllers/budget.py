@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmbmtas.cost import expected_sum, expected_union, path_costs
+from mmbmtas.cost import PathLatencyTable, expected_sum, expected_union, path_costs
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import likeliest_paths
 from mmbmtas.losses.resource_loss import TOLERANCE
@@ -22,7 +22,7 @@ _CHANGE = 1e-9
 
 
 class Budget:
-    """A target of multiply-adds for each domain, or of parameters for all together, or none.
+    """A target of multiply-adds or time for each domain, of parameters for all, or none.
 
     Costs are those of whole networks: stem, nodes, last layer and decoders, as ``madds`` of an
     architecture file has them.
@@ -33,10 +33,13 @@ class Budget:
         target_union_params: Parameters of the network of all domains, in which each node counts
             once. It makes domains share, which no published reward asks for: ours.
         at_most: Whether the target is a limit, so that a cost below is no worse (ours).
+        latency: Measured times of the candidates.
+        target_latency_ms: Milliseconds of a domain's network by that table, for all domains or by
+            domain (ours).
 
     Raises:
-        InputError: Both targets are given, a target is out of reach, domains are others, or
-            ``at_most`` is without a target.
+        InputError: Several targets are given, one is out of reach, domains are others, ``at_most``
+            is without a target, or table and target of latency are not both there.
     """
 
     def __init__(
@@ -45,15 +48,25 @@ class Budget:
         target_madds: float | Mapping[str, float] | None = None,
         target_union_params: float | None = None,
         at_most: bool = False,
+        latency: PathLatencyTable | None = None,
+        target_latency_ms: float | Mapping[str, float] | None = None,
     ) -> None:
-        if target_madds is not None and target_union_params is not None:
+        targets = {
+            'target_madds': target_madds,
+            'target_union_params': target_union_params,
+            'target_latency_ms': target_latency_ms,
+        }
+        stated = [f'{name} {value}' for name, value in targets.items() if value is not None]
+        if len(stated) > 1:
+            raise InputError(f'train_cfg.{" and ".join(stated)}: expected one of them')
+        if at_most and not stated:
             raise InputError(
-                f'train_cfg.target_madds {target_madds} and target_union_params '
-                f'{target_union_params}: expected one of them'
+                f'train_cfg.at_most=True needs a limit: set one of {", ".join(targets)}'
             )
-        if at_most and target_madds is None and target_union_params is None:
+        if (latency is None) != (target_latency_ms is None):
             raise InputError(
-                'train_cfg.at_most=True needs a limit: set target_madds or target_union_params'
+                'train_cfg.latency=FILE.json, which tools/analysis_tools/measure_latency.py '
+                'writes, and train_cfg.target_latency_ms=MS go together: expected both or neither'
             )
         self.domains = tuple(cost.domains)
         self.at_most = at_most
@@ -69,7 +82,13 @@ class Budget:
         if target_madds is not None:
             self._table = cost.table('madds')
             self._fixed = {domain: float(cost.fixed_of(domain).madds) for domain in self.domains}
-            self._take_each(target_madds, [[c.madds for c in layer] for layer in cost.candidates])
+            nodes = [[float(c.madds) for c in layer] for layer in cost.candidates]
+            self._take_each('target_madds', target_madds, nodes, 'multiply-adds', ',.0f')
+        if latency is not None and target_latency_ms is not None:
+            self._table = latency.table()
+            self._fixed = {domain: latency.fixed_of(domain) for domain in self.domains}
+            nodes = [[*row] for row in latency.candidates_ms]
+            self._take_each('target_latency_ms', target_latency_ms, nodes, 'milliseconds', ',.3f')
 
     def __bool__(self) -> bool:
         return bool(self.targets)
@@ -128,6 +147,20 @@ class Budget:
             if ratio is not None and abs(ratio - 1) > TOLERANCE + 1e-9
         }
 
+    def describe_misses(self, paths: Paths) -> str:
+        """Say by how much paths miss their targets, as :meth:`misses`; nothing where none does.
+
+        Args:
+            paths: The path of each domain.
+        """
+        misses = self.misses(paths)
+        if self.is_common and misses:
+            misses = {'all domains together': next(iter(misses.values()))}
+        return ', '.join(
+            f'{domain} {abs(miss):.1%} {"above" if miss > 0 else "below"}'
+            for domain, miss in misses.items()
+        )
+
     @torch.no_grad()
     def likeliest(self, policy: Any) -> dict[str, tuple[int, ...]]:
         """Return the likeliest of the paths within the budget (ours).
@@ -178,20 +211,25 @@ class Budget:
         return min(low, high), max(low, high)  # where no path suits all, it is between them
 
     def _take_each(
-        self, target: float | Mapping[str, float], costs: Sequence[Sequence[float]]
+        self,
+        key: str,
+        target: float | Mapping[str, float],
+        costs: Sequence[Sequence[float]],
+        unit: str,
+        form: str,
     ) -> None:
         """Keep a target for each domain, if it is within reach."""
         targets = target if isinstance(target, Mapping) else dict.fromkeys(self.domains, target)
         if set(targets) != set(self.domains):
             raise InputError(
-                f'train_cfg.target_madds has the domains {[*targets]}, expected {[*self.domains]}'
+                f'train_cfg.{key} has the domains {[*targets]}, expected {[*self.domains]}'
             )
         ends = [sum(map(pick, costs)) for pick in (min, max)]
         for domain in self.domains:
-            name = f'train_cfg.target_madds of {domain}'
+            name = f'train_cfg.{key} of {domain}'
             low, high = (self._fixed[domain] + nodes for nodes in ends)
-            what = 'multiply-adds of its smallest and largest path'
-            self.targets[domain] = self._within_reach(name, targets[domain], low, high, what)
+            what = f'{unit} of its smallest and largest path'
+            self.targets[domain] = self._within_reach(name, targets[domain], low, high, what, form)
 
     def _take_common(self, target: float, costs: Sequence[Sequence[float]]) -> None:
         """Keep a target for all, if some paths reach it."""
@@ -203,12 +241,14 @@ class Budget:
         value = self._within_reach(name, target, low, high, what)
         self.targets = dict.fromkeys(self.domains, value)
 
-    def _within_reach(self, name: str, value: Any, low: float, high: float, what: str) -> float:
+    def _within_reach(
+        self, name: str, value: Any, low: float, high: float, what: str, form: str = ',.0f'
+    ) -> float:
         """Return a target that is a number and within reach; a limit may be above it."""
         target = require_positive(name, value)
         if not low <= target <= (math.inf if self.at_most else high):
             raise InputError(
-                f'{name} {target:,.0f} is out of reach: expected {low:,.0f} to {high:,.0f}, the '
-                f'{what}'
+                f'{name} {target:{form}} is out of reach: expected {low:{form}} to {high:{form}}, '
+                f'the {what}'
             )
         return target

@@ -1,5 +1,6 @@
 """The search of paths: iterations train the weights along sampled paths, then the policies."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from mmbmtas.cost import expected_sum, expected_union
+from mmbmtas.cost import PathLatencyTable, expected_sum, expected_union
 from mmbmtas.engine.controllers import (
     Budget,
     Paths,
@@ -72,6 +73,11 @@ class PathSearchLoop(SearchLoop):
         exported: The paths that the search ends in, where there is a target: the likeliest ones
             ``within_budget``, 5 % around it (ours, see :meth:`Budget.likeliest`), or the
             ``most_probable``, whatever they cost.
+        latency: Measured times of the candidates: the file that
+            ``tools/analysis_tools/measure_latency.py`` writes for a config of paths, or its
+            content.
+        target_latency_ms: Milliseconds of a domain's whole network by that table, for all domains
+            or by domain; ours.
         cost: ``sampled`` (the sampled path's cost is part of its reward, as in TuNAS) or
             ``expected`` (the reward is the quality alone, and the distance of the expected cost
             from the target is differentiated exactly; ours, for ``abs``).
@@ -103,6 +109,8 @@ class PathSearchLoop(SearchLoop):
         cost: str = 'sampled',
         at_most: bool = False,
         exported: str = 'within_budget',
+        latency: str | os.PathLike | Mapping[str, Any] | None = None,
+        target_latency_ms: float | Mapping[str, float] | None = None,
     ) -> None:
         self.schedule = Schedule(weight_iters, warmup_share)
         self.reward = Reward(reward, beta)
@@ -117,7 +125,15 @@ class PathSearchLoop(SearchLoop):
                 f'{type(self.model).__name__}: search with BranchedSearchLoop'
             )
         self._check_domains()
-        self.budget = Budget(self.model.network_cost, target_madds, target_union_params, at_most)
+        self.latency = None if latency is None else self._checked(PathLatencyTable.of(latency))
+        self.budget = Budget(
+            self.model.network_cost,
+            target_madds,
+            target_union_params,
+            at_most,
+            self.latency,
+            target_latency_ms,
+        )
         self._check_effects()
         self.learner = PolicyLearner(runner, self.model.domains)
         self._arch_batches: Iterator[Any] = iter(())
@@ -273,19 +289,30 @@ class PathSearchLoop(SearchLoop):
         Returns:
             ``expected_gmadds`` and ``argmax_gmadds``, multiply-adds in 10^9 of every domain on an
             image of its own, summed; ``expected_mparams`` and ``argmax_mparams``, parameters in
-            10^6 of the network of all domains.
+            10^6 of the network of all domains. With a latency table ``expected_latency_ms`` and
+            ``argmax_latency_ms``, of every domain on an image of its own, summed.
         """
         model, chosen = self.model, PathArchitecture.of(architecture)
         probs, cost = model.backbone.routing_probs().detach(), model.network_cost
         fixed = sum(cost.fixed_of(domain).madds for domain in model.domains)
         madds = float(expected_sum(probs, model.candidate_costs)) + fixed
         params = float(expected_union(probs, model.candidate_params)) + cost.fixed.params
-        return {
+        values = {
             'expected_gmadds': madds / 1e9,
             'argmax_gmadds': cost.paths(chosen).sum / 1e9,
             'expected_mparams': params / 1e6,
             'argmax_mparams': cost.paths(chosen, 'params').union / 1e6,
         }
+        if (table := self.latency) is not None:
+            fixed_ms = sum(table.fixed_of(domain) for domain in model.domains)
+            values['expected_latency_ms'] = float(expected_sum(probs, table.table())) + fixed_ms
+            values['argmax_latency_ms'] = sum(self._milliseconds(chosen).values())
+        return values
+
+    def _milliseconds(self, paths: PathArchitecture) -> dict[str, float]:
+        """Return the time of each domain's network by the latency table, nothing without one."""
+        table = self.latency
+        return {} if table is None else {d: table.path(d, p) for d, p in paths.routing.items()}
 
     def describe_cost(self, architecture: RoutedArchitecture) -> str:
         """Say what paths cost: each domain on an image of its own, and parameters of all.
@@ -300,23 +327,19 @@ class PathSearchLoop(SearchLoop):
             for domain, cost in zip(chosen.domains, madds.per_domain, strict=True)
         )
         changed, choices = self._num_changed(chosen), sum(map(len, chosen.routing.values()))
+        times = ', '.join(f'{d} {ms:.2f}' for d, ms in self._milliseconds(chosen).items())
+        latency = f'; ms by the latency table: {times}' if times else ''
         held = f'; changed {changed} of {choices} choices to meet the budget' if changed else ''
         return (
             f'{params / 1e6:.3f} million parameters, {madds.sum / 1e6:.1f} million multiply-adds '
-            f'({each}) at {[*self.model.cost_shape]}{held}'
+            f'({each}) at {[*self.model.cost_shape]}{latency}{held}'
         )
 
     def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
         """Say which paths miss their budget by more than 5 %, and what may help."""
-        misses = self.budget.misses(PathArchitecture.of(architecture).routing)
-        if not misses:
+        found = self.budget.describe_misses(PathArchitecture.of(architecture).routing)
+        if not found:
             return None
-        if self.budget.is_common:
-            misses = {'all domains together': next(iter(misses.values()))}
-        found = ', '.join(
-            f'{domain} {abs(miss):.1%} {"above" if miss > 0 else "below"}'
-            for domain, miss in misses.items()
-        )
         held = '' if self.cost == 'expected' else ", cost='expected'"
         return (
             f'The paths miss the budget: {found}. What may help: a beta further below 0 than '
@@ -341,6 +364,14 @@ class PathSearchLoop(SearchLoop):
         check_qualities(found, 'paths')
         return found
 
+    def _checked(self, table: PathLatencyTable) -> PathLatencyTable:
+        """Refuse the latency table of another network."""
+        model = self.model
+        counts = [*map(len, model.policy.candidates)]
+        encoder = model.backbone.encoder.to_config()
+        table.check_fits(model.domains, encoder, counts, model.cost_shape)
+        return table
+
     def _check_domains(self) -> None:
         """Refuse images of other domains than the model's."""
         if set(self._domains) != set(self.model.domains):
@@ -358,7 +389,8 @@ class PathSearchLoop(SearchLoop):
                 if value != usual:
                     raise InputError(
                         f'train_cfg.{name} {value!r} weighs costs, but there is no target: state '
-                        f'target_madds or target_union_params, or leave {name} out'
+                        'target_madds, target_union_params or target_latency_ms, or leave '
+                        f'{name} out'
                     )
         if self.cost == 'expected' and self.reward.kind != 'abs':
             raise InputError(
