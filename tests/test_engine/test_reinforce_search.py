@@ -29,14 +29,13 @@ class Watcher(Hook):
 
     def before_train(self, runner):
         backbone = runner.train_loop.model.backbone
-        forward = backbone.forward
+        forward = backbone.forward_along
 
-        def watched(x, tasks=None, routings=None):
-            if routings is not None:
-                self.routings.append((tasks, routings, torch.is_grad_enabled()))
-            return forward(x, tasks, routings)
+        def watched(x, routings):
+            self.routings.append((routings, torch.is_grad_enabled()))
+            return forward(x, routings)
 
-        backbone.forward = watched
+        backbone.forward_along = watched
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         position = runner.train_loop.position
@@ -83,12 +82,11 @@ def test_phases_train_their_own_parameters(searched):
 def test_routings_are_drawn_by_place_and_judged_without_gradient(searched):
     runner, watcher, _ = searched
     assert len(watcher.routings) == 4
-    assert all(grad is False for *_, grad in watcher.routings)
+    assert all(grad is False for _, grad in watcher.routings)
     policy = runner.train_loop.policy
     uniform = type(policy)(policy.candidates, TASKS)  # the distribution of the first of them
     generator = generator_of(0, Stream.PATHS, 2, 0)
-    tasks, routings, _ = watcher.routings[0]
-    assert {*tasks} == {*TASKS}
+    routings, _ = watcher.routings[0]
     assert routings == {task: uniform.sample(task, generator) for task in TASKS}
 
 
@@ -97,7 +95,7 @@ def test_steps_are_those_of_reinforce(searched):
     _, watcher, _ = searched
     arch = [entry for entry in watcher.entries if entry['phase'] == 'arch']
     baselines = {task: Baseline() for task in TASKS}
-    for entry, (_, routings, _) in zip(arch, watcher.routings, strict=True):
+    for entry, (routings, _) in zip(arch, watcher.routings, strict=True):
         qualities = {task: entry['outputs'][f'{task}.quality'] for task in TASKS}
         assert all(0 <= quality <= 1 for quality in qualities.values())
         assert entry['outputs']['reward'] == pytest.approx(sum(qualities.values()) / 3)

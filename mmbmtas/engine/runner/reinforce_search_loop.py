@@ -93,11 +93,12 @@ class ReinforceSearchLoop(BranchedSearchLoop):
     ) -> dict[str, float | None]:
         """Return how well each routing does on a batch; None where this rank has no label."""
         model, samples = self.model, data['data_samples']
-        backbone: Any = model.backbone  # which takes routings, as not all supernets do
+        backbone: Any = model.backbone
         heads = {task: model.decode_heads[task] for task in tasks}
         present = {task: head for task, head in heads.items() if head.is_labelled(samples)}
         with self.runner.optim_wrapper['arch_params'].optim_context(self.runner.model):
-            features = backbone(data['inputs'], [*present], routings)
+            chosen = {task: routings[task] for task in present}
+            features = backbone.forward_along(data['inputs'], chosen)
             found = {
                 task: float(quality_of(task, {task: head}, features[task], samples))
                 for task, head in present.items()

@@ -150,18 +150,13 @@ class BranchedSupernet(BaseModule):
         return F.gumbel_softmax(self.arch_params[:, self.tasks.index(task)], tau=self.tau, dim=-1)
 
     def forward(
-        self,
-        x: Tensor,
-        tasks: Sequence[str] | None = None,
-        routings: Mapping[str, Sequence[int]] | None = None,
+        self, x: Tensor, tasks: Sequence[str] | None = None
     ) -> dict[str, Features] | Features:
         """Encode images for some tasks, one after another.
 
         Args:
             x: Images, ``(N, 3, H, W)``.
             tasks: The tasks to encode for; by default all, or the ``task`` of the constructor.
-            routings: Candidates of each layer for tasks that are not to be routed as the mode has
-                it.
 
         Returns:
             Low-level and context features of each task; of a single ``task`` as a bare pair.
@@ -171,21 +166,28 @@ class BranchedSupernet(BaseModule):
         if tasks is None and self.task is not None:
             return self.encode(self.stem(x), self.task)
         x = self.stem(x)
-        given = routings or {}
-        chosen = self.tasks if tasks is None else tasks
-        return {task: self.encode(x, task, given.get(task)) for task in chosen}
+        return {task: self.encode(x, task) for task in (self.tasks if tasks is None else tasks)}
 
-    def _present_routing(self, task: str) -> Sequence[int | Mixture]:
-        """Route a task as the mode has it; draw where that is by chance."""
+    def forward_along(
+        self, x: Tensor, routings: Mapping[str, Sequence[int]]
+    ) -> dict[str, Features]:
+        """Encode images for some tasks, each along given candidates.
+
+        Args:
+            x: Images, ``(N, 3, H, W)``.
+            routings: The candidate of each layer, by task.
+        """
+        x = self.stem(x)
+        return {task: self._run(x, routing) for task, routing in routings.items()}
+
+    def encode(self, x: Tensor, task: str) -> Features:
+        """Send the stem's output through all layers as ``task`` is routed."""
         if self.routing_mode == 'relaxed' and self.training:
-            return self.mixtures(self.sample_routing(task))
-        return self.routing(task)
+            return self._run(x, self.mixtures(self.sample_routing(task)))
+        return self._run(x, self.routing(task))
 
-    def encode(
-        self, x: Tensor, task: str, routing: Sequence[int | Mixture] | None = None
-    ) -> Features:
-        """Send the stem's output through all layers as ``task`` is routed, or as stated."""
-        routing = self._present_routing(task) if routing is None else routing
+    def _run(self, x: Tensor, routing: Sequence[int | Mixture]) -> Features:
+        """Send the stem's output through all layers."""
         low_level = x
         for index, (candidates, choice) in enumerate(zip(self.layers, routing, strict=True)):
             if self.with_cp:
