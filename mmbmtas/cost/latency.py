@@ -185,12 +185,24 @@ class LatencyTable:
             'number of layers': (len(self.layers_ms), num_layers),
             'input size': (self.shape, shape),
         }
-        for what, (found, expected) in wanted.items():
-            if found != expected:
-                raise InputError(
-                    f'the latency table is for another {what} than the config: {found}, expected '
-                    f'{expected}; tools/analysis_tools/measure_latency.py measures the right one'
-                )
+        require_same(wanted)
+
+
+def require_same(wanted: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse a latency table of another network.
+
+    Args:
+        wanted: What the table has and what the config has, by what it is.
+
+    Raises:
+        InputError: Two differ; names them.
+    """
+    for what, (found, expected) in wanted.items():
+        if found != expected:
+            raise InputError(
+                f'the latency table is for another {what} than the config: {found}, expected '
+                f'{expected}; tools/analysis_tools/measure_latency.py measures the right one'
+            )
 
 
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {

@@ -29,7 +29,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmbmtas.errors import InputError
 from mmbmtas.structures.documents import (
     MAX_LAYERS,
     MAX_TASKS,
@@ -43,7 +42,7 @@ from mmbmtas.structures.documents import (
     write_document,
 )
 
-from .latency import CHECKS, FORMAT
+from .latency import CHECKS, FORMAT, require_same
 
 VERSION = 2
 
@@ -170,12 +169,7 @@ class PathLatencyTable:
             'number of candidates': ([*map(len, self.candidates_ms)], [*num_candidates]),
             'input size': (tuple(self.shape), tuple(shape)),
         }
-        for what, (found, expected) in wanted.items():
-            if found != expected:
-                raise InputError(
-                    f'the latency table is for another {what} than the config: {found}, expected '
-                    f'{expected}; tools/analysis_tools/measure_latency.py measures the right one'
-                )
+        require_same(wanted)
 
 
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {

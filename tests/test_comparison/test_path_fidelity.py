@@ -17,26 +17,16 @@ from mmbmtas.comparison.path_fidelity import Judged, draw_sets, judge, plan, wri
 from mmbmtas.engine.runner.train_loader import batches
 from mmbmtas.errors import InputError
 from mmbmtas.launch.jobs import StepFolders
-from mmbmtas.pocket import pictures
-from mmbmtas.pocket.writer import _write_split
 
 ROOT = Path(__file__).parents[2]
 SEARCH, TRAINING = (str(ROOT / f'configs/mpnas/{kind}_pocket.py') for kind in ('search', 'paths'))
 
 
 @pytest.fixture(scope='module')
-def searched(tmp_path_factory):
+def searched(layouts, tmp_path_factory):
     """Options of a short search of two domains of noise, its checkpoint and its runner."""
     folder = tmp_path_factory.mktemp('fidelity')
-    (folder / 'data/annotations').mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name, classes in (('digits', 10), ('faces', 2)):
-        for split, count in (('train', 20), ('val', 6)):
-            drawn = [
-                pictures.Picture(rng.integers(0, 256, (32, 32), np.uint8), i % classes, '')
-                for i in range(count)
-            ]
-            _write_split(folder / 'data', name, split, iter(drawn))
+    layouts.write_pocket(folder / 'data')
     options = {
         'data_root': str(folder / 'data'),
         'tasks': ['digits', 'faces'],
