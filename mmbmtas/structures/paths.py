@@ -71,6 +71,14 @@ class PathArchitecture(RoutedArchitecture):
         """Which domains pass the same node of each layer."""
         return tuple(map(TaskGrouping.from_labels, zip(*self.routing.values(), strict=False)))
 
+    def differences(self, other: 'PathArchitecture') -> int:
+        """Return in how many choices paths of the same domains and layers differ from others."""
+        return sum(
+            ours != theirs
+            for domain in self.domains
+            for ours, theirs in zip(self.routing[domain], other.routing[domain], strict=True)
+        )
+
     def jaccard(self, zero_is_node: bool = True) -> np.ndarray:
         """Return how alike the paths are: nodes in both over nodes in either.
 

@@ -242,6 +242,7 @@ def test_a_quality_that_is_not_finite_ends_the_search(path_runner, tmp_path):
         ({'exported': 'best'}, "train_cfg.exported 'best': expected one of"),
         ({'exported': 'most_probable'}, 'train_cfg.exported .* no target'),
         ({'at_most': True}, 'train_cfg.at_most=True needs a limit'),
+        ({'at_most': 'yes', 'target_madds': 800_000}, "train_cfg.at_most 'yes': expected True or"),
         ({'val_batch_factor': 0}, 'train_cfg.val_batch_factor 0'),
         ({'weight_iters': 0}, 'train_cfg.weight_iters 0'),
         ({'warmup_share': 1}, 'train_cfg.warmup_share 1'),

@@ -59,6 +59,8 @@ class Budget:
         stated = [f'{name} {value}' for name, value in targets.items() if value is not None]
         if len(stated) > 1:
             raise InputError(f'train_cfg.{" and ".join(stated)}: expected one of them')
+        if not isinstance(at_most, bool):
+            raise InputError(f'train_cfg.at_most {at_most!r}: expected True or False')
         if at_most and not stated:
             raise InputError(
                 f'train_cfg.at_most=True needs a limit: set one of {", ".join(targets)}'

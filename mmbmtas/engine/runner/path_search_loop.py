@@ -69,6 +69,9 @@ class PathSearchLoop(SearchLoop):
         beta: Exponent or factor of the cost in the reward, below 0.
         target_madds: Multiply-adds of a domain's whole network, for all domains or by domain.
         target_union_params: Parameters of the network of all domains, each node once; ours.
+        cost: ``sampled`` (the sampled path's cost is part of its reward, as in TuNAS) or
+            ``expected`` (the reward is the quality alone, and the distance of the expected cost
+            from the target is differentiated exactly; ours, for ``abs``).
         at_most: Whether the target is a limit: costs below it are no worse (ours).
         exported: The paths that the search ends in, where there is a target: the likeliest ones
             ``within_budget``, 5 % around it (ours, see :meth:`Budget.likeliest`), or the
@@ -78,9 +81,6 @@ class PathSearchLoop(SearchLoop):
             content.
         target_latency_ms: Milliseconds of a domain's whole network by that table, for all domains
             or by domain; ours.
-        cost: ``sampled`` (the sampled path's cost is part of its reward, as in TuNAS) or
-            ``expected`` (the reward is the quality alone, and the distance of the expected cost
-            from the target is differentiated exactly; ours, for ``abs``).
 
     Raises:
         InputError: An argument is out of range or would have no effect, the sampler is another, the
@@ -265,20 +265,11 @@ class PathSearchLoop(SearchLoop):
         if self.exported == 'most_probable':
             return paths
         held = replace(paths, routing=self.budget.likeliest(self.model.policy))
-        if (changed := self._num_changed(held)) == 0:
+        if (changed := held.differences(paths)) == 0:
             return paths
         if isinstance(source, dict):
             held = replace(held, source={**source, CHANGED_FOR_BUDGET: changed})
         return with_path_cost(held, self.model.network_cost, self.model.cost_shape)
-
-    def _num_changed(self, paths: PathArchitecture) -> int:
-        """Return how many choices of some paths are not the most probable ones."""
-        probable = self.model.backbone.export_architecture()
-        return sum(
-            ours != theirs
-            for domain, path in paths.routing.items()
-            for ours, theirs in zip(path, probable.routing[domain], strict=True)
-        )
 
     def measured(self, architecture: RoutedArchitecture) -> dict[str, float]:
         """Return what the policies cost, and the paths that would be exported now.
@@ -326,7 +317,8 @@ class PathSearchLoop(SearchLoop):
             f'{domain} {cost / 1e6:.1f}'
             for domain, cost in zip(chosen.domains, madds.per_domain, strict=True)
         )
-        changed, choices = self._num_changed(chosen), sum(map(len, chosen.routing.values()))
+        changed = chosen.differences(self.model.backbone.export_architecture())
+        choices = sum(map(len, chosen.routing.values()))
         times = ', '.join(f'{d} {ms:.2f}' for d, ms in self._milliseconds(chosen).items())
         latency = f'; ms by the latency table: {times}' if times else ''
         held = f'; changed {changed} of {choices} choices to meet the budget' if changed else ''
@@ -340,10 +332,16 @@ class PathSearchLoop(SearchLoop):
         found = self.budget.describe_misses(PathArchitecture.of(architecture).routing)
         if not found:
             return None
+        if self.exported == 'within_budget':
+            return (
+                f'The paths miss the budget: {found}. What may help: another target, as no paths '
+                'nearer to this one were found'
+            )
         held = '' if self.cost == 'expected' else ", cost='expected'"
         return (
             f'The paths miss the budget: {found}. What may help: a beta further below 0 than '
-            f'{self.reward.beta:g} (train_cfg.beta){held}, a longer search'
+            f'{self.reward.beta:g} (train_cfg.beta){held}, a longer search, '
+            "train_cfg.exported='within_budget'"
         )
 
     def _step_weights(self, data: dict[str, Any], paths: Mapping[str, Any]) -> dict[str, Tensor]:
