@@ -1,7 +1,8 @@
 """Export a trained network as an ONNX file, which runs without this package and without torch.
 
-The file takes raw images (RGB uint8, N x 3 x H x W) and has one output for each task, named after
-it, at the images' size. Its metadata, and the JSON file beside it, say what the outputs mean.
+The file takes raw images (RGB uint8, N x 3 x H x W). It has one output for each task, with the
+task's name and at the images' size. The metadata of the file, and the JSON file next to it, say
+what the outputs mean.
 """
 
 import argparse
@@ -45,8 +46,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--domain',
         metavar='NAME',
-        help='of a network of several domains, export the path and the tasks of this one alone; by '
-        'default all, on the same images',
+        help='in a network of several domains, export only the path and the tasks of this domain; '
+        'by default all paths, on the same images',
     )
     parser.add_argument(
         '--postprocess',
@@ -58,7 +59,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--fp16',
         action='store_true',
-        help='hold weights and features in half precision; input and outputs keep their types',
+        help='store weights and features in half precision; input and outputs keep their types',
     )
     parser.add_argument(
         '--verify',

@@ -15,8 +15,8 @@ from torch import nn
 
 from mmbmtas import launch
 from mmbmtas.comparison.networks import build_network
-from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import LatencyTable
+from mmbmtas.cost.timing import interleave
 from mmbmtas.errors import InputError
 from mmbmtas.models.inference import prepare_for_inference
 from mmbmtas.structures import BranchedArchitecture

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbmtas.comparison.timing import interleave
+from mmbmtas.cost.timing import interleave
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import wide
 

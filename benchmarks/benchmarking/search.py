@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmbmtas import launch
-from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
+from mmbmtas.cost.timing import interleave
 from mmbmtas.engine.runner import BranchedSearchLoop
 from mmbmtas.engine.runner.search_plan import Position
 from mmbmtas.errors import InputError

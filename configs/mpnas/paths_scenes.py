@@ -8,7 +8,7 @@
 # The network and the data are those of search_scenes.py.
 _base_ = './search_scenes.py'
 
-architecture = 'configs/architectures/scenes_paths.json'  # override it with what a search wrote
+architecture = 'configs/architectures/scenes_paths.json'  # override it with the file of a search
 max_iters = 300
 
 model = dict(

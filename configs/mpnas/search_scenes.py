@@ -6,7 +6,7 @@
 #       --layout nyud --train 400 --val 100 --style night
 #   python tools/train.py configs/mpnas/search_scenes.py
 #
-# The two folders stand for two data sets: other light, other labels. Writes
+# The two folders stand for two data sets with different light and different labels. Writes
 # work_dirs/search_scenes/architecture.json, which paths_scenes.py trains.
 _base_ = './search_pascal_nyud.py'
 

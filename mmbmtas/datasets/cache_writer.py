@@ -59,8 +59,8 @@ def find_recipe(dataset: MultiTaskDataset | type[MultiTaskDataset]) -> Recipe:
         for step in recipe.steps(variant):
             if ' at 0x' in step:
                 raise InputError(
-                    f'{name} cannot be cached: the settings of the step {step} have no text; give '
-                    'its class a __repr__ that shows them'
+                    f'{name} cannot be cached: the settings of the step {step} cannot be written '
+                    'as text; give its class a __repr__ that shows them'
                 )
     return recipe
 

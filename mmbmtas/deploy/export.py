@@ -27,6 +27,7 @@ from mmbmtas.writing import file_place, written_beside
 from .description import FORMAT, INPUT, VERSION, to_metadata
 from .extra import require
 from .graph import PAD_VALUE, ImageNetwork, Padding
+from .pooling import PoolingByProducts
 
 OPSET = 17
 """Version of ONNX's operators: the newest that torch 2.1 writes."""
@@ -150,7 +151,12 @@ def _trace(graph: ImageNetwork, shape: tuple[int, int], dynamic: bool) -> Any:
         axes = {t: {0: 'batch'} if heads[t].output == 'label' else sizes for t in graph.tasks}
         options['dynamic_axes'] = {INPUT: sizes, **axes}
     image = torch.zeros(1, 3, *shape, dtype=torch.uint8)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        torch.no_grad(),
+        PoolingByProducts(),
+    ):
         warnings.simplefilter('ignore')  # what was read from a shape, and that it is TorchScript
         path = str(Path(folder, 'network.onnx'))
         try:

@@ -75,7 +75,7 @@ class ImageNetwork(nn.Module):
             raise InputError(
                 f'model.data_preprocessor of type {type(preprocessor).__name__}: expected '
                 'mmengine.ImgDataPreprocessor with pad_size_divisor=1, whose normalisation can be '
-                'exported; PadToSize in the pipeline pads'
+                'exported; use PadToSize in the pipeline for padding'
             )
         for task in tasks:
             if not hasattr(network.decode_heads[task], 'output'):

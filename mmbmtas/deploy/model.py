@@ -1,4 +1,4 @@
-"""An exported network in the place of the trained one."""
+"""An exported network that replaces the trained one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,12 +90,12 @@ class OnnxModel(BaseModel):
 
 
 def is_exported(checkpoint: str | Path) -> bool:
-    """Tell whether a file in the place of a checkpoint is an exported network, by its name."""
+    """Tell by its name whether a file given as a checkpoint is an exported network."""
     return Path(checkpoint).suffix == '.onnx'
 
 
 def use_exported(cfg: Config, path: str) -> None:
-    """Let a config test an exported network in place of its own, in place.
+    """Change a config in place so that it tests an exported network.
 
     Labels and metrics of tasks that the network lacks are left out.
 

@@ -7,9 +7,9 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmbmtas.encoders import Encoder, build_encoder
 from mmbmtas.errors import InputError
 from mmbmtas.launch import launch
-from mmbmtas.models.encoders import Encoder, build_encoder
 from mmbmtas.paths.domains import as_domains
 from mmbmtas.registry import MODELS, SCOPE, takes
 from mmbmtas.structures import PathArchitecture, is_zero
@@ -18,7 +18,7 @@ from mmbmtas.structures.values import require_shape
 
 @dataclass(frozen=True)
 class PathConfig:
-    """What a config says of the paths that fit it.
+    """The paths that fit a config.
 
     Attributes:
         cfg: The config.
@@ -37,7 +37,7 @@ class PathConfig:
 
     @property
     def candidates(self) -> list[tuple[dict[str, Any], ...]]:
-        """What each searched layer may be."""
+        """The candidates of each searched layer."""
         return [self.encoder.candidates(index) for index in range(self.encoder.num_searched)]
 
     @property

@@ -133,7 +133,7 @@ class ResourceLoss(nn.Module):
         self.target = giga if latency is None else target_latency_ms
 
     def check_tasks(self, num_tasks: int) -> None:
-        """Check that the expectation can be computed for a number of tasks.
+        """Check that the expectation can be computed for this number of tasks.
 
         Raises:
             ValueError: There are too many.

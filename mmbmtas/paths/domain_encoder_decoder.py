@@ -23,7 +23,7 @@ from .domains import require_domain
 
 @MODELS.register_module()
 class DomainEncoderDecoder(MultiTaskEncoderDecoder):
-    """An encoder with a path a domain, and a decoder for each task of each domain.
+    """An encoder with one path per domain, and a decoder for each task of each domain.
 
     A batch may mix domains: the images of each run on its path and through its own decoders alone.
     The domain of an image is ``domain`` in its sample's metainfo, or where that has none the
@@ -56,7 +56,7 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
 
     @property
     def domain(self) -> str | None:
-        """Whose images those are whose samples do not say."""
+        """The domain of images whose samples do not state one."""
         return self._domain
 
     @domain.setter
@@ -127,7 +127,8 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
         """Return zeros from which gradients flow into some decoders, and what balances them."""
         losses = {
             f'{task}.loss_unlabelled': sum(
-                (p.sum() for p in self.decode_heads[task].parameters()), torch.zeros(())
+                (p.sum() for _, head in self._heads_of(task) for p in head.parameters()),
+                torch.zeros(()),
             )
             * 0
             for task in tasks
@@ -186,6 +187,9 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
         network.decode_heads = ModuleDict(
             {task: self.decode_heads[task] for task in backbone.domains[domain]}
         )
+        network.auxiliary_heads = ModuleDict(
+            {task: heads for task, heads in self.auxiliary_heads.items() if task in network.tasks}
+        )
         network.loss_balancing = None
         network.domain = domain
         return network
@@ -197,13 +201,15 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
             shape: Height and width of the input; ``cost_shape`` by default.
         """
         shape = self.cost_shape if shape is None else require_shape('shape', shape)
-        return measure_paths(self.backbone.encoder, self.domains, self.decode_heads, shape)
+        backbone = self.backbone
+        taps = getattr(backbone, 'taps', None)
+        return measure_paths(backbone.encoder, self.domains, self.decode_heads, shape, taps)
 
     def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
         """Refuse: the parts of paths differ by domain, see :meth:`measure_paths`."""
         raise InputError(
-            f'{type(self).__name__} has paths of several candidates a layer, not copies of one: '
-            'what trees of copies would cost cannot be stated'
+            f'{type(self).__name__} has paths with several candidates per layer, not copies of one '
+            'layer: the cost of trees of copies is not defined'
         )
 
 

@@ -1,4 +1,4 @@
-"""How good the predictions of a batch are, as a number from 0 to 1: what searches reward."""
+"""The quality of a batch's predictions from 0 to 1, which is the reward of searches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +43,7 @@ def quality_of(
     if not found:
         raise InputError(
             f'no image of the domain {domain!r} in the batch has a valid label of {[*heads]}: '
-            'a path cannot be judged without'
+            'a path cannot be judged without one'
         )
     return torch.stack(found).mean()
 

@@ -4,7 +4,7 @@ from mmseg.structures import SegDataSample
 
 
 class MultiTaskDataSample(SegDataSample):
-    """Labels and predictions of one image, a field a task.
+    """Labels and predictions of one image, one field per task.
 
     The label of task ``t`` is ``gt_t``, its prediction ``pred_t``, both
     :class:`mmengine.structures.PixelData` whose ``data`` is ``(channels, height, width)``:

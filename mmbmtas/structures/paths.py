@@ -1,4 +1,4 @@
-"""Paths of several domains through one network: who passes which candidate of which layer."""
+"""Paths of several domains through one network: each domain's candidate in every layer."""
 
 import json
 from collections.abc import Mapping
@@ -123,7 +123,7 @@ class PathArchitecture(RoutedArchitecture):
         )
 
     def check_space(self, candidates: Any, name: str = 'the architecture') -> None:
-        """Refuse another space than that the paths were found in.
+        """Refuse a space other than the one in which the paths were found.
 
         Args:
             candidates: Those of the space at hand, by layer.

@@ -56,7 +56,7 @@ TASKS: dict[str, Task] = {
 
 
 def label_task(name: str, holds_floats: bool, kinds: Mapping[str, LabelKind] | None = None) -> Task:
-    """Find a task by its name; one that the table lacks is known by what its map holds.
+    """Find a task by its name; the kind of an unknown task follows from its map.
 
     Args:
         name: Task name.

@@ -87,7 +87,7 @@ def test_the_table_is_for_the_config(config):
 
 
 def test_the_processors_clock_is_for_processors(config):
-    with pytest.raises(ValueError, match='clock cpu says nothing of the time on cuda'):
+    with pytest.raises(ValueError, match='clock cpu cannot measure the time on cuda'):
         latency.measure_latency(config, torch.device('cuda'), clock='cpu')
 
 

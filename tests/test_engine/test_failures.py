@@ -86,7 +86,7 @@ class TestLoss:
         assert message.startswith('iteration 5 of 6 (weight phase): non-finite loss {')
         assert 'normals.loss_l1' in message
         assert 'Labels are not finite: gt_normals of some/image.png. ' in message
-        assert message.endswith(f'{tmp_path}/iter_4.pth is of before')
+        assert message.endswith(f'{tmp_path}/iter_4.pth was saved before this')
         assert_good_checkpoints(tmp_path, 4)
 
     def test_broken_weights(self, train):
@@ -294,7 +294,7 @@ class TestCollapse:
             (
                 [1, 1, 1],
                 {},
-                ['all tasks share all layers', 'a smaller', '(now 1)', 'name a budget'],
+                ['all tasks share all layers', 'a smaller', '(now 1)', 'set a budget'],
             ),
             ([1, 0, 2], {}, ['no two tasks share a layer', 'a larger', '(now 1)']),
             ([0, 0, 0], {'target_madds': 5e5}, ['a smaller', 'a larger target_madds (now 500000)']),

@@ -277,5 +277,7 @@ def test_refuses_another_network(path_runner, tmp_path, toys):
 
 
 def test_hooks_of_phases_are_refused(path_runner, tmp_path):
-    with pytest.raises(InputError, match=r'TemperatureHook goes with .*, found PathSearchLoop'):
+    with pytest.raises(
+        InputError, match=r'TemperatureHook works only with .*, found PathSearchLoop'
+    ):
         path_runner(tmp_path, [{'type': 'TemperatureHook'}]).train()

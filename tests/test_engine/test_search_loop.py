@@ -20,7 +20,7 @@ from mmbmtas.engine.hooks.architecture_hooks import routing_entropy
 from mmbmtas.engine.randomness import Stream
 from mmbmtas.engine.runner import split_dataset
 from mmbmtas.errors import InputError
-from mmbmtas.launch.trees import architecture_of_checkpoint
+from mmbmtas.launch.architectures import architecture_of_checkpoint
 from mmbmtas.structures import BranchedArchitecture
 
 PHASES = ['warmup'] * 2 + (['arch'] * 2 + ['weights'] * 3) * 2
@@ -438,7 +438,7 @@ def test_a_batch_size_that_nobody_has_filled_in(search_runner, tmp_path):
 
 def test_an_endless_sampler_is_refused(search_runner, tmp_path):
     runner = search_runner(tmp_path, loader={'sampler': {'type': 'InfiniteSampler'}})
-    with pytest.raises(ValueError, match=r'sampler is endless, .* expected .*DefaultSampler'):
+    with pytest.raises(ValueError, match=r'sampler is infinite, .* expected .*DefaultSampler'):
         runner.train()
 
 
@@ -482,6 +482,6 @@ def test_hooks_of_a_search_say_that_a_training_is_none(hook, make_runner, toys, 
         custom_hooks=[{'type': hook} | ({'interval': 1} if 'Logger' in hook else {})],
     )
     with pytest.raises(
-        InputError, match=f'{hook} goes with a search loop.*, found IterBasedTrainLoop'
+        InputError, match=f'{hook} works only with a search loop.*, found IterBasedTrainLoop'
     ):
         runner.train()

@@ -352,7 +352,7 @@ class TestState:
     def test_searched_and_trained_networks_do_not_mix(self, toys):
         supernet, tree = toys.supernet(TASKS), toys.random_tree(TASKS)
         network = BranchedNetwork(tree)
-        with pytest.raises(ValueError, match='that was not searched but trained'):
+        with pytest.raises(ValueError, match='that was trained, not searched'):
             supernet.load_state_dict(network.state_dict(), strict=False)
         with pytest.raises(ValueError, match=r'is of a search.*of a retrained tree \(archi'):
             network.load_state_dict(supernet.state_dict(), strict=False)

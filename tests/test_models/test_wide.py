@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.encoders.context import ContextModule
 from mmbmtas.models.backbones import branched_supernet, wide
 from mmbmtas.models.backbones.operations import conv2d, relu6_
-from mmbmtas.models.encoders.context import ContextModule
 
 TASKS = ('semseg', 'normals', 'edge')
 

@@ -1,7 +1,7 @@
-"""Measure what a multi-task network's parts take on this device, for a search by latency.
+"""Measure the time of a multi-task network's parts on this device, for a search by latency.
 
-Writes milliseconds of the stem, of 1, 2, ... copies of each encoder layer, and of each decoder, at
-the config's cost_shape, one image at a time. A search takes the file in place of multiply-adds:
+Writes milliseconds for the stem, for 1, 2, ... copies of each encoder layer, and for each decoder,
+at the config's cost_shape, one image at a time. A search can use the file instead of multiply-adds:
 --cfg-options model.resource_loss.latency=FILE.json
 
 Of a config of paths it writes milliseconds of each candidate of each searched layer:
@@ -12,8 +12,8 @@ import argparse
 
 from mmbmtas.comparison.latency import measure_latency
 from mmbmtas.comparison.path_latency import measure_path_latency
-from mmbmtas.comparison.timing import CLOCKS
 from mmbmtas.cost import LatencyTable, PathLatencyTable
+from mmbmtas.cost.timing import CLOCKS
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.overrides import add_cfg_options
@@ -32,13 +32,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of a search or of a network of trees or paths')
     parser.add_argument('-o', '--out', type=file_place, default='latency.json', metavar='FILE.json')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
-    parser.add_argument('--warmup', type=int, default=2, help='rounds before the clock counts')
-    parser.add_argument('--repeats', type=int, default=15, help='rounds that count')
     parser.add_argument(
-        '--fuse-conv-bn', action='store_true', help='as tools/infer.py --fuse-conv-bn runs it'
+        '--warmup', type=int, default=2, help='rounds that are not counted, before the others'
+    )
+    parser.add_argument('--repeats', type=int, default=15, help='rounds that are counted')
+    parser.add_argument(
+        '--fuse-conv-bn',
+        action='store_true',
+        help='measure the network as tools/infer.py --fuse-conv-bn runs it',
     )
     parser.add_argument(
-        '--channels-last', action='store_true', help='as tools/infer.py --channels-last runs it'
+        '--channels-last',
+        action='store_true',
+        help='measure the network as tools/infer.py --channels-last runs it',
     )
     parser.add_argument(
         '--clock',

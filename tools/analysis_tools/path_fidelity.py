@@ -9,9 +9,10 @@ Example:
 
 import argparse
 import shlex
-import signal
 import sys
 from pathlib import Path
+
+from mmbmtas.launch.stages import lock_folder
 
 from mmbmtas import launch
 from mmbmtas.command_line import typed
@@ -25,10 +26,9 @@ from mmbmtas.comparison.path_fidelity import (
 )
 from mmbmtas.comparison.progress import Progress
 from mmbmtas.errors import InputError
-from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.interruption import run_resumable
 from mmbmtas.launch.jobs import Scheduler, State, StepFolders, add_job_arguments, with_needs
 from mmbmtas.launch.overrides import OverrideAction, add_cfg_options
-from mmbmtas.launch.stages import lock_folder
 
 TOOLS = Path(__file__).resolve().parents[1]
 
@@ -100,14 +100,8 @@ def main() -> int:
     ]
     print(write_fidelity(args.out, typed(sys.argv[1:]), args.metric, rows))
     print(f'Wrote {args.out / "report.md"}')
-    return sum(state is not State.DONE for state in scheduler.states.values())
+    return int(any(state is not State.DONE for state in scheduler.states.values()))
 
 
 if __name__ == '__main__':
-    # A polite kill ends the running steps as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with one_line_errors():
-        try:
-            sys.exit(1 if main() else 0)
-        except KeyboardInterrupt:
-            sys.exit('path_fidelity: interrupted; the same command continues')
+    run_resumable(main, 'path_fidelity')

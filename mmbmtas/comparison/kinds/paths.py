@@ -1,4 +1,4 @@
-"""Networks of paths: searched, with one path for all domains, with random paths, one a domain."""
+"""Networks of paths: searched, one path for all domains, random, or one network per domain."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -35,7 +35,7 @@ class SearchedPaths(PathKind):
         yield name, found
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that the search is for the tasks and the space of the networks."""
+        """Check that the search is for the tasks and the space of the networks."""
         search, trained = configs.read(model['search'], model['search_options']), configs.trained
         configs.check_tasks(search.tasks, model['search'], where)
         own, other = search.encoder.to_config(), trained.encoder.to_config()
@@ -52,7 +52,7 @@ class SearchedPaths(PathKind):
 
 
 class Paths(SearchedPaths):
-    """A search of paths for each seed (MPNAS), or networks of the paths that another has found."""
+    """A search of paths for each seed (MPNAS), or networks of paths that another model found."""
 
     name = 'paths'
     keys: ClassVar = {**SearchedPaths.keys, 'reference': None}
@@ -66,14 +66,14 @@ class Paths(SearchedPaths):
 
 
 class MultiHead(SearchedPaths):
-    """A search of one path for all domains: one policy, which all rewards teach."""
+    """A search of one path for all domains, with one policy that learns from all rewards."""
 
     name = 'multi_head'
     own_options: ClassVar = {'model.backbone.policy.type': 'CommonPolicy'}
 
 
 class Independent(SearchedPaths):
-    """For each domain a search and a network of its own; what the decathlon score measures by."""
+    """A search and a network for each domain; the reference of the decathlon score."""
 
     name = 'independent'
     has_tree = False
@@ -113,10 +113,10 @@ class Chosen(PathKind):
 
 
 class SinglePath(Chosen):
-    """One path for all domains, which nobody has searched; trained, or ``frozen`` as it begins.
+    """One path for all domains, without a search; it is trained, or ``frozen``.
 
-    Of a frozen one only the decoders learn. Its weights are those that it is initialised with, and
-    its running statistics still follow the images.
+    If it is frozen, only the decoders learn. The encoder keeps its initial weights, while its
+    running statistics still follow the images.
     """
 
     name = 'single_path'
@@ -159,5 +159,5 @@ class RandomPaths(Chosen):
     name = 'random_paths'
 
     def choice(self, model: ModelSpec) -> str:
-        """Return that paths are drawn."""
+        """Return the choice of random paths."""
         return 'random'

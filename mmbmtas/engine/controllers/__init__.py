@@ -1,4 +1,4 @@
-"""What learns an architecture distribution from rewards."""
+"""Controllers that learn an architecture distribution from rewards."""
 
 from .budget import Budget, Paths
 from .learner import PolicyLearner, check_qualities

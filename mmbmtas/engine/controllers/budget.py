@@ -1,4 +1,4 @@
-"""What paths may cost: targets, how far paths are from them, and the likeliest paths within."""
+"""Budgets of paths: targets, distances from them, and the likeliest paths within a budget."""
 
 import math
 from collections.abc import Mapping, Sequence

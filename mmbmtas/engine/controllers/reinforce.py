@@ -1,4 +1,4 @@
-"""REINFORCE as TuNAS has it: rewards, moving baselines and the schedules of a search.
+"""REINFORCE as in TuNAS: rewards, moving baselines and the schedules of a search.
 
 Source: the public code of TuNAS (Bender et al., CVPR 2020), whose controller MPNAS builds on. The
 gradient of the expected reward is the expectation of ``(R - b) * d log p``, whatever the baseline
@@ -27,7 +27,7 @@ MAX_ITERS = 10**9
 
 @dataclass(frozen=True)
 class Reward:
-    """The reward of a path: its quality ``Q``, less what its cost is beside a target.
+    """The reward of a path: its quality ``Q``, minus a penalty on the cost for a target.
 
     With ``r = cost / target`` it is ``Q + beta |r - 1|`` (``abs``), ``Q r^beta`` (``mnas``) or
     ``Q min(r^beta, 1)`` (``mnas_hard``, which does not reward costs below the target).
@@ -51,7 +51,7 @@ class Reward:
     def __post_init__(self) -> None:
         require_choice('train_cfg.reward', self.kind, KINDS)
         if require_number('train_cfg.beta', self.beta) >= 0:
-            raise InputError(f'train_cfg.beta {self.beta}: expected a number below 0, as -0.1')
+            raise InputError(f'train_cfg.beta {self.beta}: expected a number below 0, such as -0.1')
 
     def __call__(self, quality: float, ratio: float | None) -> float:
         """Return the reward.
@@ -90,7 +90,7 @@ class Baseline:
         self.weight = weight
 
     def update(self, reward: float) -> float:
-        """Take a reward in; return the average."""
+        """Add a reward, and return the average."""
         self.total = MOMENTUM * self.total + reward
         self.weight = MOMENTUM * self.weight + 1
         return self.total / self.weight

@@ -1,4 +1,4 @@
-"""The loop that hooks of a search look at."""
+"""Access to the search loop for the hooks of a search."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def _loop_with(runner: Runner, hook: Hook, names: tuple[str, ...], what: str) ->
     loop: Any = runner.train_loop
     if not all(hasattr(loop, name) for name in names):
         raise InputError(
-            f'{type(hook).__name__} goes with {what}, found {type(loop).__name__}: remove '
+            f'{type(hook).__name__} works only with {what}, found {type(loop).__name__}: remove '
             'it from the hooks of the config'
         )
     return loop

@@ -204,8 +204,8 @@ class PathSearchLoop(SearchLoop):
         """
         if not is_endless(loader):
             raise InputError(
-                'train_dataloader.sampler ends after a pass, but a search of paths has none: '
-                "expected dict(type='DomainSampler')"
+                'train_dataloader.sampler ends after one epoch, but a search of paths must not '
+                "end: expected dict(type='DomainSampler')"
             )
 
     def _batches(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""What loops of searches have in common: two splits of the images, iterations, resuming."""
+"""The base of search loops: two splits of the images, iterations, resuming."""
 
 import logging
 from abc import abstractmethod
@@ -194,7 +194,7 @@ class SearchLoop(BaseLoop):
 
     @abstractmethod
     def describe_cost(self, architecture: RoutedArchitecture) -> str:
-        """Say in a line what an architecture costs, for the log."""
+        """State the cost of an architecture in one line, for the log."""
 
     @abstractmethod
     def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
@@ -202,7 +202,7 @@ class SearchLoop(BaseLoop):
 
     @abstractmethod
     def check_loader(self, loader: DataLoader) -> None:
-        """Refuse a loader that does not suit the search.
+        """Refuse a loader that does not fit the search.
 
         Raises:
             InputError: It does not.

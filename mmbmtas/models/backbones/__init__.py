@@ -1,4 +1,4 @@
-"""Encoders of several tasks: the supernet of the search, its tree, and what it is compared with."""
+"""Encoders of several tasks: the supernet, its tree, and networks to compare with."""
 
 from .branched_network import BranchedNetwork
 from .branched_supernet import BranchedSupernet, copy_supernet_weights

@@ -8,8 +8,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.structures.documents import MAX_TASKS
@@ -87,6 +87,7 @@ class BranchedSupernet(BaseModule):
             raise InputError(f'task {task!r} is none of the tasks {list(tasks)}')
         self.task = task
         self.encoder = build_encoder(encoder)
+        self.taps: tuple[int, ...] = self.encoder.low_level_and_last
         self.stem = self.encoder.build_stem()
         self.layers = nn.ModuleList(
             nn.ModuleList(self._build_candidate(index) for _ in self.tasks)
@@ -159,7 +160,7 @@ class BranchedSupernet(BaseModule):
             tasks: The tasks to encode for; by default all, or the ``task`` of the constructor.
 
         Returns:
-            Low-level and context features of each task; of a single ``task`` as a bare pair.
+            The features of each task; of a single ``task`` by themselves.
         """
         if self.training and x.device.type == 'cpu':  # faster there, and rounded otherwise
             x = x.contiguous(memory_format=torch.channels_last)
@@ -188,15 +189,15 @@ class BranchedSupernet(BaseModule):
 
     def _run(self, x: Tensor, routing: Sequence[int | Mixture]) -> Features:
         """Send the stem's output through all layers."""
-        low_level = x
+        levels = {}
         for index, (candidates, choice) in enumerate(zip(self.layers, routing, strict=True)):
             if self.with_cp:
                 x = run_checkpointed(_run_layer, candidates, candidates, choice, x)
             else:
                 x = _run_layer(candidates, choice, x)
-            if index == self.encoder.low_level_index:
-                low_level = x
-        return low_level, x
+            if index in self.taps:
+                levels[index] = x
+        return tuple(levels[tap] for tap in self.taps)
 
     def export_architecture(
         self, source: str | dict[str, Any] | None = None
@@ -267,8 +268,8 @@ class BranchedSupernet(BaseModule):
         found, own = decode_json(state), decode_json(self.get_extra_state())
         if kind_of(found) != 'search':
             raise InputError(
-                f'the checkpoint is of a network for the tasks {found.get("tasks")} that was not '
-                'searched but trained: expected one of a search'
+                f'the checkpoint is of a network for the tasks {found.get("tasks")} that was '
+                'trained, not searched: expected the checkpoint of a search'
             )
         if found != own:
             raise InputError(

@@ -1,4 +1,4 @@
-"""One policy for all domains: what is left of a search of paths that searches a single one."""
+"""One policy for all domains, for a search of a single path."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

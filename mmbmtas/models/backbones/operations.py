@@ -1,4 +1,4 @@
-"""Operations of torch with the same results in less time or memory, where it has slow ones."""
+"""Faster or smaller replacements of slow torch operations, with the same results."""
 
 from typing import Any
 

@@ -37,7 +37,7 @@ class Policy(nn.Module):
         self.candidates = tuple(tuple(map(dict, layer)) for layer in candidates)
         self.domains = tuple(domains)
         if not self.candidates or not all(self.candidates):
-            raise InputError(f'candidates {candidates!r:.200}: expected one or more a layer')
+            raise InputError(f'candidates {candidates!r:.200}: expected one or more per layer')
         if not 1 <= len(set(self.domains)) == len(self.domains):
             raise InputError(f'domains {[*domains]}: expected one or more different names')
         counts = torch.tensor([len(layer) for layer in self.candidates])
@@ -128,7 +128,7 @@ class FlatPolicy(Policy):
 
 @MODELS.register_module()
 class FactoredPolicy(Policy):
-    """Decisions apart: whether the layer is left out, and each property of it, as TuNAS has them.
+    """Separate decisions: whether a layer is left out, and each of its properties (TuNAS).
 
     The decisions are found in the candidates: ``zero``, and every other key with the values that
     occur. The probability of a candidate is the product over the decisions that it takes; one that

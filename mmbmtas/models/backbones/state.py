@@ -1,4 +1,4 @@
-"""What a backbone says of itself in a checkpoint, as ``backbone._extra_state``."""
+"""The description of a backbone in a checkpoint, ``backbone._extra_state``."""
 
 import json
 from collections.abc import Mapping
@@ -85,8 +85,9 @@ def decode_architecture(state: Tensor, name: str, kind: type[Routed]) -> Routed:
         )
     if found == 'search':
         raise InputError(
-            f'{name} is of a search, with all candidates: expected one of a retrained '
-            f'{names.network} (architecture=FILE with the architecture.json that the search wrote)'
+            f'{name} is the checkpoint of a search, with all candidates: expected that of a '
+            f'retrained {names.network} (architecture=FILE with the architecture.json that the '
+            'search wrote)'
         )
     return kind.from_dict(content, name)
 

@@ -1,4 +1,4 @@
-"""The candidates of a layer as one wide operation, in place of one after another.
+"""Runs the candidates of a layer as one wide operation, not one after another.
 
 The maps of ``T`` candidates lie side by side in the channels, ``(N, T * C, H, W)``, candidate by
 candidate. Convolutions of the layer's input, which is the same for all candidates, become one with
@@ -25,7 +25,7 @@ from mmseg.models.utils import InvertedResidual
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbmtas.models.encoders.context import ContextModule, require_several_values
+from mmbmtas.encoders.context import ContextModule, require_several_values
 
 from .operations import conv2d, relu6_
 
@@ -89,7 +89,7 @@ def mixture(candidates: Modules, weights: Sequence[Tensor], x: Tensor) -> Tensor
 
 
 def _is_watched(state: dict[str, Any]) -> bool:
-    """Tell whether calls of a module are seen by somebody, or go elsewhere."""
+    """Tell whether a module has hooks or a replaced forward."""
     return any(state[name] for name in _HOOKS) or 'forward' in state
 
 

@@ -32,6 +32,7 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         init_cfg: Initialisation of the whole network.
         loss_balancing: Config of a :class:`LossBalancing`. It learns with the model weights; in
             architecture phases its weights stay, and the resource loss is never weighed by it.
+        auxiliary_heads: See :class:`MultiTaskEncoderDecoder`.
 
     Raises:
         ValueError: The resource loss's target is out of reach: below the cost of the fully shared
@@ -51,9 +52,16 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
         loss_balancing: dict[str, Any] | None = None,
+        auxiliary_heads: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
-            backbone, decode_heads, cost_shape, data_preprocessor, init_cfg, loss_balancing
+            backbone,
+            decode_heads,
+            cost_shape,
+            data_preprocessor,
+            init_cfg,
+            loss_balancing,
+            auxiliary_heads,
         )
         self.resource_loss = MODELS.build(resource_loss)
         self._check_resource_loss()

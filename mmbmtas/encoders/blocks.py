@@ -1,8 +1,10 @@
-"""What encoders share whose layers are blocks in stages, built from a table of arguments."""
+"""The base of encoders whose layers are blocks in stages, built from a table."""
 
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 from mmcv.cnn import ConvModule, build_norm_layer
@@ -97,6 +99,12 @@ class BlockEncoder(Encoder):
     def _block_norm(self, block: Any) -> nn.Module | None:
         """Return the normalisation that ends a block, or None if something else does."""
 
+    @property
+    def _levels(self) -> list[int]:
+        """The published network's strides so far; a dilation stands for the stride it replaces."""
+        levels = [*accumulate((block['stride'] for block in self._list_blocks()), mul)]
+        return [*levels, levels[-1]]
+
     def build_layer(self, index: int, dropout: float = 0.0) -> nn.Module:
         """Build block ``index``, or the context module for the last index."""
         if self.layer_names[index] == CONTEXT:
@@ -135,7 +143,7 @@ class BlockEncoder(Encoder):
 
 
 class FamilyEncoder(BlockEncoder):
-    """One of a family of networks that have names.
+    """An encoder of one member of a family of named networks.
 
     Args:
         arch: Name of the network.

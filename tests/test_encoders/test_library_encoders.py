@@ -6,6 +6,7 @@ published checkpoints.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import mmpretrain.models as mmpretrain
@@ -19,9 +20,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.comparison.latency import measure_latency
 from mmbmtas.cost import count_madds, measure
+from mmbmtas.encoders import CONTEXT, build_encoder
 from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.backbones import BranchedNetwork, BranchedSupernet, copy_supernet_weights
-from mmbmtas.models.encoders import CONTEXT, build_encoder
 from mmbmtas.structures import BranchedArchitecture
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +145,26 @@ def swin(library, arch, depths):
     return Network(cfg, library, build, lambda m: [*blocks(m)], (64, 96))
 
 
+def timm(name, blocks, **options):
+    """A network of timm, which is an extra; ``blocks`` lists its layers."""
+
+    def build():
+        return pytest.importorskip('timm').create_model(name, **options)
+
+    cfg = {'type': 'TimmEncoder', 'name': name, **options}
+    return Network(cfg, 'timm', build, blocks, (64, 96))
+
+
+def list_stages_of_timm(model):
+    for group in model.stages:
+        parts = zip([[group.downsample]] + [[]] * len(group.blocks), group.blocks, strict=False)
+        yield from ([*before, block] for before, block in parts)
+
+
+def list_numbered_stages(model):
+    return [[b] for s in (model.s1, model.s2, model.s3, model.s4) for b in s.children()]
+
+
 SEARCHED = []
 
 
@@ -170,6 +191,12 @@ NETWORKS = [
     searched(mix_transformer('b0', 32, (2, 2, 2, 2))),
     searched(swin('mmseg', 'tiny', (2, 2, 6, 2))),
     swin('mmpretrain', 'tiny', (2, 2, 6, 2)),
+    searched(timm('resnet18', list_residual_blocks)),
+    timm('resnet18', list_residual_blocks, output_stride=16),
+    searched(timm('convnext_atto', lambda model: [*list_stages_of_timm(model)])),
+    searched(timm('mobilenetv3_small_050', lambda model: [[b] for s in model.blocks for b in s])),
+    searched(timm('regnety_002', list_numbered_stages)),
+    timm('inception_next_atto', lambda model: [*list_stages_of_timm(model)]),
 ]
 LARGER = [
     resnet('mmpretrain', lambda: mmpretrain.ResNetV1d(depth=50), depth=50, **V1D),
@@ -184,9 +211,15 @@ LARGER = [
 ]
 
 
+def skip_without(network):
+    if network.library == 'timm' and find_spec('timm') is None:
+        pytest.skip('timm is not installed')
+    return network
+
+
 @pytest.fixture(scope='module', params=NETWORKS, ids=str)
 def network(request):
-    return request.param
+    return skip_without(request.param)
 
 
 @pytest.fixture(scope='module')
@@ -334,7 +367,7 @@ def test_last_norm_ends_the_layer(encoder):
             layer = encoder.build_layer(index)
         run = []
         for name, part in layer.named_modules():
-            if 'downsample' not in name and not [*part.children()] and [*part.parameters()]:
+            if 'downsample' not in name and [*part.parameters(recurse=False)]:
                 part.register_forward_hook(lambda part, *_, run=run: run.append(part))
         before = encoder.blocks[index]['in_channels'] if index < len(encoder.blocks) else None
         channels = before or encoder.out_channels(index - 1)
@@ -362,7 +395,7 @@ def test_keys_of_larger_networks(network, monkeypatch):
 @pytest.fixture(scope='module', params=SEARCHED, ids=str)
 def config(request):
     """The config of an encoder, narrowed where it has no more to show."""
-    return {**request.param.cfg, 'context_channels': 8}
+    return {**skip_without(request.param).cfg, 'context_channels': 8}
 
 
 def test_another_context_module(config):

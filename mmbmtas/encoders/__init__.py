@@ -16,6 +16,7 @@ from .plain import PlainEncoder
 from .regnet import RegNetEncoder
 from .resnet import ResNetEncoder
 from .swin import SwinEncoder
+from .timm_encoder import TimmEncoder
 
 __all__ = [
     'CONTEXT',
@@ -37,6 +38,7 @@ __all__ = [
     'RegNetEncoder',
     'ResNetEncoder',
     'SwinEncoder',
+    'TimmEncoder',
     'build_encoder',
     'check_fits',
 ]

@@ -1,4 +1,4 @@
-"""The tree, or the paths, inside a checkpoint."""
+"""The architecture inside a checkpoint: a tree, or paths."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,9 +10,9 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from mmbmtas.checkpoints import require_finite
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones.state import STATE, decode_architecture, decode_json, kind_of
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.paths.domains import as_domains
 from mmbmtas.paths.supernet import (
     build_policy,
@@ -28,9 +28,9 @@ _POLICY = 'backbone.policy.'
 
 
 def architecture_of_checkpoint(path: str | PathLike) -> RoutedArchitecture:
-    """Return the tree or paths of a checkpoint: what a search exports, or it was trained with.
+    """Return the architecture of a checkpoint: what the search exports, or it was trained with.
 
-    Of a search they are the most probable ones, unless it changed some choices to meet a budget.
+    For a search it is the most probable one, unless some choices were changed to meet a budget.
 
     Nothing of the checkpoint is executed: its config, which is Python, is not read.
 
@@ -43,13 +43,13 @@ def architecture_of_checkpoint(path: str | PathLike) -> RoutedArchitecture:
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: no such checkpoint')
-    tree = find_architecture(path)
-    if tree is None:
+    architecture = find_architecture(path)
+    if architecture is None:
         raise InputError(
-            f'{path} holds no tree: {STATE} is missing among its weights. Expected a checkpoint '
-            'of a BranchedSupernet or a BranchedNetwork, or of a PathSupernet or a PathNetwork'
+            f'{path} holds no architecture: {STATE} is missing among its weights. Expected a '
+            'checkpoint of a BranchedSupernet, a BranchedNetwork, a PathSupernet or a PathNetwork'
         )
-    return tree
+    return architecture
 
 
 def find_architecture(path: str | PathLike) -> RoutedArchitecture | None:

@@ -305,5 +305,5 @@ def _different(name: str, values: Any, most: int) -> tuple[int, ...]:
     if not listed or not all(is_count(value) and 1 <= value <= most for value in values):
         raise InputError(f'{name} {values!r}: expected a list of whole numbers from 1 to {most}')
     if len(set(values)) != len(values):
-        raise InputError(f'{name} {[*values]}: one of them stands twice')
+        raise InputError(f'{name} {[*values]}: one value appears twice')
     return tuple(sorted(values))

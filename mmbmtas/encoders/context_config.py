@@ -68,7 +68,7 @@ class ContextConfig:
             options = {key: value for key, value in usual.items() if key != 'type'} | options
         for key, holder in _SETTLED.items():
             if key in options:
-                raise InputError(f'{self._where}: {key} is not to be stated here: {holder} has it')
+                raise InputError(f'{self._where}: {key} must not be stated here: {holder} has it')
         options = plain_json(kind.plain_options(options), self._where)
         return {'type': kind.__name__, **options}
 

@@ -1,4 +1,4 @@
-"""What a backbone must say of itself to be searched: its stem, its layers, its checkpoint names."""
+"""The interface of searchable backbones: stem, layers, and names in checkpoints."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -136,19 +136,52 @@ class Encoder(ABC):
         Args:
             index: Position in ``layer_names``.
         """
-        return self._channels[index]
+        return self._shapes[index][0]
 
     @cached_property
-    def _channels(self) -> list[int]:
-        """Channels of every layer's output, as one pass without computation shows them."""
+    def _shapes(self) -> list[torch.Size]:
+        return self.output_shapes((_SIDE, _SIDE))
+
+    def output_shapes(self, shape: tuple[int, int]) -> list[torch.Size]:
+        """Return ``(channels, H, W)`` of every layer's output, by a pass without computation.
+
+        Args:
+            shape: Height and width of the image in pixels.
+        """
         with torch.device('meta'):
             parts = [self.build_stem(), *map(self.build_layer, range(self.num_layers))]
-        x = torch.empty(1, 3, _SIDE, _SIDE, device='meta')
-        channels = []
+        x = torch.empty(1, 3, *shape, device='meta')
+        shapes = []
         for part in parts:
             x = part.eval()(x)
-            channels.append(x.shape[1])
-        return channels[1:]
+            shapes.append(x.shape[1:])
+        return shapes[1:]
+
+    @property
+    def low_level_and_last(self) -> tuple[int, int]:
+        """The layers whose outputs feed most decoders."""
+        return self.low_level_index, self.num_layers - 1
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The layers whose outputs decoders of several levels read, from large to small.
+
+        The low-level layer is the first, the last layer the last; of each resolution between, it is
+        the last layer of that resolution.
+        """
+        levels = self._levels
+        first, last = self.low_level_and_last
+        between = (
+            index
+            for index in range(first + 1, last)
+            if levels[first] < levels[index] < levels[index + 1]
+        )
+        return (first, *between, last)
+
+    @property
+    def _levels(self) -> list[int]:
+        """A number for each layer's output that grows where the resolution falls."""
+        return [-shape[1] for shape in self._shapes]
 
     @abstractmethod
     def last_norm(self, layer: Any) -> nn.Module | None:

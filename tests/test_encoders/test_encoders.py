@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from mmbmtas.cost import measure
-from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import (
+from mmbmtas.encoders import (
     CONTEXT,
     ContextModule,
     EfficientNetLiteEncoder,
@@ -18,6 +17,7 @@ from mmbmtas.models.encoders import (
     ResNetEncoder,
     build_encoder,
 )
+from mmbmtas.errors import InputError
 
 
 @dataclass

@@ -142,7 +142,7 @@ class PyramidPooling(nn.Module):
         return F.adaptive_avg_pool2d(x, (height, width))
 
     def extra_repr(self) -> str:
-        """Say what the parameters do not."""
+        """Describe what the parameters do not show."""
         return f'grid_size={self.grid_size}, pooling={self.pooling!r}'
 
 

@@ -1,4 +1,4 @@
-"""Candidates of a layer that differ in what they compute: which decisions tell them apart.
+"""Candidates of a layer that differ in what they compute, and the decisions between them.
 
 A candidate is a JSON object, a value for each decision: ``{'kernel': 5, 'expansion': 3, 'squeeze':
 True}``; ``{'zero': True}`` is the one that passes its input on.

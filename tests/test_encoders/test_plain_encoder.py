@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mmbmtas.cost import count_madds
+from mmbmtas.encoders import PlainEncoder
 from mmbmtas.models.backbones import BranchedSupernet
-from mmbmtas.models.encoders import PlainEncoder
 from mmbmtas.structures import TaskGrouping
 
 PLAIN = {'type': 'PlainEncoder', 'width': 4, 'depth': 3}

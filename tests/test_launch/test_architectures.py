@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmbmtas.launch.trees import architecture_of_checkpoint
+from mmbmtas.launch.architectures import architecture_of_checkpoint
 from mmbmtas.structures import BranchedArchitecture
 
 TOOL = str(Path(__file__).parents[2] / 'tools' / 'export_architecture.py')
@@ -103,7 +103,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'lost\.pth: no such checkpoint'):
         architecture_of_checkpoint(tmp_path / 'lost.pth')
     torch.save({'state_dict': {'fc.weight': torch.rand(2)}}, tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match=r'other\.pth holds no tree: .* is missing'):
+    with pytest.raises(ValueError, match=r'other\.pth holds no architecture: .* is missing'):
         architecture_of_checkpoint(tmp_path / 'other.pth')
     torch.save([1, 2], tmp_path / 'list.pth')
     with pytest.raises(ValueError, match=r'list\.pth holds a list: expected a dict'):

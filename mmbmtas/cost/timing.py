@@ -1,4 +1,4 @@
-"""Clocks: what computes on a device is timed in turn, and a GPU is waited for."""
+"""Clocks that time calls on a device in turn, and wait for a GPU."""
 
 import itertools
 import time
@@ -15,13 +15,13 @@ CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time
 
 
 def check_clock(clock: str, device: torch.device) -> None:
-    """Refuse the clock that does not see what a device does.
+    """Refuse a clock that cannot measure the time on a device.
 
     Raises:
         ValueError: ``clock`` is ``cpu`` on another device.
     """
     if clock == 'cpu' and device.type != 'cpu':
-        raise InputError(f'clock cpu says nothing of the time on {device}: expected wall')
+        raise InputError(f'clock cpu cannot measure the time on {device}: expected wall')
 
 
 def latency_place(device: torch.device) -> str:
@@ -33,7 +33,7 @@ def latency_place(device: torch.device) -> str:
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given."""
+    """Wait until a GPU has finished its work."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
 
@@ -78,7 +78,7 @@ def interleave(
 
 
 class Marks:
-    """Read the time between marks; on a GPU that of the GPU, which runs behind.
+    """Read the time between marks; on a GPU, the time of the GPU, which runs asynchronously.
 
     Args:
         device: Where what is timed computes.

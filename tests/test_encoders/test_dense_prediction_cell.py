@@ -9,10 +9,10 @@ from mmseg.registry import MODELS as MMSEG_MODELS
 from torch import nn
 
 from mmbmtas.cost import count_madds
+from mmbmtas.encoders import ContextModule, DensePredictionCell, build_encoder
+from mmbmtas.encoders.dense_prediction_cell import PyramidPooling
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.models.backbones import BranchedNetwork, wide
-from mmbmtas.models.encoders import ContextModule, DensePredictionCell, build_encoder
-from mmbmtas.models.encoders.dense_prediction_cell import PyramidPooling
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, CellSpace, DenseCell
 

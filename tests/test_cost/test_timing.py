@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from mmbmtas.comparison import timing
-from mmbmtas.comparison.timing import Marks, interleave
+from mmbmtas.cost import timing
+from mmbmtas.cost.timing import Marks, interleave
 
 CPU = torch.device('cpu')
 
@@ -32,7 +32,7 @@ def test_clocks():
     calls = {'sleep': lambda: time.sleep(0.05)}
     assert interleave(calls, CPU, 0, 1, 'wall')['sleep'][0] >= 0.05
     assert interleave(calls, CPU, 0, 1, 'cpu')['sleep'][0] < 0.03
-    with pytest.raises(ValueError, match='clock cpu says nothing of the time on cuda'):
+    with pytest.raises(ValueError, match='clock cpu cannot measure the time on cuda'):
         interleave({}, torch.device('cuda'), 0, 1, 'cpu')
 
 
