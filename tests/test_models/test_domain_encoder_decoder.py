@@ -180,7 +180,7 @@ class TestCosts:
         assert stem == cost.stem.madds
 
     def test_costs_of_copies_are_refused(self, toys):
-        with pytest.raises(InputError, match='candidates a layer'):
+        with pytest.raises(InputError, match='candidates per layer'):
             build(toys).measure_cost()
 
 
