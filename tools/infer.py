@@ -84,8 +84,9 @@ def main() -> int:
     photos = list_photos(args.images)
     inferencer = build_inferencer(args)
     errors = []
+    outcomes = inferencer.run(photos, args.out_dir)  # refuses what cannot be predicted
     with Progress(len(photos), 'predicting images') as progress:
-        for outcome in inferencer.run(photos, args.out_dir):
+        for outcome in outcomes:
             if outcome.error:
                 errors.append(outcome.error)
             progress.advance()

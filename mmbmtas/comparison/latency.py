@@ -71,21 +71,28 @@ def measure_latency(
         tasks=config.tasks,
         encoder=config.encoder.to_config(),
         shape=config.shape,
-        stem_ms=_rounded(everywhere[0]),
-        layers_ms=tuple(tuple(map(_rounded, row)) for row in rows),
+        stem_ms=rounded_ms(everywhere[0]),
+        layers_ms=tuple(tuple(map(rounded_ms, row)) for row in rows),
         decoders_ms=dict(
-            zip(config.tasks, map(_rounded, everywhere[num_layers + 1 :]), strict=True)
+            zip(config.tasks, map(rounded_ms, everywhere[num_layers + 1 :]), strict=True)
         ),
-        measured={
-            'device': latency_place(device),
-            'machine': platform.machine(),
-            'torch': torch.__version__,
-            'rounds': repeats,
-            'fuse_conv_bn': fuse_conv_bn,
-            'channels_last': channels_last,
-            'clock': clock,
-        },
+        measured=how_measured(device, repeats, fuse_conv_bn, channels_last, clock),
     )
+
+
+def how_measured(
+    device: torch.device, repeats: int, fuse_conv_bn: bool, channels_last: bool, clock: str
+) -> dict[str, Any]:
+    """Return what a table says of where and how it was measured."""
+    return {
+        'device': latency_place(device),
+        'machine': platform.machine(),
+        'torch': torch.__version__,
+        'rounds': repeats,
+        'fuse_conv_bn': fuse_conv_bn,
+        'channels_last': channels_last,
+        'clock': clock,
+    }
 
 
 def _time_pass(network: Any, image: Tensor, copies: int, clock: str) -> list[float]:
@@ -114,6 +121,6 @@ def _run_parts(network: Any, image: Tensor, copies: int) -> Iterator[None]:
         yield
 
 
-def _rounded(milliseconds: float) -> float:
+def rounded_ms(milliseconds: float) -> float:
     """Round to the microsecond, but not to nothing."""
     return max(round(milliseconds, 3), 0.001)

@@ -10,6 +10,7 @@ from mmbmtas.cost.group_counts import MAX_TASKS_COUNTED, expected_cost, group_co
 from mmbmtas.cost.latency import LatencyTable
 from mmbmtas.cost.madds import ModuleCost, count_madds
 from mmbmtas.cost.network import NetworkCost, measure, with_cost
+from mmbmtas.cost.path_latency import PathLatencyTable
 from mmbmtas.cost.sampling import (
     count_groups,
     routed_cost,
@@ -27,6 +28,7 @@ __all__ = [
     'ModuleCost',
     'NetworkCost',
     'PathCosts',
+    'PathLatencyTable',
     'count_groups',
     'count_madds',
     'expected_cost',

@@ -20,6 +20,7 @@ from mmbmtas.paths.supernet import (
     searched_candidates,
 )
 from mmbmtas.structures import BranchedArchitecture, PathArchitecture, RoutedArchitecture
+from mmbmtas.structures.paths import CHANGED_FOR_BUDGET
 from mmbmtas.structures.routed import Routed
 
 _ARCH_PARAMS = 'backbone.arch_params'
@@ -27,7 +28,9 @@ _POLICY = 'backbone.policy.'
 
 
 def architecture_of_checkpoint(path: str | PathLike) -> RoutedArchitecture:
-    """Return the most probable architecture of a checkpoint, or the one it was trained with.
+    """Return the architecture of a checkpoint: what the search exports, or it was trained with.
+
+    For a search it is the most probable one, unless some choices were changed to meet a budget.
 
     Nothing of the checkpoint is executed: its config, which is Python, is not read.
 
@@ -115,4 +118,12 @@ def _written_with_costs(
         written = RoutedArchitecture.from_dict(written, path)
         if written == found:
             return replace(found, layers=written.layers, madds=written.madds)
+        changed = written.source if isinstance(written.source, dict) else {}
+        if (
+            isinstance(written, type(found))
+            and (written.tasks, written.encoder) == (found.tasks, found.encoder)
+            and CHANGED_FOR_BUDGET in changed
+        ):
+            own = {**details, CHANGED_FOR_BUDGET: changed[CHANGED_FOR_BUDGET]}
+            return replace(written, source=own)
     return found

@@ -27,7 +27,7 @@ from mmbmtas.launch.shared_keys import (
     plain_datasets,
     share_batch,
 )
-from mmbmtas.launch.task_subset import narrow_to_architecture
+from mmbmtas.launch.task_subset import check_metrics, narrow_to_architecture
 from mmbmtas.registry import OPTIM_WRAPPERS, find_type
 from mmbmtas.writing import written_beside
 
@@ -138,10 +138,12 @@ def prepare_config(cfg: Config, training: bool = True) -> Config:
     Raises:
         FileNotFoundError: when the architecture's file, a latency table or a checkpoint is missing.
         ValueError: when the ranks do not divide the total batch size or would resume from
-            different checkpoints, or ``single_checkpoints`` has another form.
+            different checkpoints, ``single_checkpoints`` has another form, or a metric is of a task
+            that the network does not have.
     """
     if not isinstance(cfg.get('model'), Mapping):
         raise InputError(f'{cfg.filename or "the config"}: expected a dict model, found none')
+    check_metrics(cfg)
     world_size = start_ranks(cfg)
     if world_size > 1:
         _agree_on_checkpoint(cfg)
@@ -151,11 +153,10 @@ def prepare_config(cfg: Config, training: bool = True) -> Config:
     if training:
         share_batch(cfg, world_size)
     model: Any = cfg.model
-    resource_loss: Any = model.get('resource_loss') or {}
-    if isinstance(resource_loss.get('latency'), str):
-        resource_loss.latency = find_beside_config(
-            resource_loss.latency, cfg.filename, 'latency table'
-        )
+    holder: Any
+    for holder in (model.get('resource_loss') or {}, cfg.get('train_cfg') or {}):
+        if isinstance(holder.get('latency'), str):
+            holder.latency = find_beside_config(holder.latency, cfg.filename, 'latency table')
     for key, checkpoint in _checkpoints(cfg):
         require_checkpoint(checkpoint, key)
     return cfg

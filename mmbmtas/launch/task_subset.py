@@ -73,6 +73,25 @@ def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     _narrow(cfg, tasks, f'tasks={[*tasks]}')
 
 
+def check_metrics(cfg: Config) -> None:
+    """Refuse metrics of tasks that the network does not have, whose scores would be no numbers.
+
+    Raises:
+        InputError: There is one.
+    """
+    heads = cfg.model.get('decode_heads')
+    if not isinstance(heads, Mapping):
+        return
+    for name in ('val_evaluator', 'test_evaluator'):
+        for metric in _metrics_of(cfg.get(name)):
+            task = _task_of_metric(metric)
+            if task is not None and task not in heads:
+                raise InputError(
+                    f'{name} has {metric["type"]} of the task {task!r}, which has no decoder in '
+                    f'model.decode_heads: expected one of {[*heads]}'
+                )
+
+
 def _with_tasks(domains: Any, tasks: Collection[str]) -> Any:
     """Leave out domains without a task left, and the other tasks of those that have one."""
     if not isinstance(domains, Mapping):
@@ -137,13 +156,24 @@ def _narrow_evaluator(evaluator: Any, tasks: Collection[str]) -> Any:
     """Leave out the metrics of other tasks, of an evaluator's config or a list of metrics."""
     if isinstance(evaluator, Mapping) and 'metrics' in evaluator:
         return {**evaluator, 'metrics': _narrow_evaluator(evaluator['metrics'], tasks)}
-    metrics = evaluator if isinstance(evaluator, Sequence) else [evaluator]
+    metrics = _metrics_of(evaluator)
     return [metric for metric in metrics if _task_of_metric(metric) in (None, *tasks)]
+
+
+def _metrics_of(evaluator: Any) -> Sequence[Any]:
+    """List the metrics of an evaluator's config, of a list of metrics, of one, or of none."""
+    if isinstance(evaluator, Mapping) and 'metrics' in evaluator:
+        return _metrics_of(evaluator['metrics'])
+    if evaluator is None:
+        return []
+    return evaluator if isinstance(evaluator, Sequence) else [evaluator]
 
 
 def _task_of_metric(metric: Any) -> str | None:
     """Return the task that a metric's config is for, None if it is for no single one."""
+    if not isinstance(metric, Mapping) or 'type' not in metric:
+        return None
     kind = find_type(METRICS, metric['type'])
     if not (isinstance(kind, type) and issubclass(kind, TaskMetric)):
         return None
-    return metric.get('task') or kind.default_task
+    return metric.get('task') or getattr(kind, 'default_task', None)

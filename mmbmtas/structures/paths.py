@@ -17,6 +17,10 @@ Candidate = dict[str, Any]
 """What a layer may be, for example ``{'kernel': 3, 'expansion': 6, 'squeeze': True}``."""
 
 
+CHANGED_FOR_BUDGET = 'choices_changed_for_budget'
+"""In ``source``: how many choices were not the most probable ones, so that a budget was met."""
+
+
 def is_zero(candidate: Mapping[str, Any]) -> bool:
     """Tell whether a candidate leaves its layer out."""
     return candidate.get('zero') is True
@@ -66,6 +70,14 @@ class PathArchitecture(RoutedArchitecture):
     def groupings(self) -> tuple[TaskGrouping, ...]:
         """Which domains pass the same node of each layer."""
         return tuple(map(TaskGrouping.from_labels, zip(*self.routing.values(), strict=False)))
+
+    def differences(self, other: 'PathArchitecture') -> int:
+        """Return in how many choices paths of the same domains and layers differ from others."""
+        return sum(
+            ours != theirs
+            for domain in self.domains
+            for ours, theirs in zip(self.routing[domain], other.routing[domain], strict=True)
+        )
 
     def jaccard(self, zero_is_node: bool = True) -> np.ndarray:
         """Return how alike the paths are: nodes in both over nodes in either.

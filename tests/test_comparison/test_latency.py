@@ -81,7 +81,7 @@ def test_the_table_is_for_the_config(config):
         **{key: value for key, value in config.cfg.model.items() if key != 'type'}
         | {'resource_loss': {'type': 'ResourceLoss', 'latency': table.to_dict()}}
     )
-    loss = model._resource_losses()['loss_resource']
+    loss = model.resource_losses()['loss_resource']
     expected = 0.5 * expected_cost(model.backbone.routing_probs(), table.layers_ms)
     torch.testing.assert_close(loss, expected)
 

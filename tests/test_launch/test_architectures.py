@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,26 @@ class TestTool:
         (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error: ')]
         assert 'bad.pth' in line
         assert not (tmp_path / 'tree.json').exists()
+
+
+def test_paths_that_were_changed_for_a_budget_are_those_of_the_checkpoint(path_checkpoints):
+    path, _, paths = path_checkpoints
+    held = replace(
+        paths,
+        routing={**paths.routing, 'digits': paths.routing['rooms']},
+        source={'config': None, 'choices_changed_for_budget': 2},
+    )
+    checkpoint = torch.load(path)
+    checkpoint['meta']['architecture'] = held.to_dict()
+    torch.save(checkpoint, path)
+    found = architecture_of_checkpoint(path)
+    assert found == held != paths
+    assert found.source == {
+        'checkpoint': 'search.pth',
+        'iteration': 7,
+        'seed': 5,
+        'choices_changed_for_budget': 2,
+    }
+    checkpoint['meta']['architecture'] = replace(held, source='elsewhere').to_dict()
+    torch.save(checkpoint, path)
+    assert architecture_of_checkpoint(path) == paths  # the most probable ones

@@ -261,3 +261,21 @@ def test_tasks_that_are_none_of_the_config_are_refused(tasks):
     cfg = Config({'model': {'backbone': {}, 'decode_heads': {'edge': {}, 'rim': {}}}})
     with pytest.raises(InputError, match=r"expected different ones out of \['edge', 'rim'\]"):
         narrow_to_tasks(cfg, tasks)
+
+
+ACCURACY = {'type': 'Accuracy', 'task': 'birds'}
+
+
+@pytest.mark.parametrize(
+    'evaluator', [ACCURACY, [{'type': 'SaliencyMetric'}, ACCURACY], {'metrics': [ACCURACY]}]
+)
+@pytest.mark.parametrize('name', ['val_evaluator', 'test_evaluator'])
+def test_metrics_of_tasks_that_the_network_lacks_are_refused(toys, name, evaluator):
+    model = toys.branched_config(['saliency', 'edge'], toys.TINY)
+    cfg = Config({'model': model, 'launcher': 'none', name: evaluator})
+    with pytest.raises(
+        InputError, match=rf"{name} has Accuracy of the task 'birds', .* \['saliency', 'edge'\]"
+    ):
+        launch.prepare_config(cfg, training=False)
+    cfg[name] = {'type': 'SaliencyMetric'}
+    launch.prepare_config(cfg, training=False)

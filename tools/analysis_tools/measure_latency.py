@@ -3,16 +3,21 @@
 Writes milliseconds for the stem, for 1, 2, ... copies of each encoder layer, and for each decoder,
 at the config's cost_shape, one image at a time. A search can use the file instead of multiply-adds:
 --cfg-options model.resource_loss.latency=FILE.json
+
+Of a config of paths it writes milliseconds of each candidate of each searched layer:
+--cfg-options train_cfg.latency=FILE.json train_cfg.target_latency_ms=MS
 """
 
 import argparse
 
 from mmbmtas.comparison.latency import measure_latency
-from mmbmtas.cost import LatencyTable
+from mmbmtas.comparison.path_latency import measure_path_latency
+from mmbmtas.cost import LatencyTable, PathLatencyTable
 from mmbmtas.cost.timing import CLOCKS
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.overrides import add_cfg_options
+from mmbmtas.launch.path_config import has_paths, read_path_config
 from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.inference import choose_device
 from mmbmtas.progress import Progress
@@ -24,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config of a search or of a branched network')
+    parser.add_argument('config', help='config of a search or of a network of trees or paths')
     parser.add_argument('-o', '--out', type=file_place, default='latency.json', metavar='FILE.json')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
     parser.add_argument(
@@ -69,27 +74,46 @@ def format_table(table: LatencyTable) -> str:
     return '\n'.join(lines)
 
 
+def format_path_table(table: PathLatencyTable) -> str:
+    """Lay the times out: of each layer the fastest and the slowest candidate."""
+    height, width = table.shape
+    lines = [
+        f'{(table.measured or {})["device"]}, 1 x 3 x {height} x {width}; milliseconds',
+        f'{"candidate":12}{"fastest":>9}{"slowest":>9}',
+        f'{"stem":12}{table.stem_ms:9.3f}',
+    ]
+    for index, row in enumerate(table.candidates_ms):
+        lines.append(f'{f"layer {index}":12}{min(row):9.3f}{max(row):9.3f}')
+    lines.append(f'{"last layer":12}{table.context_ms:9.3f}')
+    lines += [f'{task[:12]:12}{ms:9.3f}' for task, ms in table.decoders_ms.items()]
+    ends = [sum(map(pick, table.candidates_ms)) for pick in (min, max)]
+    for domain in table.domains:
+        low, high = (table.fixed_of(domain) + nodes for nodes in ends)
+        lines.append(f'Paths of {domain}: {low:.3f} to {high:.3f}')
+    return '\n'.join(lines)
+
+
 def main() -> None:
     """Measure as the command line says."""
     args = parse_args()
     if args.repeats < 1 or args.warmup < 0:
         raise InputError('--repeats must be at least 1, --warmup 0')
-    config = read_tree_config(args.config, args.cfg_options)
     device = choose_device(args.device)
-    rounds = (args.warmup + args.repeats) * len(config.tasks)
-    with Progress(rounds, 'measuring rounds') as progress:
-        table = measure_latency(
-            config,
-            device,
-            args.warmup,
-            args.repeats,
-            args.fuse_conv_bn,
-            args.channels_last,
-            args.clock,
-            report=progress.advance,
-        )
+    how = (device, args.warmup, args.repeats, args.fuse_conv_bn, args.channels_last, args.clock)
+    rounds = args.warmup + args.repeats
+    table: LatencyTable | PathLatencyTable
+    if has_paths(args.config, args.cfg_options):
+        paths = read_path_config(args.config, args.cfg_options)
+        with Progress(rounds, 'measuring rounds') as progress:
+            table = measure_path_latency(paths, *how, report=progress.advance)
+        text = format_path_table(table)
+    else:
+        config = read_tree_config(args.config, args.cfg_options)
+        with Progress(rounds * len(config.tasks), 'measuring rounds') as progress:
+            table = measure_latency(config, *how, report=progress.advance)
+        text = format_table(table)
     table.save(args.out)
-    print(format_table(table))
+    print(text)
     print(f'Wrote {args.out}')
 
 

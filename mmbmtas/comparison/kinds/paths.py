@@ -1,6 +1,7 @@
 """Networks of paths: searched, one path for all domains, random, or one network per domain."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from mmbmtas.comparison.configs import ComparedConfigs
@@ -112,18 +113,40 @@ class Chosen(PathKind):
 
 
 class SinglePath(Chosen):
-    """One path for all domains, without a search."""
+    """One path for all domains, without a search; it is trained, or ``frozen``.
+
+    If it is frozen, only the decoders learn. The encoder keeps its initial weights, while its
+    running statistics still follow the images.
+    """
 
     name = 'single_path'
-    keys: ClassVar = {'path': 'middle'}
+    keys: ClassVar = {'path': 'middle', 'frozen': False}
+    _FROZEN: ClassVar = {
+        f'optim_wrapper.paramwise_cfg.custom_keys.backbone.{key}': 0.0
+        for key in ('lr_mult', 'decay_mult')
+    }
 
     def read(
         self, name: str, settings: Mapping[str, Any], file: Mapping[str, Any], where: str
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Check which path it is."""
+        """Check which path it is, and whether it learns."""
         if settings['path'] not in ('middle', 'largest'):
             raise InputError(f"{where}: path {settings['path']!r}, expected 'middle' or 'largest'")
+        if not isinstance(settings['frozen'], bool):
+            raise InputError(f'{where}: frozen {settings["frozen"]!r}, expected True or False')
         yield name, dict(settings)
+
+    def networks(
+        self, plan: Plan, model: ModelSpec, seed: int, member: int
+    ) -> Mapping[str, Network]:
+        """Return the network; a frozen encoder learns at a rate of 0."""
+        found = super().networks(plan, model, seed, member)
+        if not model['frozen']:
+            return found
+        return {
+            folder: replace(network, options={**network.options, **self._FROZEN})
+            for folder, network in found.items()
+        }
 
     def choice(self, model: ModelSpec) -> str:
         """Return which path."""

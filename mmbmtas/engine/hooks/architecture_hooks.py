@@ -80,7 +80,7 @@ class ArchitectureLoggerHook(Hook):
         """Log the current distribution; return what the log gets."""
         loop = search_loop_of(runner, self)
         probs = loop.model.backbone.routing_probs()
-        architecture = loop.model.export_architecture()
+        architecture = loop.export_architecture()
         values = {'entropy': float(routing_entropy(probs)), **loop.measured(architecture)}
         for name, value in values.items():
             runner.message_hub.update_scalar(f'train/{name}', value)
@@ -98,7 +98,7 @@ class ArchitectureLoggerHook(Hook):
 
 @HOOKS.register_module()
 class ArchitectureExportHook(Hook):
-    """Write the architecture of the most probable candidates with every checkpoint, and last.
+    """Write the architecture that the search has found with every checkpoint, and last.
 
     ``<work_dir>/architecture.json`` is always the latest,
     ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
@@ -137,7 +137,7 @@ class ArchitectureExportHook(Hook):
             'iteration': iteration,
             'seed': runner.seed,
         }
-        architecture = search_loop_of(runner, self).model.export_architecture(source)
+        architecture = search_loop_of(runner, self).export_architecture(source)
         directory = Path(runner.work_dir)
         (directory / 'architectures').mkdir(parents=True, exist_ok=True)
         architecture.save(directory / 'architectures' / f'iter_{iteration}.json')

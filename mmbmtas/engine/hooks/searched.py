@@ -20,7 +20,7 @@ def search_loop_of(runner: Runner, hook: Hook) -> SearchLoop:
     Raises:
         InputError: The runner trains something else.
     """
-    return _loop_with(runner, hook, ('model', 'measured'), 'a search loop')
+    return _loop_with(runner, hook, ('model', 'measured', 'export_architecture'), 'a search loop')
 
 
 def phases_of(runner: Runner, hook: Hook) -> BranchedSearchLoop:

@@ -180,12 +180,16 @@ class SearchLoop(BaseLoop):
     def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """Train on a preprocessed batch; return what is logged, ``loss`` among it."""
 
+    def export_architecture(self, source: str | dict[str, Any] | None = None) -> RoutedArchitecture:
+        """Return the architecture that the search ends in if it ends now: the most probable one."""
+        return self.model.export_architecture(source)
+
     @abstractmethod
     def measured(self, architecture: RoutedArchitecture) -> dict[str, float]:
-        """Return costs for the log by name, in expectation and of the most probable architecture.
+        """Return costs for the log by name, in expectation and of the exported architecture.
 
         Args:
-            architecture: The most probable one.
+            architecture: The one that would be exported now.
         """
 
     @abstractmethod

@@ -169,12 +169,26 @@ class BranchedSupernet(BaseModule):
         x = self.stem(x)
         return {task: self.encode(x, task) for task in (self.tasks if tasks is None else tasks)}
 
+    def forward_along(
+        self, x: Tensor, routings: Mapping[str, Sequence[int]]
+    ) -> dict[str, Features]:
+        """Encode images for some tasks, each along given candidates.
+
+        Args:
+            x: Images, ``(N, 3, H, W)``.
+            routings: The candidate of each layer, by task.
+        """
+        x = self.stem(x)
+        return {task: self._run(x, routing) for task, routing in routings.items()}
+
     def encode(self, x: Tensor, task: str) -> Features:
         """Send the stem's output through all layers as ``task`` is routed."""
         if self.routing_mode == 'relaxed' and self.training:
-            routing: Sequence[int | Mixture] = self.mixtures(self.sample_routing(task))
-        else:
-            routing = self.routing(task)
+            return self._run(x, self.mixtures(self.sample_routing(task)))
+        return self._run(x, self.routing(task))
+
+    def _run(self, x: Tensor, routing: Sequence[int | Mixture]) -> Features:
+        """Send the stem's output through all layers."""
         levels = {}
         for index, (candidates, choice) in enumerate(zip(self.layers, routing, strict=True)):
             if self.with_cp:

@@ -40,6 +40,15 @@ class CommonPolicy(Policy):
             MODELS, cfg, Policy, 'policy', candidates=candidates, domains=('all',)
         )
 
+    @property
+    def choosers(self) -> tuple[tuple[str, ...], ...]:
+        """All domains take the same path."""
+        return (self.domains,)
+
+    def scores(self) -> Tensor:
+        """Return the common ratios, ``(L, D, C)``."""
+        return self.common.scores().expand(-1, len(self.domains), -1)
+
     def log_probs(self) -> Tensor:
         """Return the common logarithms, ``(L, D, C)``."""
         return self.common.log_probs().expand(-1, len(self.domains), -1)

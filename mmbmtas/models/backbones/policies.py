@@ -5,7 +5,7 @@ with fewer are padded, with probability 0. Domains and layers choose independent
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -51,6 +51,20 @@ class Policy(nn.Module):
     @abstractmethod
     def argmax(self) -> Tensor:
         """Return the candidates that are taken in the end, ``(L, D)``; on a tie the first."""
+
+    @property
+    def choosers(self) -> tuple[tuple[str, ...], ...]:
+        """The domains that take the same path, whatever is learnt; by default each is alone."""
+        return tuple((domain,) for domain in self.domains)
+
+    def scores(self) -> Tensor:
+        """Return how likely each candidate is beside the one that is taken in the end.
+
+        Returns:
+            Logarithms of ratios, ``(L, D, C)``: 0 of what :meth:`argmax` takes, no number is above.
+        """
+        log_probs = self.log_probs()
+        return log_probs - log_probs.amax(dim=-1, keepdim=True)
 
     def probs(self) -> Tensor:
         """Return how likely each domain takes each candidate, ``(L, D, C)``."""
@@ -160,10 +174,18 @@ class FactoredPolicy(Policy):
 
     def log_probs(self) -> Tensor:
         """Return the sums over decisions, ``(L, D, C)``."""
+        return self._summed(lambda rows: rows.log_softmax(dim=-1))
+
+    def scores(self) -> Tensor:
+        """Return the sums over decisions, each beside its most probable value, ``(L, D, C)``."""
+        return self._summed(lambda rows: rows - rows.amax(dim=-1, keepdim=True))
+
+    def _summed(self, measure: Callable[[Tensor], Tensor]) -> Tensor:
+        """Sum over the decisions of each candidate what some measure says of their values."""
         total = torch.zeros((), device=self.valid.device)
         for key in self.logits:
             choices, takes = self._buffer('choices', key), self._buffer('takes', key)
-            rows = self._rows(key).log_softmax(dim=-1)
+            rows = measure(self._rows(key))
             index = choices[:, None].expand(-1, len(self.domains), -1)
             total = total + torch.where(takes[:, None], rows.gather(2, index), 0)
         return total.masked_fill(~self.valid[:, None], -torch.inf)

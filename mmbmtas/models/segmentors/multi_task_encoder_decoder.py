@@ -57,7 +57,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             called ``<task>.aux.loss_...``, or ``aux_0`` and so on of a list.
 
     Raises:
-        InputError: The backbone has not all that :class:`Backbone` lists, its tasks are not those
+        InputError: The backbone has not all that :class:`Backbone` lists, it has a path for each of
+            several domains (:class:`DomainEncoderDecoder` is for these), its tasks are not those
             of ``decode_heads``, a decoder is for other features than the encoder's or of a kind
             that cannot serve a task, ``cost_shape`` is no height and width, a decoder's own
             ``init_cfg`` goes with ``SingleCheckpoints``, or ``loss_balancing`` is of an unknown
@@ -81,6 +82,12 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         self.cost_shape = require_shape('cost_shape', cost_shape)
         self.backbone = MODELS.build(backbone)
         require_members(self.backbone, self.BACKBONE, type(self).__name__)
+        if self.BACKBONE is Backbone and len(getattr(self.backbone, 'domains', ())) > 1:
+            raise InputError(
+                f'model.type {type(self).__name__} sends every image along the paths of all '
+                f"domains of its {type(self.backbone).__name__}: expected 'DomainEncoderDecoder', "
+                'which sends each along the path of its own'
+            )
         if set(self.backbone.tasks) != set(decode_heads):
             raise InputError(
                 f'the backbone is for the tasks {list(self.backbone.tasks)}, '

@@ -117,16 +117,16 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         if mode == 'loss' and tasks is not None:
             assert data_samples is not None
             losses = self._task_losses(self.backbone(inputs, tasks), data_samples, tasks)
-            return losses | (self._resource_losses() if with_resource_loss else {})
+            return losses | (self.resource_losses() if with_resource_loss else {})
         return super().forward(inputs, data_samples, mode)
 
     def loss(
         self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]
     ) -> dict[str, Tensor]:
         """Compute the losses of all labelled tasks and of the architecture."""
-        return super().loss(inputs, data_samples) | self._resource_losses()
+        return super().loss(inputs, data_samples) | self.resource_losses()
 
-    def _resource_losses(self) -> dict[str, Tensor]:
+    def resource_losses(self) -> dict[str, Tensor]:
         """Compute the penalty on the expected size, in a loss dictionary."""
         return {
             'loss_resource': self.resource_loss(
