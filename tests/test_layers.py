@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'checkpoints': {'errors'},
     'registry': {'errors', 'foreign'},
     'foreign': {'errors'},
+    'devices': set(),
     'errors': set(),
     'extras': {'errors'},
     'writing': {'errors'},
@@ -28,12 +29,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     '__init__': {'compat', 'moved', 'version'},
     '__main__': {'command_line'},
     'command_line': {'version'},
-    'structures': {'errors', 'writing'},
-    'cost': {'errors', 'structures'},
+    'structures': {'devices', 'errors', 'writing'},
+    'cost': {'devices', 'errors', 'structures'},
     'grouping': {'errors', 'structures'},
-    'losses': {'errors', 'cost', 'structures', 'registry'},
-    'models': {'errors', 'checkpoints', 'losses', 'cost', 'structures', 'registry'},
-    'paths': {'errors', 'models', 'cost', 'structures', 'registry'},
+    'losses': {'devices', 'errors', 'cost', 'structures', 'registry'},
+    'models': {
+        'devices',
+        'errors',
+        'checkpoints',
+        'losses',
+        'cost',
+        'structures',
+        'registry',
+    },
+    'paths': {'devices', 'errors', 'models', 'cost', 'structures', 'registry'},
     'datasets': {
         'errors',
         'foreign',
@@ -49,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'evaluation': {'errors', 'structures', 'registry', 'reading', 'progress', 'writing'},
     'visualization': {'errors', 'structures', 'registry', 'writing'},
     'engine': {
+        'devices',
         'errors',
         'extras',
         'foreign',
@@ -149,6 +159,7 @@ LARGEST_SHARE = 0.15  # of the package's lines, in one room
 MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
 # Modules that serve without any mm package, and the exceptions among them.
 PURE = (
+    'mmbmtas.devices',
     'mmbmtas.errors',
     'mmbmtas.writing',
     'mmbmtas.reading',

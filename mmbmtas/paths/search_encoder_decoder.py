@@ -62,7 +62,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
         Args:
             generator: Source of randomness, on the CPU; torch's by default.
         """
-        return {domain: self.policy.sample(domain, generator) for domain in self.domains}
+        return self.policy.sample_all(generator)
 
     def forward(
         self,

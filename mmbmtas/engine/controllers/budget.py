@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from mmbmtas.cost import expected_sum, expected_union, path_costs
+from mmbmtas.cost import expected_sum, expected_union, path_costs, unchecked
 from mmbmtas.errors import InputError
 from mmbmtas.paths.cost import PathNetworkCost
 from mmbmtas.structures.values import require_positive
@@ -83,12 +83,16 @@ class Budget:
             probs: How likely each domain takes each candidate, ``(L, D, C)``.
         """
         if self.union is not None:
-            expected = self._fixed_params + expected_union(probs, self._params)
+            with unchecked():
+                expected = self._fixed_params + expected_union(probs, self._params)
             return (expected / self.union - 1).abs()
-        terms = [
-            (self._fixed[domain] + expected_sum(probs[:, [index]], self._madds)) / target - 1
-            for index, (domain, target) in enumerate(self.per_domain.items())
-        ]
+        with unchecked():
+            terms = [
+                (self._fixed[domain] + expected_sum(rows, self._madds)) / target - 1
+                for rows, (domain, target) in zip(
+                    probs.split(1, dim=1), self.per_domain.items(), strict=True
+                )
+            ]
         return sum((term.abs() for term in terms), probs.new_zeros(()))
 
     def _take_madds(self, target: float | Mapping[str, float], cost: PathNetworkCost) -> None:

@@ -122,8 +122,10 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
     batch_size = batch_size_of(cfg)
     dataset = SeededSamples(build_dataset(cfg['dataset']), runner.seed, stream)
     sampler = {'type': NumberedSampler, 'sampler': cfg['sampler']}
+    on_gpu = any(p.is_cuda for p in runner.model.parameters())
+    pinned = {'pin_memory': True, **cfg} if on_gpu else cfg  # so that uploads are not waited for
     loader = runner.build_dataloader(
-        {**cfg, 'dataset': dataset, 'sampler': sampler},
+        {**pinned, 'dataset': dataset, 'sampler': sampler},
         seed=runner.seed,
         diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )

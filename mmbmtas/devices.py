@@ -1,0 +1,52 @@
+"""Copies to a device that nobody waits for, and labels that are looked at without one.
+
+A GPU computes what the CPU has given it, some milliseconds later. Whoever asks for a number, or
+copies from ordinary memory, waits until all of that is done.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Copy a small tensor of the CPU to a device; on a GPU without waiting.
+
+    Args:
+        tensor: Any numbers; given back as they are if they are there.
+        device: Where they are wanted.
+    """
+    device = torch.device(device)
+    if device.type == 'cuda' and not tensor.is_cuda:
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+@lru_cache(maxsize=64)
+def constants(values: tuple[Any, ...], device: torch.device) -> Tensor:
+    """Return (rows of) numbers as float64 on a device; made once, and not to be changed."""
+    return to_device(torch.tensor(values, dtype=torch.float64), device)
+
+
+def remember(moved: Tensor, original: Tensor) -> None:
+    """Let :func:`as_on_cpu` find the tensor of the CPU that another is a copy of."""
+    if moved is not original and not original.is_cuda:
+        moved._on_cpu = moved._version, original  # type: ignore[attr-defined]
+
+
+def as_on_cpu(tensor: Tensor) -> Tensor:
+    """Return what a tensor was copied of, if it is known and unchanged; else the tensor."""
+    version, original = getattr(tensor, '_on_cpu', (None, tensor))
+    return original if version == tensor._version else tensor
+
+
+def fetch(values: Sequence[Tensor]) -> list[Tensor]:
+    """Return numbers of a device as 0-d tensors of the CPU, which waits for it once.
+
+    Args:
+        values: 0-d tensors.
+    """
+    return [*torch.stack([value.detach().double() for value in values]).cpu()] if values else []
