@@ -26,6 +26,7 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must do for trainings too
 def constants(values: tuple[Any, ...], device: torch.device) -> Tensor:
     """Return (rows of) numbers as float64 on a device; made once, and not to be changed."""
     return to_device(torch.tensor(values, dtype=torch.float64), device)
@@ -49,4 +50,7 @@ def fetch(values: Sequence[Tensor]) -> list[Tensor]:
     Args:
         values: 0-d tensors.
     """
-    return [*torch.stack([value.detach().double() for value in values]).cpu()] if values else []
+    if not values:
+        return []
+    found = torch.stack([value.detach().double() for value in values]).cpu()
+    return [number.to(value.dtype) for number, value in zip(found, values, strict=True)]

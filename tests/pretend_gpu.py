@@ -330,7 +330,10 @@ def pretend_gpu():
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         if hasattr(torch, 'accelerator'):  # loaders ask if there is one, optimisers for its stream
-            accelerator = {'is_available': lambda: True, 'current_accelerator': lambda check_available=False: GPU}
+            accelerator = {
+                'is_available': lambda: True,
+                'current_accelerator': lambda check_available=False: GPU,
+            }
             for name, value in accelerator.items():
                 if hasattr(torch.accelerator, name):
                     stack.enter_context(mock.patch.object(torch.accelerator, name, value))

@@ -155,6 +155,7 @@ def _signs(num_tasks: int) -> np.ndarray:
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _signs_on(num_tasks: int, device: torch.device) -> Tensor:
     """Return :func:`_signs` on a device."""
     return to_device(torch.as_tensor(_signs(num_tasks)), device)
@@ -186,6 +187,7 @@ def _partitions(num_tasks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _partitions_on(num_tasks: int, device: torch.device) -> tuple[Tensor, ...]:
     """Return :func:`_partitions` on a device."""
     return tuple(to_device(torch.as_tensor(array), device) for array in _partitions(num_tasks))

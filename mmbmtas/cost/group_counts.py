@@ -98,12 +98,14 @@ def group_count_probs(probs: Tensor) -> Tensor:
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _mates_on(task: int, complete: bool, device: torch.device) -> tuple[Tensor, ...]:
     """Return :func:`_mates` on a device."""
     return tuple(to_device(torch.as_tensor(rows), device) for rows in _mates(task, complete))
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _split_polynomials_on(num_tasks: int, device: torch.device) -> Tensor:
     """Return :func:`_split_polynomials` on a device."""
     return to_device(torch.as_tensor(_split_polynomials(num_tasks)), device)

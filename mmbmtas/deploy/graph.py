@@ -77,8 +77,9 @@ class ImageNetwork(nn.Module):
         if type(preprocessor) not in _PREPROCESSORS or preprocessor.pad_size_divisor != 1:
             raise InputError(
                 f'model.data_preprocessor of type {type(preprocessor).__name__}: expected '
-                'mmbmtas.BatchPreprocessor with pad_size_divisor=1, whose normalisation can be '
-                'exported; PadToSize in the pipeline pads'
+                'mmengine.ImgDataPreprocessor or mmbmtas.BatchPreprocessor with '
+                'pad_size_divisor=1, whose normalisation can be exported; PadToSize in the '
+                'pipeline pads'
             )
         for task in tasks:
             if not hasattr(network.decode_heads[task], 'output'):

@@ -104,9 +104,7 @@ def mean_over_ranks(losses: Mapping[str, Tensor], labelled: Collection[str]) -> 
     if not losses:
         return {}
     values = torch.stack([loss.detach().float() for loss in losses.values()])
-    present = to_device(
-        torch.tensor([float(task in labelled) for task in losses]), values.device
-    )
+    present = to_device(torch.tensor([float(task in labelled) for task in losses]), values.device)
     sums = torch.stack([values * present, present])
     dist.all_reduce(sums)
     return dict(zip(losses, sums[0] / sums[1], strict=True))
