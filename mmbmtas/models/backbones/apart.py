@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from .wide import _conv_modules, _convs, _norms
 
@@ -53,13 +54,15 @@ def can_fold(block: Any, x: Tensor) -> bool:
     It must be pointwise, and normalised over the batch without other ranks, in the precision of its
     weights, on a CPU.
     """
-    if len(block.conv) < 3 or x.device.type != 'cpu' or torch.is_autocast_enabled('cpu'):
+    if len(block.conv) < 3 or x.device.type != 'cpu' or _is_autocast():
         return False
     module = block.conv[0]
     norm, conv = module.norm, module.conv
     return (
         type(norm) is nn.BatchNorm2d
-        and norm.affine
+        and norm.weight is not None
+        and x.dtype == conv.weight.dtype == norm.weight.dtype
+        and x.dtype in (torch.float32, torch.float64)
         and (norm.training or norm.running_mean is None)
         and conv.kernel_size == (1, 1)
         and conv.stride == (1, 1)
@@ -70,6 +73,14 @@ def can_fold(block: Any, x: Tensor) -> bool:
         and module.with_activation
         and len(x) * x.shape[2] * x.shape[3] > 1  # else torch's own error
     )
+
+
+def _is_autocast() -> bool:
+    """Tell whether autocast is on for CPUs, which torch asks otherwise before 2.4."""
+    try:
+        return torch.is_autocast_enabled('cpu')
+    except TypeError:
+        return torch.is_autocast_cpu_enabled()
 
 
 def expand(modules: Modules, x: Tensor) -> list[Tensor]:
@@ -136,6 +147,7 @@ class _Expand(torch.autograd.Function):
         return tuple(found)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         n = ctx.count
         centred, *saved = ctx.saved_tensors
