@@ -2,9 +2,10 @@
 
 With it, machines without a GPU can tell what CUDA would refuse: operations that mix tensors of both
 devices, numpy arrays of tensors on the GPU. It also notes where the CPU waits for the GPU, and
-counts what it launches there (``launched``) and what bytes it copies there (``copied``). What it cannot tell is how fast a GPU is, how its
-libraries round, and what they draw at random. Torch's own ``FakeTensorMode`` does not serve:
-without CUDA, autograd aborts the process on its tensors of the GPU.
+counts what it launches there (``launched``) and what bytes it sends there (``copied``). What it
+cannot tell is how fast a GPU is, how its libraries round, and what they draw at random. Torch's own
+``FakeTensorMode`` does not serve: without CUDA, autograd aborts the process on its tensors of the
+GPU.
 """
 
 import contextlib

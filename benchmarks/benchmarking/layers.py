@@ -161,9 +161,7 @@ def mix_wide(candidates: nn.ModuleList, x: Tensor, weights: Tensor) -> Tensor:
     return wide.mixture([*candidates], [*weights], x)
 
 
-def mix_apart(
-    candidates: nn.ModuleList, x: Tensor, weights: Tensor, folds: bool = False
-) -> Tensor:
+def mix_apart(candidates: nn.ModuleList, x: Tensor, weights: Tensor, folds: bool = False) -> Tensor:
     """Run the candidates one after another by the operators of ``backbones/apart.py``."""
     return apart.mixture([*candidates], [*weights], x, folds)
 

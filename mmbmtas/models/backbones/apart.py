@@ -110,7 +110,7 @@ def expand(modules: Modules, x: Tensor) -> list[Tensor]:
         *(norm.weight for norm in norms),
         *(norm.bias for norm in norms),
     )
-    outputs, means, variances = (found[i :: 3] for i in range(3))
+    outputs, means, variances = (found[i::3] for i in range(3))
     for norm, mean, variance in zip(norms, means, variances, strict=True):
         if norm.training and norm.track_running_stats:
             unbiased = variance * (len(rows) / (len(rows) - 1))

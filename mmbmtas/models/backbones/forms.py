@@ -9,6 +9,7 @@ GPUs, which wait for launches, it is always the first.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -119,12 +120,12 @@ def by_time(candidates: nn.ModuleList, x: Tensor, possible: Sequence[Form]) -> F
     own = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
     wanted = [p for p in copies.parameters() if p.requires_grad] + [weights, own]
 
-    def both_ways(form: Form) -> None:
+    def run_both_ways(form: Form) -> None:
         with torch.enable_grad():
             y = run(form, [*copies], [*weights], own)
         torch.autograd.grad(y, wanted, torch.ones_like(y))
 
-    return fastest({form: lambda form=form: both_ways(form) for form in possible})
+    return fastest({form: partial(run_both_ways, form) for form in possible})
 
 
 def fastest(calls: Mapping[Form, Callable[[], None]]) -> Form:

@@ -96,4 +96,3 @@ class _ReLU6(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (result,) = ctx.saved_tensors
         return torch.ops.aten.hardtanh_backward(grad, result, 0.0, 6.0)
-
