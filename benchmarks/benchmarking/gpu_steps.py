@@ -121,6 +121,19 @@ def _searches(setting: Setting, scenes: Path) -> list[GpuStep]:
         GpuStep('b search nyud', 90, [*words, nyud, *shared, *own]),
         GpuStep('b search pascal amp', 60, [*words, pascal, *shared, '--amp', *own]),
         GpuStep('b search nyud amp', 60, [*words, nyud, *shared, '--amp', *own]),
+        GpuStep(
+            'b search pascal channels last',
+            60,
+            [*words, pascal, *shared, '--channels-last', '--amp', *own],
+        ),
+        GpuStep(
+            'b search pascal compiled',
+            100,
+            [
+                *(*words, pascal, *shared, '--phases', 'weights'),
+                *('--compile', 'eager' if setting.tiny else 'inductor', *own),
+            ],
+        ),
     ]
 
 

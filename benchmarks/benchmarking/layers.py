@@ -3,10 +3,11 @@
 plain           one candidate after another, summed by their weights
 channels_last   the same, of maps whose channels lie together
 wide            all as one operation too, as models/backbones/wide.py has it
-operations      also with the operators of models/backbones/operations.py: the search's own way
+operations      also with the operators of models/backbones/operations.py: a search's wide form
+apart, folded   the other forms of a search on a CPU (models/backbones/forms.py)
 
 Each phase has the gradients that it needs and the normalisations as the search runs them. Blocks
-that wide.py does not know have the first two ways alone.
+that wide.py does not know have the first two ways alone, and context modules the first four.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -107,7 +108,9 @@ def time_layer(
     weights = torch.rand(len(candidates), device=x.device).softmax(0)
     weights.requires_grad_(phase == 'arch')
     calls = {}
-    for name, (mixture, memory_format) in ways(candidates, x).items():
+    with context():  # mixed precision does not fold
+        found = ways(candidates, x)
+    for name, (mixture, memory_format) in found.items():
         own = x.contiguous(memory_format=memory_format).detach()
         own.requires_grad_(phase == 'weights' or not is_first)
         parameters = [*candidates.parameters(), weights, own]
