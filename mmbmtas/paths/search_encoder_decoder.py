@@ -49,7 +49,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
 
     @property
     def policy(self) -> Any:
-        """What draws paths, see :class:`~mmbmtas.models.backbones.policies.Policy`."""
+        """What draws paths, see :class:`~mmbmtas.paths.policies.Policy`."""
         return self.backbone.policy
 
     def routing_probs(self) -> Tensor:
