@@ -34,13 +34,16 @@ def constants(values: tuple[Any, ...], device: torch.device) -> Tensor:
 
 def remember(moved: Tensor, original: Tensor) -> None:
     """Let :func:`as_on_cpu` find the tensor of the CPU that another is a copy of."""
-    if moved is not original and not original.is_cuda:
+    is_copy = original.device.type == 'cpu' != moved.device.type and moved.dtype == original.dtype
+    if is_copy and not moved.is_inference():  # whose changes torch does not count
         moved._on_cpu = moved._version, original  # type: ignore[attr-defined]
 
 
 def as_on_cpu(tensor: Tensor) -> Tensor:
     """Return what a tensor was copied of, if it is known and unchanged; else the tensor."""
-    version, original = getattr(tensor, '_on_cpu', (None, tensor))
+    if not hasattr(tensor, '_on_cpu'):
+        return tensor
+    version, original = tensor._on_cpu
     return original if version == tensor._version else tensor
 
 
@@ -52,5 +55,7 @@ def fetch(values: Sequence[Tensor]) -> list[Tensor]:
     """
     if not values:
         return []
-    found = torch.stack([value.detach().double() for value in values]).cpu()
+    alike = len({value.dtype for value in values}) == 1
+    rows = [value.detach() if alike else value.detach().double() for value in values]
+    found = torch.stack(rows).cpu()
     return [number.to(value.dtype) for number, value in zip(found, values, strict=True)]

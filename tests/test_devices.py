@@ -36,6 +36,15 @@ def test_labels_that_were_changed_since_are_not(pretence):
         assert as_on_cpu(moved.gt_digits.label) is other
 
 
+def test_copies_of_another_kind_are_not_confused(pretence):
+    original = sample()
+    single = original.to(torch.float32)
+    assert as_on_cpu(single.gt_edge.data) is single.gt_edge.data
+    with pretence.pretend_gpu(), torch.inference_mode():
+        moved = original.to('cuda')
+        assert as_on_cpu(moved.gt_edge.data).cpu().equal(original.gt_edge.data)
+
+
 def test_samples_in_pinned_memory(pretence):
     """As a loader makes them: their labels travel without a wait, and are the same."""
     original = sample()

@@ -6,6 +6,7 @@ import torch
 from mmengine.model import ImgDataPreprocessor, stack_batch
 from torch import Tensor
 
+from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 
 
@@ -36,6 +37,10 @@ class BatchPreprocessor(ImgDataPreprocessor):
             data: What the loader gives: ``inputs``, images ``(3, H, W)`` or a batch of them, and
                 ``data_samples``.
             training: Not used.
+
+        Raises:
+            InputError: Images have other channels than three, where these are exchanged or
+                normalised one by one.
         """
         data = self.cast_data(data)
         images = data['inputs']
@@ -54,6 +59,12 @@ class BatchPreprocessor(ImgDataPreprocessor):
 
     def _normalise(self, images: Tensor) -> Tensor:
         """Convert and normalise images ``(N, 3, H, W)`` of one size."""
+        each = self._enable_normalize and self.mean.shape[0] == 3
+        if images.shape[1] != 3 and (each or self._channel_conversion):
+            raise InputError(
+                f'model.data_preprocessor: images of {images.shape[1]} channels, expected 3: load '
+                'them in colour'
+            )
         if self._channel_conversion:
             images = images.flip(1)
         images = images.float()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.model import ImgDataPreprocessor
 
+from mmbmtas.errors import InputError
 from mmbmtas.models.preprocessor import BatchPreprocessor
 
 
@@ -26,6 +27,14 @@ def test_it_computes_what_mmengine_does(options, shapes):
         found = BatchPreprocessor(**options)({'inputs': batch}, True)
         assert torch.equal(found['inputs'], expected['inputs'])
         assert found.keys() == expected.keys()
+
+
+@pytest.mark.parametrize('options', [{'bgr_to_rgb': True}, {'mean': [1, 2, 3], 'std': [1, 1, 1]}])
+def test_grey_images_are_refused(options):
+    """Not made coloured by broadcasting."""
+    images = [torch.zeros(1, 6, 8, dtype=torch.uint8)] * 2
+    with pytest.raises(InputError, match='images of 1 channels, expected 3'):
+        BatchPreprocessor(**options)({'inputs': images}, True)
 
 
 def test_bytes_travel_not_floats(pretence):
