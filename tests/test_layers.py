@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'checkpoints': {'errors'},
     'registry': {'errors', 'foreign'},
     'foreign': {'errors'},
+    'devices': set(),
     'errors': set(),
     'extras': {'errors'},
     'writing': {'errors'},
@@ -29,12 +30,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     '__init__': {'compat', 'moved', 'version'},
     '__main__': {'command_line'},
     'command_line': {'version'},
-    'structures': {'errors', 'writing'},
-    'cost': {'errors', 'structures'},
+    'structures': {'devices', 'errors', 'writing'},
+    'cost': {'devices', 'errors', 'structures'},
     'grouping': {'errors', 'structures'},
-    'losses': {'errors', 'cost', 'structures', 'registry'},
+    'losses': {'devices', 'errors', 'cost', 'structures', 'registry'},
     'encoders': {'errors', 'extras', 'cost', 'structures', 'registry'},
     'models': {
+        'devices',
         'errors',
         'checkpoints',
         'encoders',
@@ -43,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'structures',
         'registry',
     },
-    'paths': {'errors', 'encoders', 'models', 'cost', 'structures', 'registry'},
+    'paths': {'devices', 'errors', 'encoders', 'models', 'cost', 'structures', 'registry'},
     'datasets': {
         'errors',
         'foreign',
@@ -59,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'evaluation': {'errors', 'structures', 'registry', 'reading', 'progress', 'writing'},
     'visualization': {'errors', 'structures', 'registry', 'writing'},
     'engine': {
+        'devices',
         'errors',
         'extras',
         'foreign',
@@ -163,6 +166,7 @@ LONGEST = 400  # lines of a module
 MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
 # Modules that serve without any mm package, and the exceptions among them.
 PURE = (
+    'mmbmtas.devices',
     'mmbmtas.errors',
     'mmbmtas.writing',
     'mmbmtas.reading',

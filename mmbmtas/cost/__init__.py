@@ -5,6 +5,7 @@ from mmbmtas.cost.expectation import (
     MAX_TASKS_RECURSIVE,
     expected_madds,
     recursive_expected_madds,
+    unchecked,
 )
 from mmbmtas.cost.group_counts import MAX_TASKS_COUNTED, expected_cost, group_count_probs
 from mmbmtas.cost.latency import LatencyTable
@@ -43,5 +44,6 @@ __all__ = [
     'routed_madds',
     'sampled_expected_cost',
     'sampled_expected_madds',
+    'unchecked',
     'with_cost',
 ]

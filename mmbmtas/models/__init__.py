@@ -1,5 +1,5 @@
 """Networks: backbones, decoders and segmentors."""
 
-from . import backbones, decode_heads, segmentors
+from . import backbones, decode_heads, preprocessor, segmentors
 
-__all__ = ['backbones', 'decode_heads', 'segmentors']
+__all__ = ['backbones', 'decode_heads', 'preprocessor', 'segmentors']

@@ -10,6 +10,7 @@ from mmengine.model import ModuleDict
 from torch import Tensor
 
 from mmbmtas.cost import NetworkCost
+from mmbmtas.devices import to_device
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones.protocols import DomainBackbone, Features
 from mmbmtas.models.segmentors import MultiTaskEncoderDecoder
@@ -216,8 +217,6 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
 def take_rows(inputs: Tensor, rows: Sequence[int]) -> Tensor:
     """Return some images of a batch, as a view where they lie at equal distances.
 
-    A list of positions would have to travel to the device first.
-
     Args:
         inputs: ``(N, 3, H, W)``.
         rows: Rising positions, at least one.
@@ -225,4 +224,4 @@ def take_rows(inputs: Tensor, rows: Sequence[int]) -> Tensor:
     step = rows[1] - rows[0] if len(rows) > 1 else 1
     if [*rows] == [*range(rows[0], rows[-1] + 1, step)]:
         return inputs[rows[0] : rows[-1] + 1 : step]
-    return inputs[rows]
+    return inputs.index_select(0, to_device(torch.tensor([*rows]), inputs.device))

@@ -12,7 +12,6 @@ from mmbmtas.encoders import Encoder, build_encoder
 from mmbmtas.encoders.candidates import Choices, SeparateChoices
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones.checkpointing import run_checkpointed
-from mmbmtas.models.backbones.policies import Policy
 from mmbmtas.models.backbones.pretrained import init_encoder, init_random
 from mmbmtas.models.backbones.protocols import Features
 from mmbmtas.models.backbones.routing import Mixture
@@ -24,6 +23,7 @@ from mmbmtas.structures.values import require_choice
 
 from .domain_norm import drop_running_statistics, is_statistic
 from .domains import as_domains, require_domain
+from .policies import Policy
 
 
 @MODELS.register_module()

@@ -8,8 +8,7 @@ import torch
 from mmbmtas.cost import ModuleCost
 from mmbmtas.engine.controllers import Budget, Reward
 from mmbmtas.errors import InputError
-from mmbmtas.models.backbones import CommonPolicy, FlatPolicy
-from mmbmtas.paths import PathNetworkCost
+from mmbmtas.paths import CommonPolicy, FlatPolicy, PathNetworkCost
 
 NODES = ((4, 2, 1), (3, 5, 0), (2, 2, 0))  # spec, section 10
 DOMAINS = {'a': ('a',), 'b': ('b',)}

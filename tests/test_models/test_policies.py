@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmbmtas.errors import InputError
-from mmbmtas.models.backbones import FactoredPolicy, FlatPolicy
+from mmbmtas.paths import FactoredPolicy, FlatPolicy
 
 ZERO = {'zero': True}
 BLOCKS = [

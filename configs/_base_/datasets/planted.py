@@ -28,7 +28,7 @@ cost_shape = (16, 16)
 model = dict(
     type='MultiTaskEncoderDecoder',
     data_preprocessor=dict(
-        type='mmengine.ImgDataPreprocessor',
+        type='mmbmtas.BatchPreprocessor',
         mean=[128.0] * 3,  # as PlantedMT stores images of mean 0 and standard deviation 1
         std=[32.0] * 3,
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmbmtas.cost import PathLatencyTable, expected_sum, expected_union, path_costs
+from mmbmtas.cost import PathLatencyTable, expected_sum, expected_union, path_costs, unchecked
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import likeliest_paths
 from mmbmtas.losses.resource_loss import TOLERANCE
@@ -123,13 +123,15 @@ class Budget:
         Args:
             probs: How likely each domain takes each candidate, ``(L, D, C)``.
         """
-        if self.is_common:
-            nodes = {self.domains[0]: expected_union(probs, self._table)}
-        else:
-            nodes = {
-                domain: expected_sum(probs[:, [index]], self._table)
-                for index, domain in enumerate(self.targets)
-            }
+        with unchecked():
+            if self.is_common:
+                nodes = {self.domains[0]: expected_union(probs, self._table)}
+            else:
+                rows = probs.split(1, dim=1)
+                nodes = {
+                    domain: expected_sum(rows[index], self._table)
+                    for index, domain in enumerate(self.targets)
+                }
         excesses = [
             (self._fixed[domain] + expected) / self.targets[domain] - 1
             for domain, expected in nodes.items()
@@ -173,7 +175,7 @@ class Budget:
         Where none are within, the cost is the nearest.
 
         Args:
-            policy: What draws paths, see :class:`~mmbmtas.models.backbones.policies.Policy`.
+            policy: What draws paths, see :class:`~mmbmtas.paths.policies.Policy`.
         """
         chosen = policy.argmax().cpu()  # (L, D)
         paths = {d: tuple(chosen[:, policy.index(d)].tolist()) for d in self.domains}

@@ -9,8 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from mmbmtas.devices import to_device
 from mmbmtas.errors import InputError
 from mmbmtas.structures.values import (
     require_choice,
@@ -146,4 +148,5 @@ def policy_loss(log_probs: Tensor, advantages: Sequence[float] | Tensor) -> Tens
         log_probs: Of the samples, shape (n,); differentiable.
         advantages: ``R - b`` of each.
     """
-    return -(log_probs * log_probs.new_tensor(advantages)).sum()
+    weights = torch.as_tensor(advantages, dtype=log_probs.dtype)
+    return -(log_probs * to_device(weights, log_probs.device)).sum()

@@ -243,7 +243,10 @@ class BranchedSearchLoop(SearchLoop):
         return _merge(logs)
 
     def _step_arch(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
-        """Accumulate the gradients of all tasks and of the resource loss, then step once."""
+        """Accumulate the gradients of all tasks and of the resource loss, then step once.
+
+        A GPU is waited for once, before the step: the losses must be finite.
+        """
         wrapper = self.runner.optim_wrapper['arch_params']
         self.task = None
         logs: list[dict[str, Tensor]] = []
@@ -252,12 +255,13 @@ class BranchedSearchLoop(SearchLoop):
                 losses = self.runner.model(
                     **data, mode='loss', tasks=chosen, with_resource_loss=index == 0
                 )
-            loss, log = self.model.parse_losses(losses)
+            loss, log = self.model.sum_losses(losses)
             wrapper.backward(loss)
             logs.append(log)
+        log = self.model.look_at(_merge(logs))
         wrapper.step()
         wrapper.zero_grad()
-        return _merge(logs)
+        return log
 
 
 def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

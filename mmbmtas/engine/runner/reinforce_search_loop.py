@@ -11,7 +11,8 @@ from torch import Tensor
 from mmbmtas.engine.controllers import PolicyLearner, check_qualities
 from mmbmtas.engine.randomness import Stream, generator_of
 from mmbmtas.errors import InputError
-from mmbmtas.models.backbones import BranchedSupernet, FlatPolicy
+from mmbmtas.models.backbones import BranchedSupernet
+from mmbmtas.paths import FlatPolicy
 from mmbmtas.paths.quality import quality_of
 from mmbmtas.registry import LOOPS
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.dataset import InfiniteSampler
+from mmengine.device import get_device
 from mmengine.dist import get_dist_info
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader, Sampler, get_worker_info
@@ -122,8 +123,10 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
     batch_size = batch_size_of(cfg)
     dataset = SeededSamples(build_dataset(cfg['dataset']), runner.seed, stream)
     sampler = {'type': NumberedSampler, 'sampler': cfg['sampler']}
+    # Pinned, lest uploads be waited for; elsewhere torch warns of it.
+    pinned = {'pin_memory': True, **cfg} if get_device() == 'cuda' else cfg
     loader = runner.build_dataloader(
-        {**cfg, 'dataset': dataset, 'sampler': sampler},
+        {**pinned, 'dataset': dataset, 'sampler': sampler},
         seed=runner.seed,
         diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )

@@ -99,7 +99,7 @@ class PathBackbone(Protocol):
     """
 
     policy: Any
-    """Draws paths, see :class:`~mmbmtas.models.backbones.policies.Policy`."""
+    """Draws paths, see :class:`~mmbmtas.paths.policies.Policy`."""
 
     @property
     def domains(self) -> Mapping[str, tuple[str, ...]]:

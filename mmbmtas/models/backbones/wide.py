@@ -161,8 +161,8 @@ def _convs(convs: Modules, x: Tensor) -> Tensor:
         groups = first.groups
     else:  # no grouped convolution has several groups read the same channels
         return torch.cat([_convs([conv], x) for conv in convs], dim=1)
-    weight = torch.cat(_parts(convs, 'weight'))
-    bias = None if first.bias is None else torch.cat(_parts(convs, 'bias'))
+    weight = _join(_parts(convs, 'weight'))
+    bias = None if first.bias is None else _join(_parts(convs, 'bias'))
     return conv2d(x, weight, bias, first.stride, first.padding, first.dilation, groups)
 
 
@@ -175,6 +175,8 @@ def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
         weights: What to multiply each one's maps by, ``(T,)``; they take part as the affine weight.
     """
     first = norms[0]
+    if len(norms) == 1 and weights is None:
+        return first(x)
     joint = copy.copy(first)  # it runs as each would, on the channels of all
     joint.num_features = len(norms) * first.num_features
     joint._parameters = first._parameters | _joined(norms, 'weight', 'bias')
@@ -183,14 +185,14 @@ def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
         affine = {name: p * scale for name, p in joint._parameters.items() if p is not None}
         joint._parameters |= {'weight': scale} | affine
     learns = first.training and first.track_running_stats
-    if first.running_mean is not None and (learns or not first.training):
+    if len(norms) > 1 and first.running_mean is not None and (learns or not first.training):
         # Of all together, since on GPUs each call is a kernel.
         own = _parts(norms, 'running_mean') + _parts(norms, 'running_var')
         statistics = torch.cat(own)
         mean, var = statistics.chunk(2)
         joint._buffers = first._buffers | {'running_mean': mean, 'running_var': var}
     y = joint(x)
-    if learns:
+    if learns and len(norms) > 1:
         torch._foreach_copy_(own, [*statistics.chunk(len(own))])
         torch._foreach_add_(_parts(norms[1:], 'num_batches_tracked'), 1)
     return y
@@ -199,7 +201,12 @@ def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
 def _joined(modules: Modules, *names: str) -> dict[str, Tensor]:
     """Return tensors of the candidates, one after another in their first dimension."""
     present = [name for name in names if getattr(modules[0], name) is not None]
-    return {name: torch.cat(_parts(modules, name)) for name in present}
+    return {name: _join(_parts(modules, name)) for name in present}
+
+
+def _join(tensors: Sequence[Tensor]) -> Tensor:
+    """Join tensors in their first dimension."""
+    return tensors[0] if len(tensors) == 1 else torch.cat([*tensors])
 
 
 _MIXTURES: dict[type, Callable[[Modules, Tensor, Tensor], Tensor]] = {

@@ -15,6 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmbmtas.checkpoints import require_fitting
+from mmbmtas.devices import as_on_cpu
 from mmbmtas.errors import InputError
 from mmbmtas.structures.documents import is_count
 from mmbmtas.structures.values import require_count, require_number, require_share
@@ -144,10 +145,12 @@ class MapDecoder(OutputHead, BaseDecodeHead):
 
     def is_labelled(self, data_samples: Sequence[SegDataSample]) -> bool:
         """Tell whether any image of the batch has a valid pixel of this task."""
-        return any(
-            self.target_key in sample and bool(self._valid(sample.get(self.target_key).data).any())
+        labels = (
+            as_on_cpu(sample.get(self.target_key).data)
             for sample in data_samples
+            if self.target_key in sample
         )
+        return any(bool(self._valid(label).any()) for label in labels)
 
     def _valid(self, target: Tensor) -> Tensor:
         """Tell which entries of a label carry information."""
@@ -210,14 +213,19 @@ class MapDecoder(OutputHead, BaseDecodeHead):
         return f'. Look at the label of {", ".join(paths)}' if paths else ''
 
     def _average(self, loss: Any, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Say what mmseg's cross-entropy is divided by where classes have weights.
+        """Say what mmseg's cross-entropy is divided by, where mmseg's own divisor has a drawback.
 
-        mmseg would look up the weight of ignored pixels as well, and find no such class.
+        To count the valid pixels, mmseg would wait for the GPU. Where classes have weights, it
+        would look up the weight of ignored pixels as well, and find no such class.
         """
-        if not isinstance(loss, CrossEntropyLoss) or loss.class_weight is None:
+        if not isinstance(loss, CrossEntropyLoss) or loss.reduction != 'mean':
             return {}
-        if loss.use_sigmoid or loss.use_mask or loss.reduction != 'mean':
+        if loss.use_sigmoid or loss.use_mask:
             return {}
+        if loss.class_weight is None:
+            if not loss.avg_non_ignore:
+                return {}
+            return {'avg_factor': (target != self.ignore_index).sum()}
         weights = logits.new_tensor(loss.class_weight)
         return {'avg_factor': weights[target[target != self.ignore_index]].sum()}
 

@@ -1,5 +1,6 @@
 """The multi-task network as an mmseg segmentor: one encoder, one decoder per task."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from mmbmtas.checkpoints import require_fitting
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
 from mmbmtas.cost.madds import forward_cost
+from mmbmtas.devices import fetch
 from mmbmtas.errors import DivergenceError, InputError
 from mmbmtas.losses.balancing import (
     OTHER,
@@ -240,36 +242,56 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum the losses, as ``loss_balancing`` weighs them, and let it learn from them.
 
-        The sum carries what each task adds to it (``mmbmtas.losses.balancing.parts_of``).
+        The sum carries what each task adds to it (``mmbmtas.losses.balancing.parts_of``). The
+        values for the log are on the CPU, which waits for a GPU here, once.
 
         Raises:
             DivergenceError: A loss is not finite; the message names it.
         """
+        total, log_vars = self.sum_losses(losses)
+        values = self.look_at(log_vars)
+        if self.loss_balancing is not None:
+            own = losses_by_task(_without_objectives(losses), self.tasks)
+            own.pop(OTHER, None)
+            if own:
+                labelled = [task for task in own if f'{task}.loss_unlabelled' not in losses]
+                self.loss_balancing.observe(own, labelled)
+        return total, values
+
+    def sum_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum the losses as :meth:`parse_losses` does, without a look at the numbers.
+
+        Nothing learns from them, and the values for the log stay on the device.
+        """
+        total, log_vars = super().parse_losses(_without_objectives(losses))
+        parts = losses_by_task(_without_objectives(losses), self.tasks)
         objectives = {
             name.removesuffix('.objective'): value
             for name, value in losses.items()
             if name.endswith('.objective')
         }
-        losses = {name: losses[name] for name in losses if not name.endswith('.objective')}
-        total, log_vars = super().parse_losses(losses)
-        if not torch.isfinite(total):
-            broken = {
-                name: float(value.detach())
-                for name, value in log_vars.items()
-                if not value.isfinite().all()
-            }
+        if objectives:
+            parts |= objectives
+            total = log_vars['loss'] = torch.stack([*parts.values()]).sum()
+        return carry_parts(total, parts), log_vars
+
+    def look_at(self, log_vars: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Bring the values for the log to the CPU, which waits for a GPU once.
+
+        Args:
+            log_vars: What :meth:`sum_losses` gives.
+
+        Raises:
+            DivergenceError: A loss is not finite; the message names it.
+        """
+        values = dict(zip(log_vars, fetch([*log_vars.values()]), strict=True))
+        broken = {name: float(x) for name, x in values.items() if not math.isfinite(x)}
+        if any('loss' in name for name in broken):
             raise DivergenceError(
                 f'non-finite loss {broken}: training has diverged or a label is broken; a lower '
                 'learning rate, or gradient clipping (optim_wrapper.clip_grad), may help'
             )
-        parts = losses_by_task(losses, self.tasks)
-        if objectives:
-            own = {task: loss for task, loss in parts.items() if task != OTHER}
-            labelled = [task for task in own if f'{task}.loss_unlabelled' not in losses]
-            self.loss_balancing.observe(own, labelled)
-            parts |= objectives
-            total = log_vars['loss'] = torch.stack([*parts.values()]).sum()
-        return carry_parts(total, parts), log_vars
+        return values
 
     def predict(
         self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample] | None = None
@@ -337,3 +359,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         features, cost = forward_cost(backbone, image)
         heads = self.decode_heads.items()
         return sum((forward_cost(head, features[task])[1] for task, head in heads), cost)
+
+
+def _without_objectives(losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what is minimised in the losses' place."""
+    return {name: value for name, value in losses.items() if not name.endswith('.objective')}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmbmtas.devices import to_device
 from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import is_zero
@@ -78,13 +79,23 @@ class Policy(nn.Module):
             domain: One of the domains.
             generator: Source of randomness, on the CPU; torch's by default.
         """
-        probs = self.probs()[:, self.index(domain)].double().cpu()
-        return tuple(probs.multinomial(1, generator=generator)[:, 0].tolist())
+        return _draw(self.probs().double().cpu()[:, self.index(domain)], generator)
+
+    @torch.no_grad()
+    def sample_all(self, generator: torch.Generator | None = None) -> dict[str, tuple[int, ...]]:
+        """Draw a path for each domain, one after another; a GPU is waited for once.
+
+        Args:
+            generator: As for :meth:`sample`.
+        """
+        probs = self.probs().double().cpu()
+        rows = zip(self.domains, probs.unbind(dim=1), strict=True)
+        return {domain: _draw(row, generator) for domain, row in rows}
 
     def log_prob(self, domain: str, path: Sequence[int]) -> Tensor:
         """Return the log probability of a path of a domain, 0-d, differentiable."""
         rows = self.log_probs()[:, self.index(domain)]
-        chosen = torch.as_tensor(path, device=rows.device)
+        chosen = to_device(torch.as_tensor(path), rows.device)
         return rows.gather(1, chosen[:, None]).sum()
 
     def index(self, domain: str) -> int:
@@ -96,6 +107,11 @@ class Policy(nn.Module):
         if domain not in self.domains:
             raise InputError(f'no domain {domain!r} among {[*self.domains]}')
         return self.domains.index(domain)
+
+
+def _draw(probs: Tensor, generator: torch.Generator | None) -> tuple[int, ...]:
+    """Draw a candidate of each layer, by probabilities ``(L, C)`` on the CPU."""
+    return tuple(probs.multinomial(1, generator=generator)[:, 0].tolist())
 
 
 @MODELS.register_module()
