@@ -17,6 +17,7 @@ from mmbmtas.models.decode_heads.outputs import cut_padding, to_prediction, unpa
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
+from .formats import SUFFIXES
 from .runtime import OnnxNetwork
 
 
@@ -90,8 +91,19 @@ class OnnxModel(BaseModel):
 
 
 def is_exported(checkpoint: str | Path) -> bool:
-    """Tell whether a file in the place of a checkpoint is an exported network, by its name."""
-    return Path(checkpoint).suffix == '.onnx'
+    """Tell whether a file in the place of a checkpoint is an exported network, by its name.
+
+    Raises:
+        InputError: It is one of torch's formats.
+    """
+    suffix = Path(checkpoint).suffix
+    if suffix in SUFFIXES and suffix != '.onnx':
+        raise InputError(
+            f'{checkpoint}: it is {SUFFIXES[suffix]}, which may hold code, so it is not run here: '
+            'name the .onnx file of the same network, or config and checkpoint. How to run '
+            f'{suffix} files stands in docs/deployment.md'
+        )
+    return suffix == '.onnx'
 
 
 def use_exported(cfg: Config, path: str) -> None:

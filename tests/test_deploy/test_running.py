@@ -25,9 +25,9 @@ def exported(trained, tmp_path_factory):
     def export(**options):
         padding = deploy.padding_of(trained.pipeline.transforms, trained.network_input)
         path = tmp_path_factory.mktemp('exported') / 'network.onnx'
-        deploy.export_onnx(trained.model, trained.dataset_meta, padding=padding, **options).write(
-            path
-        )
+        deploy.export_network(
+            trained.model, trained.dataset_meta, padding=padding, **options
+        ).write(path)
         return path
 
     return export

@@ -152,7 +152,7 @@ def test_a_least_size_is_padded_to_as_well(files, export, tmp_path):
 
 
 def test_places_are_checked_first(export, tmp_path, capsys):
-    with pytest.raises(ValueError, match=r'ends with \.onnx'):
+    with pytest.raises(ValueError, match=r'ends with one of \.onnx'):
         export('lost.py', 'lost.pth', '-o', tmp_path / 'network.pt')
     (tmp_path / 'network.onnx.json').mkdir()
     with pytest.raises(FileExistsError, match=r'network\.onnx\.json is a folder'):
