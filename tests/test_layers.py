@@ -81,6 +81,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     'comparison': {
         'errors',
+        'deploy',
         'launch',
         'engine',
         'models',

@@ -71,10 +71,10 @@ def measure_latency(
         tasks=config.tasks,
         encoder=config.encoder.to_config(),
         shape=config.shape,
-        stem_ms=_rounded(everywhere[0]),
-        layers_ms=tuple(tuple(map(_rounded, row)) for row in rows),
+        stem_ms=rounded(everywhere[0]),
+        layers_ms=tuple(tuple(map(rounded, row)) for row in rows),
         decoders_ms=dict(
-            zip(config.tasks, map(_rounded, everywhere[num_layers + 1 :]), strict=True)
+            zip(config.tasks, map(rounded, everywhere[num_layers + 1 :]), strict=True)
         ),
         measured={
             'device': latency_place(device),
@@ -113,6 +113,6 @@ def _run_parts(network: Any, image: Tensor, copies: int) -> Iterator[None]:
         yield
 
 
-def _rounded(milliseconds: float) -> float:
+def rounded(milliseconds: float) -> float:
     """Round to the microsecond, but not to nothing."""
     return max(round(milliseconds, 3), 0.001)

@@ -6,14 +6,14 @@ import io
 import json
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
 from mmbmtas.models.inference import prepare_for_inference
@@ -70,30 +70,13 @@ def _trace_onnx(graph: ImageNetwork, image: Tensor, dynamic: bool) -> Traced:
     TorchScript folds batch normalisations into convolutions.
     """
     onnx = require('onnx')
-    options: dict[str, Any] = {}
-    if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
-        options['dynamo'] = False
+    axes: dict[str, dict[int, str]] = {}
     if dynamic:
         sizes = {0: 'batch', 2: 'height', 3: 'width'}
         heads = graph.network.decode_heads
         axes = {t: {0: 'batch'} if heads[t].output == 'label' else sizes for t in graph.tasks}
-        options['dynamic_axes'] = {INPUT: sizes, **axes}
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder, 'network.onnx'))
-        try:
-            torch.onnx.export(
-                graph,
-                (image,),
-                path,
-                input_names=[INPUT],
-                output_names=[*graph.tasks],
-                opset_version=OPSET,
-                **options,
-            )
-        except torch.onnx.errors.OnnxExporterError as error:
-            hint = 'a fixed --shape, or a newer torch, may help' if dynamic else _NEWER
-            raise _refusal(error, hint) from error
-        model = onnx.load(path)
+        axes[INPUT] = sizes
+    model = to_onnx(graph, [image], [INPUT], graph.tasks, axes)
     kind = onnx.helper.tensor_dtype_to_np_dtype
     types = {x.name: str(kind(x.type.tensor_type.elem_type)) for x in model.graph.output}
 
@@ -106,6 +89,48 @@ def _trace_onnx(graph: ImageNetwork, image: Tensor, dynamic: bool) -> Traced:
         return describe_onnx(model, description)
 
     return Traced(types, serialise)
+
+
+def to_onnx(
+    module: nn.Module,
+    inputs: Sequence[Tensor],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+) -> Any:
+    """Trace a module in evaluation mode to an ONNX model.
+
+    Args:
+        module: The module.
+        inputs: What to trace it on.
+        input_names: Names of these.
+        output_names: Names of what it returns.
+        axes: Names of the sizes that are not fixed, by input or output and axis.
+
+    Raises:
+        InputError: Torch cannot export it, or the package onnx is missing.
+    """
+    onnx = require('onnx')
+    options: dict[str, Any] = {'dynamic_axes': axes} if axes else {}
+    if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
+        options['dynamo'] = False
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter('ignore')  # what was read from a shape, and that it is TorchScript
+        path = str(Path(folder, 'network.onnx'))
+        try:
+            torch.onnx.export(
+                module,
+                tuple(inputs),
+                path,
+                input_names=[*input_names],
+                output_names=[*output_names],
+                opset_version=OPSET,
+                **options,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            hint = f'a fixed --shape, or {_NEWER}' if axes else _NEWER
+            raise _refusal(error, hint) from error
+        return onnx.load(path)
 
 
 def describe_onnx(model: Any, description: Document) -> bytes:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,22 @@ class RunningNetwork(Protocol):
         """Return the output of each task for RGB images ``(N, 3, H, W)``."""
 
 
+def open_session(content: str | bytes, providers: Sequence[str]) -> Any:
+    """Open a file or its bytes in ONNX Runtime, on as many threads as torch has."""
+    runtime = require('onnxruntime')
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    return runtime.InferenceSession(content, options, providers=[*providers])
+
+
+def runtime_place() -> str:
+    """Name where ONNX Runtime computes on the CPU."""
+    threads = torch.get_num_threads()
+    plural = 's' if threads > 1 else ''
+    return f'ONNX Runtime {require("onnxruntime").__version__}, CPU, {threads} thread{plural}'
+
+
 class OnnxNetwork:
     """An exported network in ONNX Runtime, on as many threads as torch has.
 
@@ -55,13 +72,10 @@ class OnnxNetwork:
         name = 'the exported network' if isinstance(source, bytes) else os.fspath(source)
         if not isinstance(source, bytes) and not Path(source).is_file():
             raise MissingFileError(f'{name} is not an ONNX file: there is no such file')
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
         providers = _providers(runtime.get_available_providers(), device)
         content = source if isinstance(source, bytes) else name
         try:
-            self._session = runtime.InferenceSession(content, options, providers=providers)
+            self._session = open_session(content, providers)
         except Exception as error:  # ONNX Runtime's have no base of their own
             first = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f'{name} is no ONNX file that can be run: {first:.300}') from error
