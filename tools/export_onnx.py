@@ -116,7 +116,7 @@ def require_packages(args: argparse.Namespace) -> None:
     """
     if args.out.suffix == '.onnx':
         deploy.require('onnx')
-        if args.verify or args.fp16 or args.int8:
+        if args.dynamic or args.fp16 or args.int8 or args.verify:
             deploy.require('onnxruntime')
         return
     for name in ('fp16', 'int8'):

@@ -8,7 +8,7 @@ import torch
 
 from mmbmtas.comparison.timing import interleave
 from mmbmtas.deploy import OnnxNetwork
-from mmbmtas.deploy.runtime import runtime_place
+from mmbmtas.deploy.sessions import runtime_place
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 

@@ -13,7 +13,7 @@ from mmbmtas.comparison.latency import rounded
 from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import LatencyTable
 from mmbmtas.deploy.parts import runtime_call
-from mmbmtas.deploy.runtime import runtime_place
+from mmbmtas.deploy.sessions import runtime_place
 from mmbmtas.launch.tree_config import TreeConfig
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture

@@ -22,6 +22,7 @@ from mmbmtas.structures.documents import Document
 from .description import INPUT, to_metadata
 from .extra import require
 from .graph import ImageNetwork
+from .sessions import open_session
 
 SUFFIXES = {'.onnx': 'ONNX', '.pt2': 'a program of torch.export', '.ts': 'TorchScript'}
 """What the ending of a file's name says of its format."""
@@ -56,7 +57,7 @@ def trace(graph: ImageNetwork, shape: tuple[int, int], dynamic: bool, suffix: st
         suffix: The format, one of :data:`SUFFIXES`.
 
     Raises:
-        InputError: Torch cannot export it, or the package onnx is missing.
+        InputError: Torch cannot export it, or not with free sizes; or the package onnx is missing.
     """
     image = torch.zeros(1, 3, *shape, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
@@ -77,6 +78,10 @@ def _trace_onnx(graph: ImageNetwork, image: Tensor, dynamic: bool) -> Traced:
         axes = {t: {0: 'batch'} if heads[t].output == 'label' else sizes for t in graph.tasks}
         axes[INPUT] = sizes
     model = to_onnx(graph, [image], [INPUT], graph.tasks, axes)
+    if dynamic:
+        session = open_session(model.SerializeToString(), ['CPUExecutionProvider'])
+        run = lambda images: session.run(None, {INPUT: images.numpy()})  # noqa: E731
+        _require_free_sizes(graph, image.shape[2:], run)
     kind = onnx.helper.tensor_dtype_to_np_dtype
     types = {x.name: str(kind(x.type.tensor_type.elem_type)) for x in model.graph.output}
 
@@ -173,6 +178,8 @@ def _trace_script(graph: ImageNetwork, image: Tensor, dynamic: bool) -> Traced:
         script: Any = torch.jit.freeze(torch.jit.trace(graph, (image,), check_trace=False))
     except RuntimeError as error:
         raise _refusal(error, _NEWER) from error
+    if dynamic:
+        _require_free_sizes(graph, image.shape[2:], script)
 
     def serialise(description: Document) -> bytes:
         content = io.BytesIO()
@@ -180,6 +187,45 @@ def _trace_script(graph: ImageNetwork, image: Tensor, dynamic: bool) -> Traced:
         return content.getvalue()
 
     return Traced(_types(graph, image), serialise)
+
+
+def _require_free_sizes(
+    graph: ImageNetwork, shape: Sequence[int], run: Callable[[Tensor], Sequence[Any]]
+) -> None:
+    """Refuse a network that computes numbers from sizes, which a trace holds as they were.
+
+    Windows of attention and the padding of TensorFlow do so.
+
+    Args:
+        graph: The graph.
+        shape: Height and width at which it was traced.
+        run: Runs what it was traced to.
+
+    Raises:
+        InputError: On two images of another size the outputs are others.
+    """
+    least = graph.padding.size if graph.padding else (1, 1)
+    height, width = (max(pair) + 21 | 1 for pair in zip(shape, least, strict=True))
+    seed = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (2, 3, height, width), dtype=torch.uint8, generator=seed)
+    try:
+        same = all(map(_are_same, run(images), graph(images)))
+    except Exception:  # of either runtime: it stumbles over the size
+        same = False
+    if not same:
+        backbone = graph.network.backbone
+        raise InputError(
+            f'the sizes of images cannot be left free: a {type(backbone).__name__} of '
+            f'{type(backbone.encoder).__name__} computes with them, and the file would go wrong on '
+            f'{height} x {width} pixels. Leave --dynamic out, and export a file for each --shape'
+        )
+
+
+def _are_same(found: Any, expected: Tensor) -> bool:
+    """Tell whether outputs agree up to rounding, which decides a few pixels otherwise."""
+    difference = (torch.as_tensor(found).double() - expected).abs().mean()
+    tolerance = 1e-4 if expected.is_floating_point() else 1e-2
+    return float(difference) <= tolerance * float(expected.double().std())
 
 
 def _folded(graph: ImageNetwork) -> ImageNetwork:

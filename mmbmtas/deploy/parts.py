@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .extra import require
 from .formats import to_onnx
-from .runtime import open_session
+from .sessions import open_session
 
 
 class _Part(nn.Module):

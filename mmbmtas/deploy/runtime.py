@@ -3,7 +3,6 @@
 import io
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from .description import INPUT, from_metadata
 from .export import ExportedNetwork
 from .extra import require
 from .formats import DESCRIPTION
+from .sessions import open_session
 
 _PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
 
@@ -33,22 +33,6 @@ class RunningNetwork(Protocol):
 
     def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray]:
         """Return the output of each task for RGB images ``(N, 3, H, W)``."""
-
-
-def open_session(content: str | bytes, providers: Sequence[str]) -> Any:
-    """Open a file or its bytes in ONNX Runtime, on as many threads as torch has."""
-    runtime = require('onnxruntime')
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    return runtime.InferenceSession(content, options, providers=[*providers])
-
-
-def runtime_place() -> str:
-    """Name where ONNX Runtime computes on the CPU."""
-    threads = torch.get_num_threads()
-    plural = 's' if threads > 1 else ''
-    return f'ONNX Runtime {require("onnxruntime").__version__}, CPU, {threads} thread{plural}'
 
 
 class OnnxNetwork:
