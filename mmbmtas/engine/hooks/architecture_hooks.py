@@ -102,7 +102,8 @@ class ArchitectureExportHook(Hook):
 
     ``<work_dir>/architecture.json`` is always the latest,
     ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
-    has it as ``architecture``. The visualisation backends get a picture of each.
+    has it as ``architecture``. The visualisation backends get a picture of each. Where the budget
+    is missed, ``source.budget_missed`` in the file says by how much; a comparison reports that.
 
     Example:
         >>> custom_hooks = [dict(type='ArchitectureExportHook')]
@@ -127,7 +128,7 @@ class ArchitectureExportHook(Hook):
             f'{search_loop_of(runner, self).describe_cost(tree)}. '
             f'Written to {Path(runner.work_dir) / "architecture.json"}'
         )
-        if warning := search_loop_of(runner, self).describe_miss(tree):
+        if warning := dict(tree.source or {}).get('budget_missed'):
             runner.logger.warning(warning)
 
     def _write(self, runner: Runner, iteration: int) -> RoutedArchitecture:
@@ -137,7 +138,10 @@ class ArchitectureExportHook(Hook):
             'iteration': iteration,
             'seed': runner.seed,
         }
-        tree = search_loop_of(runner, self).model.export_architecture(source)
+        loop = search_loop_of(runner, self)
+        tree = loop.model.export_architecture(source)
+        if warning := loop.describe_miss(tree):
+            tree = loop.model.export_architecture({**source, 'budget_missed': warning})
         directory = Path(runner.work_dir)
         (directory / 'architectures').mkdir(parents=True, exist_ok=True)
         tree.save(directory / 'architectures' / f'iter_{iteration}.json')
