@@ -128,7 +128,7 @@ class ArchitectureExportHook(Hook):
             f'{search_loop_of(runner, self).describe_cost(tree)}. '
             f'Written to {Path(runner.work_dir) / "architecture.json"}'
         )
-        if warning := dict(tree.source or {}).get('budget_missed'):
+        if warning := search_loop_of(runner, self).describe_miss(tree):
             runner.logger.warning(warning)
 
     def _write(self, runner: Runner, iteration: int) -> RoutedArchitecture:
