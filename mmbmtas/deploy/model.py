@@ -26,7 +26,7 @@ class OnnxModel(BaseModel):
     """An exported network as a model that predicts what the data pipeline gives it.
 
     Args:
-        path: The ONNX file.
+        path: The ONNX file, or its bytes.
         device: See :class:`OnnxNetwork`.
 
     Raises:
@@ -37,7 +37,7 @@ class OnnxModel(BaseModel):
         >>> model = dict(type='OnnxModel', path='network.onnx')
     """
 
-    def __init__(self, path: str | Path, device: str | None = None) -> None:
+    def __init__(self, path: str | Path | bytes, device: str | None = None) -> None:
         super().__init__()
         self.network = OnnxNetwork(path, device)
 

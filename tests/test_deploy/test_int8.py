@@ -18,12 +18,6 @@ onnxruntime = pytest.importorskip('onnxruntime')
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope='module')
-def export():
-    tool = runpy.run_path(str(ROOT / 'tools' / 'export_onnx.py'))
-    return lambda *words: tool['main']([*map(str, words)])
-
-
 @pytest.fixture
 def photos(tmp_path):
     """A folder of images of several sizes."""
