@@ -95,6 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     'comparison': {
         'errors',
+        'deploy',
         'launch',
         'engine',
         'encoders',

@@ -4,6 +4,9 @@ Weights and images do not matter to the time, so both are random. One time is th
 pass up to each task's map at the input's size; loading and writing images is not part of it. All
 networks run in the same way. Shares are those of the networks of single tasks together, in time
 and in multiply-adds. Only trees have such networks; others are timed alone.
+
+An exported network (.onnx) stands for a config. It is timed alone, in ONNX Runtime on the CPU, and
+with all that is in the file: from bytes to maps or decisions.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -17,11 +20,12 @@ from mmbmtas import launch
 from mmbmtas.comparison.networks import build_network
 from mmbmtas.cost import LatencyTable
 from mmbmtas.cost.timing import interleave
+from mmbmtas.deploy import is_exported
 from mmbmtas.errors import InputError
 from mmbmtas.models.inference import prepare_for_inference
 from mmbmtas.structures import BranchedArchitecture
 
-from . import timing
+from . import infer_exported, tables, timing
 from .runners import scratch
 
 TITLES = {'plain': 'a network for each task', 'shared': 'shared network', 'ours': 'this network'}
@@ -62,6 +66,8 @@ def run(args: Namespace) -> dict[str, Any]:
     timing.check_rounds(args)
     if args.batch_size < 1:
         raise InputError(f'--batch-size {args.batch_size}: expected at least 1')
+    if is_exported(args.config):
+        return infer_exported.run(args)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     model: Any = build_network(args.config, args.cfg_options or {})
     height, width = args.shape or model.cost_shape
@@ -132,16 +138,8 @@ def read_table(args: Namespace, model: Any, shape: tuple[int, int]) -> LatencyTa
     if args.latency is None:
         return None
     tree = getattr(model.backbone, 'architecture', None)
-    if not isinstance(tree, BranchedArchitecture) or args.batch_size != 1:
-        raise InputError('--latency: a table is for one image at a time, and for trees')
-    table = LatencyTable.load(args.latency)
-    table.check_fits(tree.tasks, tree.encoder, tree.num_layers, shape)
-    for key in ('fuse_conv_bn', 'channels_last', 'clock'):
-        own = getattr(args, key)
-        found = (table.measured or {}).get(key, own)
-        if found != own:
-            raise InputError(f'{args.latency} was measured with {key} {found}, expected {own}')
-    return table
+    how = {key: getattr(args, key) for key in ('fuse_conv_bn', 'channels_last', 'clock')}
+    return tables.read_table(args, tree, shape, {'backend': 'torch', **how})
 
 
 @torch.inference_mode()
@@ -154,6 +152,8 @@ def infer(networks: list[Any], images: torch.Tensor) -> None:
 def format_table(result: dict[str, Any]) -> str:
     """Lay the result out for people."""
     height, width = result['shape']
+    if 'exported' in result:
+        return infer_exported.format_table(result)
     options = {'fuse_conv_bn': ', normalisations folded', 'channels_last': ', channels last'}
     lines = [
         timing.describe_machine(result),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmbmtas import launch
 from mmbmtas.checkpoints import network_weights, require_finite
+from mmbmtas.deploy import OnnxModel, export_network
 from mmbmtas.errors import InputError
 from mmbmtas.launch.loading import misfit_named
 from mmbmtas.launch.shared_keys import domain_datasets
@@ -44,9 +45,12 @@ class MultiTaskInferencer(PhotoInferencer):
             is predicted, but for rounding; which is faster depends on the device.
         domain: Of a network of several domains, whose images these are: only what this domain
             needs is kept.
+        backend: What computes: ``torch``, or ``onnxruntime``, which is given the network as
+            ``tools/export_onnx.py --dynamic`` writes it; :class:`OnnxInferencer` runs such a file.
 
     Raises:
-        InputError: There is no such domain, or the network has no domains.
+        InputError: There is no such domain, or the network has no domains. ONNX Runtime is missing,
+            or cannot run the network, or an option has no effect in it.
         FileNotFoundError: The config, its architecture or the checkpoint is missing.
         ValueError: The checkpoint does not fit the config's model, or that has normalisations
             that cannot be folded.
@@ -68,8 +72,16 @@ class MultiTaskInferencer(PhotoInferencer):
         fuse_conv_bn: bool = False,
         channels_last: bool = False,
         domain: str | None = None,
+        backend: Literal['torch', 'onnxruntime'] = 'torch',
     ) -> None:
         launch.require_checkpoint(str(checkpoint))
+        if backend not in ('torch', 'onnxruntime'):
+            raise InputError(f"backend {backend!r}: expected 'torch' or 'onnxruntime'")
+        if backend == 'onnxruntime' and (fuse_conv_bn or channels_last):
+            raise InputError(
+                'fuse_conv_bn and channels_last have no effect in ONNX Runtime, which folds and '
+                'lays out as it likes: leave them out'
+            )
         self.cfg = _prepare(config, str(checkpoint), cfg_options)
         if 'decode_heads' not in self.cfg.model:
             raise InputError(
@@ -89,12 +101,17 @@ class MultiTaskInferencer(PhotoInferencer):
         if domain is not None:
             self.model = _of_domain(self.model, domain)
         prepare_for_inference(self.model, fuse_conv_bn, channels_last)
-        self.model.to(choose_device(device))
+        if backend == 'torch':
+            self.model.to(choose_device(device))
         test_set = _find_test_set(self.cfg, domain)
         self.dataset_meta = _metainfo(content, test_set)
         self.pipeline = Compose(
             [TRANSFORMS.build(t) for t in test_set.pipeline if not _reads_image(t)]
         )
+        self._predictor: Any = self.model
+        if backend == 'onnxruntime':
+            exported = export_network(self.model, self.dataset_meta, dynamic=True)
+            self._predictor = OnnxModel(exported.content, device)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -124,7 +141,7 @@ class MultiTaskInferencer(PhotoInferencer):
             ValueError: It is no image; names the file.
         """
         image = read_bgr(photo)
-        (sample,) = self.model.test_step(self._batch(image))
+        (sample,) = self._predictor.test_step(self._batch(image))
         return Prediction(np.ascontiguousarray(image[..., ::-1]), sample, self.dataset_meta)
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmbmtas.comparison.budget_report import budgets_block
 from mmbmtas.comparison.kinds import KINDS
 from mmbmtas.comparison.model_summary import Summary, summarise, tree_file
 from mmbmtas.comparison.path_report import domains_block, similarity_block
@@ -84,6 +85,7 @@ def write_report(
         *similarity_block(folder, summaries),
         *_pictures(folder, summaries),
         *_trees(summaries),
+        *budgets_block(folder, summaries),
         *_failures(summaries),
         *(_paper(paper) if paper else ()),
     ]

@@ -10,7 +10,8 @@ key                     value
 ``padding``             null, or how the graph pads images: the least ``size`` (height, width), what
                         they become multiples of (``divisor``), and the ``value`` of the border
 ``postprocess``         ``none``: maps, undecided; ``decision``: predictions
-``precision``           of weights and features: ``float32`` or ``float16``
+``precision``           of weights and features: ``float32``, ``float16`` or, but for the last
+                        layers, ``int8``
 ``tasks``               by name, in the order of the outputs: ``output`` (classes, probability,
                         normals or value), ``channels`` of the map, ``holds`` (what the numbers of
                         the output are), ``type`` of the output, ``kind`` if a data set states it,
@@ -20,7 +21,9 @@ key                     value
 ``architecture``        the tree of these tasks, as ``architecture.json`` has it, or null
 ``madds``               ``shape`` (height, width) and ``network``, the multiply-adds at that size;
                         null where they were not counted
-``source``              names of config and checkpoint, versions of mmbmtas and torch
+``source``              names of config and checkpoint, versions of mmbmtas and torch; with 8 bits
+                        also ``calibration``: the ``images`` it was done on, their number, and the
+                        metrics in ``float32`` and in ``int8``
 ======================  ==========================================================================
 """
 
@@ -49,7 +52,7 @@ VERSION = 1
 INPUT = 'image'
 """Name of the input."""
 
-PRECISIONS = ('float32', 'float16')
+PRECISIONS = ('float32', 'float16', 'int8')
 
 _PREFIX = 'mmbmtas.'
 _MAX_CLASSES = 65_536

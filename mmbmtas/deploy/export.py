@@ -1,10 +1,7 @@
-"""Writes a trained network as an ONNX file that needs neither this package nor torch."""
+"""Writes a trained network as a file that needs neither this package nor its config."""
 
-import inspect
-import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +21,9 @@ from mmbmtas.structures.documents import Document, write_document
 from mmbmtas.version import __version__
 from mmbmtas.writing import file_place, written_beside
 
-from .description import FORMAT, INPUT, VERSION, to_metadata
-from .extra import require
+from .description import FORMAT, INPUT, VERSION
+from .formats import SUFFIXES, describe_onnx, trace
 from .graph import PAD_VALUE, ImageNetwork, Padding
-from .pooling import PoolingByProducts
-
-OPSET = 17
-"""Version of ONNX's operators: the newest that torch 2.1 writes."""
 
 _HOLDS = {
     'classes': ('logits of the classes', 'class ids'),
@@ -46,12 +39,19 @@ class ExportedNetwork:
     """An exported network that is not written yet.
 
     Attributes:
-        content: The bytes of the ONNX file.
+        content: The bytes of the file.
         description: What its metadata say, see :mod:`mmbmtas.deploy.description`.
+        suffix: Ending of the file's name, one of :data:`~mmbmtas.deploy.formats.SUFFIXES`.
     """
 
     content: bytes
     description: Document
+    suffix: str = '.onnx'
+
+    def with_model(self, model: Any, **changes: Any) -> 'ExportedNetwork':
+        """Return another ONNX model, described as this one but for some keys."""
+        description = {**self.description, **changes}
+        return replace(self, content=describe_onnx(model, description), description=description)
 
     def write(self, path: Path) -> list[Path]:
         """Write the file, and the description as JSON beside it; return both places."""
@@ -63,18 +63,19 @@ class ExportedNetwork:
 
 
 def export_places(path: Path) -> list[Path]:
-    """Return the places of ``NAME.onnx`` and of ``NAME.onnx.json`` beside it.
+    """Return the places of a file such as ``NAME.onnx``, and of ``NAME.onnx.json`` beside it.
 
     Raises:
-        InputError: The name does not end with ``.onnx``.
+        InputError: The name ends like no format.
         OccupiedError: A folder is at one of the places.
     """
-    if path.suffix != '.onnx':
-        raise InputError(f'{path}: expected a file name that ends with .onnx')
+    if path.suffix not in SUFFIXES:
+        known = ', '.join(f'{suffix} ({what})' for suffix, what in SUFFIXES.items())
+        raise InputError(f'{path}: expected a file name that ends with one of {known}')
     return [file_place(path), file_place(path.with_name(f'{path.name}.json'))]
 
 
-def export_onnx(
+def export_network(
     network: MultiTaskEncoderDecoder,
     meta: Mapping[str, Any],
     tasks: Sequence[str] | None = None,
@@ -83,6 +84,7 @@ def export_onnx(
     padding: Padding | None = None,
     decide: bool = False,
     source: Mapping[str, Any] | None = None,
+    suffix: str = '.onnx',
 ) -> ExportedNetwork:
     """Export a network. Batch normalisations are folded into the convolutions before them.
 
@@ -98,12 +100,12 @@ def export_onnx(
         padding: How the graph pads images, if at all.
         decide: Whether outputs are predictions in place of maps.
         source: What the description says of config and checkpoint.
+        suffix: The format, see :data:`~mmbmtas.deploy.formats.SUFFIXES`.
 
     Raises:
         InputError: The network is a supernet, has no such task, or does what torch cannot export;
-            or the package onnx is missing.
+            the format has no sizes that are not fixed; or the package onnx is missing.
     """
-    onnx = require('onnx')
     if isinstance(network, SearchEncoderDecoder | PathSearchEncoderDecoder):
         raise InputError(
             'a supernet cannot be exported, since it holds every candidate: write its tree by '
@@ -114,15 +116,9 @@ def export_onnx(
     tasks = _require_tasks(network, tasks)
     shape = shape or network.cost_shape
     graph = ImageNetwork(network, tasks, padding, decide).eval()
-    model = _trace(graph, shape, dynamic)
-    description = _describe(graph, model, meta, shape, dynamic, source or {})
-    for output in model.graph.output:
-        sizes = output.type.tensor_type.shape.dim
-        channels = description['tasks'][output.name]['channels']
-        sizes[1].dim_value = 1 if _is_decided_class(graph, output.name) else channels
-    onnx.helper.set_model_props(model, to_metadata(description))
-    onnx.checker.check_model(model)
-    return ExportedNetwork(model.SerializeToString(), description)
+    traced = trace(graph, shape, dynamic, suffix)
+    description = _describe(graph, traced.types, meta, shape, dynamic, source or {})
+    return ExportedNetwork(traced.serialise(description), description, suffix)
 
 
 def _require_tasks(
@@ -137,64 +133,15 @@ def _require_tasks(
     return chosen
 
 
-def _trace(graph: ImageNetwork, shape: tuple[int, int], dynamic: bool) -> Any:
-    """Trace a graph to an ONNX model.
-
-    By TorchScript: torch's newer exporter takes 50 times as long with sizes that are not fixed.
-    """
-    options: dict[str, Any] = {}
-    if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
-        options['dynamo'] = False
-    if dynamic:
-        sizes = {0: 'batch', 2: 'height', 3: 'width'}
-        heads = graph.network.decode_heads
-        axes = {t: {0: 'batch'} if heads[t].output == 'label' else sizes for t in graph.tasks}
-        options['dynamic_axes'] = {INPUT: sizes, **axes}
-    image = torch.zeros(1, 3, *shape, dtype=torch.uint8)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        warnings.catch_warnings(),
-        torch.no_grad(),
-        PoolingByProducts(),
-    ):
-        warnings.simplefilter('ignore')  # what was read from a shape, and that it is TorchScript
-        path = str(Path(folder, 'network.onnx'))
-        try:
-            torch.onnx.export(
-                graph,
-                (image,),
-                path,
-                input_names=[INPUT],
-                output_names=[*graph.tasks],
-                opset_version=OPSET,
-                **options,
-            )
-        except torch.onnx.errors.OnnxExporterError as error:
-            first = str(error).strip().splitlines()[0]
-            hint = (
-                'a fixed --shape, or a newer torch, may help'
-                if dynamic
-                else 'a newer torch may help'
-            )
-            raise InputError(
-                f'torch {torch.__version__} cannot export this network: {first:.300} ({hint})'
-            ) from error
-        return require('onnx').load(path)
-
-
-def _is_decided_class(graph: ImageNetwork, task: str) -> bool:
-    return graph.decide and graph.network.decode_heads[task].output == 'classes'
-
-
 def _describe(
     graph: ImageNetwork,
-    model: Any,
+    types: Mapping[str, str],
     meta: Mapping[str, Any],
     shape: tuple[int, int],
     dynamic: bool,
     source: Mapping[str, Any],
 ) -> Document:
-    """Describe a graph and what it was traced to."""
+    """Describe a graph whose outputs have some types."""
     network, padding = graph.network, graph.padding
     tree, madds = _costs(network, graph.tasks, shape)
     return {
@@ -212,9 +159,7 @@ def _describe(
         and {'size': [*padding.size], 'divisor': padding.divisor, 'value': PAD_VALUE},
         'postprocess': 'decision' if graph.decide else 'none',
         'precision': 'float32',
-        'tasks': {
-            output.name: _describe_task(graph, output, meta) for output in model.graph.output
-        },
+        'tasks': {task: _describe_task(graph, task, kind, meta) for task, kind in types.items()},
         'backbone': type(network.backbone).__name__,
         'encoder': network.backbone.encoder.to_config(),
         'architecture': tree and tree.to_dict(),
@@ -223,17 +168,15 @@ def _describe(
     }
 
 
-def _describe_task(graph: ImageNetwork, output: Any, meta: Mapping[str, Any]) -> Document:
-    task = output.name
+def _describe_task(graph: ImageNetwork, task: str, kind: str, meta: Mapping[str, Any]) -> Document:
     head = graph.network.decode_heads[task]
-    kind = require('onnx').helper.tensor_dtype_to_np_dtype(output.type.tensor_type.elem_type)
     unit = (meta.get('units') or {}).get(task) or ('m' if task == 'depth' else None)
     classes, palette = ((meta.get(key) or {}).get(task) for key in ('classes', 'palette'))
     return {
         'output': head.output,
         'channels': head.num_classes,
         'holds': _HOLDS[head.output][graph.decide],
-        'type': str(kind),
+        'type': kind,
         'kind': (meta.get('task_kinds') or {}).get(task),
         'unit': unit,
         'classes': classes and [*map(str, classes)],

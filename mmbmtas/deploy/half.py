@@ -1,8 +1,5 @@
 """Exported networks in half precision."""
 
-from dataclasses import replace
-
-from .description import to_metadata
 from .export import ExportedNetwork
 from .extra import require
 
@@ -21,7 +18,4 @@ def to_half(exported: ExportedNetwork) -> ExportedNetwork:
     model = converter.convert_float_to_float16(
         onnx.load_from_string(exported.content), keep_io_types=True
     )
-    description = {**exported.description, 'precision': 'float16'}
-    onnx.helper.set_model_props(model, to_metadata(description))
-    onnx.checker.check_model(model)
-    return replace(exported, content=model.SerializeToString(), description=description)
+    return exported.with_model(model, precision='float16')

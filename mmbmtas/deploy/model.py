@@ -17,6 +17,7 @@ from mmbmtas.models.decode_heads.outputs import cut_padding, to_prediction, unpa
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
+from .formats import SUFFIXES
 from .runtime import OnnxNetwork
 
 
@@ -25,7 +26,7 @@ class OnnxModel(BaseModel):
     """An exported network as a model that predicts what the data pipeline gives it.
 
     Args:
-        path: The ONNX file.
+        path: The ONNX file, or its bytes.
         device: See :class:`OnnxNetwork`.
 
     Raises:
@@ -36,7 +37,7 @@ class OnnxModel(BaseModel):
         >>> model = dict(type='OnnxModel', path='network.onnx')
     """
 
-    def __init__(self, path: str | Path, device: str | None = None) -> None:
+    def __init__(self, path: str | Path | bytes, device: str | None = None) -> None:
         super().__init__()
         self.network = OnnxNetwork(path, device)
 
@@ -90,8 +91,19 @@ class OnnxModel(BaseModel):
 
 
 def is_exported(checkpoint: str | Path) -> bool:
-    """Tell by its name whether a file given as a checkpoint is an exported network."""
-    return Path(checkpoint).suffix == '.onnx'
+    """Tell by its name whether a file given as a checkpoint is an exported network.
+
+    Raises:
+        InputError: It is one of torch's formats.
+    """
+    suffix = Path(checkpoint).suffix
+    if suffix in SUFFIXES and suffix != '.onnx':
+        raise InputError(
+            f'{checkpoint}: it is {SUFFIXES[suffix]}, which may hold code, so it is not run here: '
+            'name the .onnx file of the same network, or config and checkpoint. docs/deployment.md '
+            f'says how to run {suffix} files'
+        )
+    return suffix == '.onnx'
 
 
 def use_exported(cfg: Config, path: str) -> None:

@@ -1,19 +1,38 @@
-"""Runs exported networks by ONNX Runtime."""
+"""Runs exported networks: by ONNX Runtime, or of torch's formats by torch."""
 
+import io
+import json
 import os
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mmbmtas.errors import InputError, MissingFileError
-from mmbmtas.structures.documents import expect
+from mmbmtas.structures.documents import Document, expect
 
 from .description import INPUT, from_metadata
+from .export import ExportedNetwork
 from .extra import require
+from .formats import DESCRIPTION
+from .sessions import open_session
 
 _PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
+
+
+class RunningNetwork(Protocol):
+    """An exported network that can be run.
+
+    Attributes:
+        description: What its metadata say, see :mod:`mmbmtas.deploy.description`.
+    """
+
+    description: Document
+
+    def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray]:
+        """Return the output of each task for RGB images ``(N, 3, H, W)``."""
 
 
 class OnnxNetwork:
@@ -37,13 +56,10 @@ class OnnxNetwork:
         name = 'the exported network' if isinstance(source, bytes) else os.fspath(source)
         if not isinstance(source, bytes) and not Path(source).is_file():
             raise MissingFileError(f'{name} is not an ONNX file: there is no such file')
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
         providers = _providers(runtime.get_available_providers(), device)
         content = source if isinstance(source, bytes) else name
         try:
-            self._session = runtime.InferenceSession(content, options, providers=providers)
+            self._session = open_session(content, providers)
         except Exception as error:  # ONNX Runtime's have no base of their own
             first = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f'{name} is not an ONNX file that can be run: {first:.300}') from error
@@ -84,6 +100,45 @@ class OnnxNetwork:
             )
         outputs = self._session.run(None, {INPUT: np.ascontiguousarray(images)})
         return dict(zip(self.tasks, outputs, strict=True))
+
+
+class TorchNetwork:
+    """A network that was exported in this process to a format of torch, loaded by torch alone.
+
+    Files of others are not taken: to load a program of ``torch.export`` is to run its code.
+
+    Args:
+        exported: The exported network, ``.pt2`` or ``.ts``.
+
+    Attributes:
+        description: As the file has it.
+    """
+
+    def __init__(self, exported: ExportedNetwork) -> None:
+        extra: dict[str, Any] = {DESCRIPTION: ''}
+        content = io.BytesIO(exported.content)
+        if exported.suffix == '.ts':
+            self._module = torch.jit.load(content, 'cpu', _extra_files=extra)
+        else:
+            self._module = torch.export.load(content, extra_files=extra).module()
+        self.description: Document = json.loads(extra[DESCRIPTION])
+
+    @torch.no_grad()
+    def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray]:
+        """Return the output of each task for RGB images ``(N, 3, H, W)``."""
+        outputs = self._module(torch.from_numpy(np.ascontiguousarray(images)))
+        return {t: x.numpy() for t, x in zip(self.description['tasks'], outputs, strict=True)}
+
+
+def load_exported(exported: ExportedNetwork) -> RunningNetwork:
+    """Load what was exported, on the CPU, as whoever gets the file would.
+
+    Raises:
+        InputError: ONNX Runtime is missing.
+    """
+    if exported.suffix == '.onnx':
+        return OnnxNetwork(exported.content, 'cpu')
+    return TorchNetwork(exported)
 
 
 def _providers(available: list[str], device: str | None) -> list[str]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmbmtas.errors import InputError
 from mmbmtas.models.decode_heads.outputs import Output, to_prediction
 
-from .runtime import OnnxNetwork
+from .runtime import RunningNetwork
 
 TOLERANCES = {'float32': 1e-4, 'float16': 1e-2}
 """Greatest difference that passes by precision, as a share of the output's range."""
@@ -20,7 +20,7 @@ Reference = Callable[[NDArray[np.uint8]], Mapping[str, Tensor]]
 
 
 def verify(
-    exported: OnnxNetwork,
+    exported: RunningNetwork,
     reference: Reference,
     shape: tuple[int, int],
 ) -> dict[tuple[int, int], dict[str, float]]:
@@ -67,13 +67,13 @@ def require_close(
 
 
 def _differences(
-    exported: OnnxNetwork, reference: Reference, size: tuple[int, int], count: int
+    exported: RunningNetwork, reference: Reference, size: tuple[int, int], count: int
 ) -> dict[str, float]:
     images = [_draw_image(size, seed) for seed in range(count)]
     batch = np.stack([image[..., ::-1].transpose(2, 0, 1) for image in images])
     outputs = exported.run(batch)
     decided = exported.description['postprocess'] == 'decision'
-    greatest: dict[str, float] = dict.fromkeys(exported.tasks, 0.0)
+    greatest: dict[str, float] = dict.fromkeys(outputs, 0.0)
     for index, image in enumerate(images):
         maps = reference(image)
         for task, entry in exported.description['tasks'].items():

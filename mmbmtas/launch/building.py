@@ -8,6 +8,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmbmtas.engine.hooks.classes_hook import ClassesHook
+from mmbmtas.engine.hooks.validation_images_hook import ValidationImagesHook
 from mmbmtas.engine.runner.page_runner import PageRunner
 from mmbmtas.errors import MissingFileError
 from mmbmtas.launch.launch import prepare_config
@@ -53,6 +54,7 @@ def runner_of(cfg: Config, strict: bool) -> Runner:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PageRunner.from_cfg(cfg)
     guard_loading(runner, strict)
     runner.register_hook(ClassesHook(loaded_too=strict))
+    runner.register_hook(ValidationImagesHook())
     return runner
 
 

@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from mmbmtas import deploy
 from mmbmtas.cost import LatencyTable, recursive_expected_madds
 from mmbmtas.datasets import PascalContextMT
 from mmbmtas.datasets.cache_writer import write_cache
@@ -23,6 +24,12 @@ from mmbmtas.structures import BranchedArchitecture
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'benchmarks'
 CPU = torch.device('cpu')
+PREPROCESSOR = {
+    'type': 'mmengine.ImgDataPreprocessor',
+    'mean': [123.0, 116.0, 103.0],
+    'std': [58.0, 57.0, 56.0],
+    'bgr_to_rgb': True,
+}
 NARROW = {'type': 'MobileNetV2Encoder', 'widen_factor': 0.25, 'context_channels': 8}
 
 
@@ -448,6 +455,36 @@ class TestTrainAndInfer:
             with pytest.raises(SystemExit):
                 benchmark('infer', *words, '--shape', 32, 48)
             assert message in capsys.readouterr().err
+
+    def test_an_exported_network(self, benchmark, toys, tmp_path, capsys):
+        pytest.importorskip('onnxruntime')
+        config = toys.branched_config(('semseg', 'depth'), toys.TINY)
+        network = toys.build({**config, 'data_preprocessor': PREPROCESSOR}).eval()
+        exported = deploy.export_network(network, {}, dynamic=True)
+        exported.write(tmp_path / 'a.onnx')
+        tree = network.backbone.architecture
+        table = toys.latency_table(tree.tasks, tree.encoder)
+        how = {'backend': 'onnxruntime', 'precision': 'float32', 'clock': 'wall'}
+        (tmp_path / 'l.json').write_text(json.dumps(table | {'measured': how}))
+        words = ['infer', tmp_path / 'a.onnx', *ROUNDS]
+        result = benchmark(*words, '--latency', tmp_path / 'l.json')
+        assert result['shape'] == [64, 64]
+        assert result['ours']['seconds'] > 0
+        assert result['ours']['madds'] == network.measure_network((64, 64)).madds
+        assert result['ours']['table_ms'] == LatencyTable.from_dict(table).tree(tree)
+        text = benchmark(*words, '--shape', 32, 48, '--batch-size', 2, as_json=False)
+        assert '2 tasks, float32, batch 2, 32 x 48, wall clock' in text
+        for change, message in (
+            (how | {'backend': 'torch'}, 'measured with backend torch, expected onnxruntime'),
+            (how | {'precision': 'int8'}, 'measured with precision int8, expected float32'),
+        ):
+            (tmp_path / 'l.json').write_text(json.dumps(table | {'measured': change}))
+            with pytest.raises(SystemExit):
+                benchmark(*words, '--latency', tmp_path / 'l.json')
+            assert message in capsys.readouterr().err
+        with pytest.raises(SystemExit):
+            benchmark(*words, '--fuse-conv-bn')
+        assert '--fuse-conv-bn has no effect' in capsys.readouterr().err
 
     def test_networks_without_a_tree_are_timed_alone(self, benchmark):
         config = 'configs/exchange/mtan_scenes.py'

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mmbmtas.comparison import report
+from mmbmtas.comparison.budget_report import budgets_block
 from mmbmtas.comparison.report import (
     paired_differences,
     read_paper,
@@ -109,7 +110,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_report(rows, folder):
+def test_the_report(rows, folder, monkeypatch):
+    missed = [Paragraph('searched_seed0 misses its budget')]
+    monkeypatch.setattr(report, 'budgets_block', lambda *_: missed)
     paper = {
         'title': 'some table',
         'columns': ['MAdds B', 'x'],
@@ -140,10 +143,28 @@ def test_the_report(rows, folder):
     )
     assert '```\npython it\n```' in text
     assert 'Tree of searched_seed1' in text
+    assert 'searched_seed0 misses its budget' in text
     page = (folder / 'report.html').read_text()
     assert '&lt;nothing&gt;' in page
     assert page.count('src="data:image/png;base64,') == 4
     assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_missed_budgets(rows, folder):
+    """As the searched trees' files say; of the others, and of other kinds, nothing is said."""
+    summaries = summarise(rows, MODELS)
+    assert budgets_block(folder, summaries) == []
+    for name in ('searched_seed1', 'random_seed0_1'):
+        path = folder / 'trees' / f'{name}.json'
+        content = json.loads(path.read_text())
+        content['source'] = {'method': 'random'}
+        if name == 'searched_seed1':
+            content['source'] = {'budget_missed': 'The tree misses the budget: 12.5% above'}
+        path.write_text(json.dumps(content))
+    text = to_markdown(budgets_block(folder, summaries))
+    assert '## Missed budgets' in text
+    assert '| searched_seed1 | The tree misses the budget: 12.5% above |' in text
+    assert text.count('_seed') == 1
 
 
 def test_search_times_are_drawn_of_searched_trees_alone(rows, tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """A small trained network, as config and checkpoint."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -79,3 +82,23 @@ def files(toys, build_network, pascal_root, tmp_path_factory):
 def trained(files):
     """The network of these files, in torch; tests must not change it."""
     return MultiTaskInferencer(*files, device='cpu')
+
+
+@pytest.fixture(scope='session')
+def export():
+    """Run tools/export_onnx.py on some words."""
+    tool = runpy.run_path(str(Path(__file__).parents[2] / 'tools' / 'export_onnx.py'))
+    return lambda *words: tool['main']([*map(str, words)])
+
+
+@pytest.fixture
+def differs(monkeypatch):
+    """Let the network that a file is compared with have one weight that the file has not."""
+    predict = MultiTaskInferencer.predict_maps
+
+    def predict_otherwise(self, image):
+        with torch.no_grad():
+            self.model.decode_heads['depth'].conv_seg.bias.add_(0.01)
+        return predict(self, image)
+
+    monkeypatch.setattr(MultiTaskInferencer, 'predict_maps', predict_otherwise)

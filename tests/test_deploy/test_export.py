@@ -53,7 +53,7 @@ def test_networks_of_every_kind(toys, build_network, kind, encoder):
     network = build_network(config)
     # torch 2.1 cannot export the pooling of MTAN with sizes that are not fixed.
     dynamic = kind != 'MTAN' or Version(torch.__version__) >= Version('2.5')
-    exported = deploy.export_onnx(network, {}, dynamic=dynamic)
+    exported = deploy.export_network(network, {}, dynamic=dynamic)
     cost = network.measure_network((64, 64)).madds
     assert exported.description['madds'] == {'shape': [64, 64], 'network': cost}
     operators = {node.op_type for node in onnx.load_from_string(exported.content).graph.node}
@@ -100,18 +100,18 @@ DOMAINS = {'digits': ['digits'], 'rooms': ['semseg', 'depth'], 'roads': ['edge']
 @pytest.mark.parametrize('statistics', ['domain', 'shared'])
 def test_paths_of_all_domains_or_of_one(toys, build_network, statistics):
     network = build_network(toys.path_config(DOMAINS, norm_statistics=statistics))
-    exported = deploy.export_onnx(network, {}, dynamic=True)
+    exported = deploy.export_network(network, {}, dynamic=True)
     described = exported.description['architecture']
     assert described['sharing'] == 'node'
     assert described['tasks'] == [*DOMAINS]
     cost = network.measure_network((64, 64)).madds
     assert exported.description['madds'] == {'shape': [64, 64], 'network': cost}
     alone = network.for_domain('rooms')
-    one = deploy.export_onnx(alone, {})
+    one = deploy.export_network(alone, {})
     assert one.description['architecture']['tasks'] == ['rooms']
     assert one.description['madds']['network'] == alone.measure_network((64, 64)).madds < cost
     assert weights_of(one) < weights_of(exported)
-    some = deploy.export_onnx(network, {}, ['edge'])
+    some = deploy.export_network(network, {}, ['edge'])
     assert some.description['architecture']['tasks'] == ['roads']
     for export, whose in ((exported, statistics), (one, 'one')):
         operators = {node.op_type for node in onnx.load_from_string(export.content).graph.node}
@@ -139,7 +139,7 @@ def test_paths_of_all_domains_or_of_one(toys, build_network, statistics):
 def test_supernets_of_paths_are_refused(toys):
     network = toys.build(toys.path_search_config(['digits', 'faces']))
     with pytest.raises(ValueError, match=r'export_architecture\.py CHECKPOINT'):
-        deploy.export_onnx(network, {})
+        deploy.export_network(network, {})
 
 
 def test_some_tasks_are_the_network_of_these_tasks(toys, build_network):
@@ -147,13 +147,13 @@ def test_some_tasks_are_the_network_of_these_tasks(toys, build_network):
     tree = toys.random_tree(('semseg', 'normals', 'depth'), toys.TINY)
     network = build_network(toys.branched_config(tree.tasks, toys.TINY, tree))
     kept = ('depth', 'semseg')
-    exported = deploy.export_onnx(network, {}, kept)
+    exported = deploy.export_network(network, {}, kept)
     alone = build_network(toys.branched_config(kept, toys.TINY, tree.for_tasks(kept)))
     assert [*exported.description['tasks']] == [*kept]
     assert exported.description['architecture']['tasks'] == [*kept]
     assert exported.description['madds']['network'] == alone.measure_network((64, 64)).madds
-    assert weights_of(exported) == weights_of(deploy.export_onnx(alone, {}))
-    whole = deploy.export_onnx(network, {})
+    assert weights_of(exported) == weights_of(deploy.export_network(alone, {}))
+    whole = deploy.export_network(network, {})
     assert weights_of(exported) < weights_of(whole)
     images = draw(1, 64, 64)
     for task, found in run(exported, images).items():
@@ -162,9 +162,9 @@ def test_some_tasks_are_the_network_of_these_tasks(toys, build_network):
 
 def test_what_a_network_with_exchange_leaves_out_is_not_guessed(toys, build_network):
     network = build_network(toys.exchange_config('CrossStitchNetwork', TWO, toys.TINY))
-    exported = deploy.export_onnx(network, {}, TWO[:1])
+    exported = deploy.export_network(network, {}, TWO[:1])
     assert exported.description['madds'] is None
-    assert weights_of(exported) < weights_of(deploy.export_onnx(network, {}))
+    assert weights_of(exported) < weights_of(deploy.export_network(network, {}))
 
 
 def test_bgr_networks_and_networks_without_normalisation(toys, build_network):
@@ -175,7 +175,7 @@ def test_bgr_networks_and_networks_without_normalisation(toys, build_network):
     x = torch.from_numpy(np.ascontiguousarray(images[..., ::-1])).float().permute(0, 3, 1, 2)
     with torch.no_grad():
         expected = network.encode_decode(x)
-    found = run(deploy.export_onnx(network, {}), images)
+    found = run(deploy.export_network(network, {}), images)
     for task in TWO:
         scale = expected[task].abs().max()
         np.testing.assert_allclose(found[task] / scale, expected[task] / scale, rtol=0, atol=1e-5)
@@ -184,7 +184,7 @@ def test_bgr_networks_and_networks_without_normalisation(toys, build_network):
 def test_supernets_are_refused(toys):
     network = toys.build(toys.search_config(TWO, toys.TINY))
     with pytest.raises(ValueError, match=r'export_architecture\.py CHECKPOINT'):
-        deploy.export_onnx(network, {})
+        deploy.export_network(network, {})
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_supernets_are_refused(toys):
 def test_wrong_tasks(toys, build_network, tasks, message):
     network = build_network(toys.branched_config(TWO, toys.TINY))
     with pytest.raises(ValueError, match=message):
-        deploy.export_onnx(network, {}, tasks)
+        deploy.export_network(network, {}, tasks)
 
 
 def test_what_torch_cannot_export_is_said_in_a_line(toys, build_network, monkeypatch):
@@ -207,10 +207,10 @@ def test_what_torch_cannot_export_is_said_in_a_line(toys, build_network, monkeyp
     plain = decoder.forward
     monkeypatch.setattr(decoder, 'forward', lambda x: torch.special.bessel_j0(plain(x)))
     with pytest.raises(ValueError, match=r'torch .* cannot export this network: .*bessel_j0'):
-        deploy.export_onnx(network, {})
+        deploy.export_network(network, {})
 
 
 def test_other_preprocessors_are_refused(toys):
     network = toys.build(toys.branched_config(TWO, toys.TINY))
     with pytest.raises(ValueError, match=r'BaseDataPreprocessor: expected mmengine\.Img'):
-        deploy.export_onnx(network, {})
+        deploy.export_network(network, {})

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmbmtas import deploy
-from mmbmtas.apis import OnnxInferencer
+from mmbmtas.apis import MultiTaskInferencer, OnnxInferencer
 
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -25,9 +25,9 @@ def exported(trained, tmp_path_factory):
     def export(**options):
         padding = deploy.padding_of(trained.pipeline.transforms, trained.network_input)
         path = tmp_path_factory.mktemp('exported') / 'network.onnx'
-        deploy.export_onnx(trained.model, trained.dataset_meta, padding=padding, **options).write(
-            path
-        )
+        deploy.export_network(
+            trained.model, trained.dataset_meta, padding=padding, **options
+        ).write(path)
         return path
 
     return export
@@ -61,6 +61,23 @@ def test_photographs_without_config_and_checkpoint(trained, exported, maps, tmp_
             assert close.mean() > 0.999
     palette = Image.open(tmp_path / 'semseg/image.png').getpalette()
     assert palette[3 * 7 : 3 * 8] == [7, 14, 21]
+
+
+def test_the_inferencer_computes_in_onnx_runtime(files, trained, monkeypatch):
+    infer = MultiTaskInferencer(*files, device='cpu', backend='onnxruntime')
+    monkeypatch.setattr(infer.model, 'forward', None)  # torch has no part in it
+    images = [
+        np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+        for shape in ((64, 64), (37, 53))
+    ]
+    found = infer(images)['predictions']
+    for arrays, expected in zip(found, trained(images)['predictions'], strict=True):
+        assert np.mean(arrays['semseg'] == expected['semseg']) > 0.999
+        np.testing.assert_allclose(arrays['depth'], expected['depth'], rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match='have no effect in ONNX Runtime'):
+        MultiTaskInferencer(*files, fuse_conv_bn=True, backend='onnxruntime')
+    with pytest.raises(ValueError, match="backend 'trt': expected 'torch' or 'onnxruntime'"):
+        MultiTaskInferencer(*files, backend='trt')
 
 
 def test_another_size_than_exported_for(exported):

@@ -251,6 +251,20 @@ def test_every_checkpoint_has_its_tree(search):
     assert not [*folder.rglob('*.tmp')]
 
 
+def test_a_missed_budget_stands_in_the_file(search, search_runner, toys, tmp_path):
+    """A search of a few iterations does not come down to the cheapest tree."""
+    target = search[0].train_loop.model.network_cost.shared().madds
+    runner = search_runner(
+        tmp_path, model=toys.search_config(TASKS, weight=1.0, target_madds=target)
+    )
+    runner.train()
+    tree = BranchedArchitecture.load(tmp_path / 'architecture.json')
+    excess = tree.madds['network'] / target - 1
+    assert f'its cost is {excess:.1%} above target_madds' in tree.source['budget_missed']
+    unlimited = BranchedArchitecture.load(Path(search[0].work_dir) / 'architecture.json')
+    assert 'budget_missed' not in unlimited.source
+
+
 def test_exported_trees_build_networks(search, toys):
     tree = BranchedArchitecture.load(Path(search[0].work_dir) / 'architecture.json')
     model = toys.build(toys.branched_config(TASKS, tree=tree))

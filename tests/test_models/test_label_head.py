@@ -138,13 +138,13 @@ class TestFiles:
     @pytest.mark.parametrize('decide', [False, True])
     def test_an_exported_network_gives_the_same_classes(self, both, toys, tmp_path, decide):
         pytest.importorskip('onnxruntime')
-        from mmbmtas.deploy import OnnxModel, export_onnx
+        from mmbmtas.deploy import OnnxModel, export_network
 
         model, _, _ = both
         model.data_preprocessor = MODELS.build(
             {'type': 'mmengine.ImgDataPreprocessor', 'mean': [127.5] * 3, 'std': [127.5] * 3}
         )
-        exported = export_onnx(model.eval(), {}, shape=(64, 64), decide=decide)
+        exported = export_network(model.eval(), {}, shape=(64, 64), decide=decide)
         exported.write(tmp_path / 'network.onnx')
         image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
         (sample,) = toys.batch([], count=1)[1]

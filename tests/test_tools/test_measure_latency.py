@@ -31,6 +31,19 @@ def test_needs_a_round(tool, capsys):
     assert 'error: --repeats must be at least 1' in capsys.readouterr().err
 
 
+def test_what_has_no_effect_in_onnx_runtime(tool, capsys):
+    for words, message in (
+        (['--fuse-conv-bn'], '--fuse-conv-bn has no effect with --backend onnxruntime'),
+        (['--device', 'cuda'], '--backend onnxruntime measures on the CPU'),
+    ):
+        with pytest.raises(SystemExit):
+            measure(tool, '--backend', 'onnxruntime', *words)
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        tool('analysis_tools/measure_latency.py', 'network.onnx')
+    assert 'Expected the config, with --backend onnxruntime' in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_search_by_the_table(tool, scenes_roots, capsys):
     table = measure(tool, '--warmup', 1, '--repeats', 5)

@@ -6,19 +6,23 @@ at the config's cost_shape, one image at a time. A search can use the file inste
 
 Of a config of paths it writes milliseconds of each candidate of each searched layer:
 --cfg-options train_cfg.latency=FILE.json train_cfg.target_latency_ms=MS
+--backend onnxruntime exports each part and measures it in ONNX Runtime on the CPU, for a network
+that will run there.
 """
 
 import argparse
 
+from mmbmtas.comparison.exported_latency import count_parts, measure_exported_latency
 from mmbmtas.comparison.latency import measure_latency
 from mmbmtas.comparison.path_latency import measure_path_latency
 from mmbmtas.cost import LatencyTable, PathLatencyTable
 from mmbmtas.cost.timing import CLOCKS
+from mmbmtas.deploy import is_exported
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.overrides import add_cfg_options
-from mmbmtas.launch.path_config import has_paths, read_path_config
-from mmbmtas.launch.tree_config import read_tree_config
+from mmbmtas.launch.path_config import PathConfig, has_paths, read_path_config
+from mmbmtas.launch.tree_config import TreeConfig, read_tree_config
 from mmbmtas.models.inference import choose_device
 from mmbmtas.progress import Progress
 from mmbmtas.writing import file_place
@@ -31,6 +35,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config of a search or of a network of trees or paths')
     parser.add_argument('-o', '--out', type=file_place, default='latency.json', metavar='FILE.json')
+    parser.add_argument(
+        '--backend',
+        choices=['torch', 'onnxruntime'],
+        default='torch',
+        help='what will run the network: torch, or ONNX Runtime on the CPU',
+    )
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
     parser.add_argument(
         '--warmup', type=int, default=2, help='rounds that are not counted, before the others'
@@ -93,24 +103,80 @@ def format_path_table(table: PathLatencyTable) -> str:
     return '\n'.join(lines)
 
 
+def measure(args: argparse.Namespace, config: TreeConfig) -> LatencyTable:
+    """Measure in torch or in ONNX Runtime, with a bar.
+
+    Raises:
+        InputError: An option has no effect in ONNX Runtime.
+    """
+    if args.backend == 'torch':
+        device = choose_device(args.device)
+        rounds = (args.warmup + args.repeats) * len(config.tasks)
+        with Progress(rounds, 'measuring rounds') as progress:
+            return measure_latency(
+                config,
+                device,
+                args.warmup,
+                args.repeats,
+                args.fuse_conv_bn,
+                args.channels_last,
+                args.clock,
+                report=progress.advance,
+            )
+    if args.device not in (None, 'cpu'):
+        raise InputError(f'--device {args.device}: --backend onnxruntime measures on the CPU')
+    for name in ('fuse_conv_bn', 'channels_last'):
+        if getattr(args, name):
+            raise InputError(
+                f'--{name.replace("_", "-")} has no effect with --backend onnxruntime, which '
+                'folds and lays out as it likes: leave it out'
+            )
+    with Progress(count_parts(config), 'exporting parts') as progress:
+        return measure_exported_latency(
+            config, args.warmup, args.repeats, args.clock, progress.advance
+        )
+
+
+def measure_paths(args: argparse.Namespace, config: PathConfig) -> PathLatencyTable:
+    """Measure the candidates of paths, with a bar.
+
+    Raises:
+        InputError: They are to be measured in ONNX Runtime.
+    """
+    if args.backend != 'torch':
+        raise InputError(
+            f'--backend {args.backend}: candidates of paths are measured in torch, leave it out'
+        )
+    rounds = args.warmup + args.repeats
+    with Progress(rounds, 'measuring rounds') as progress:
+        return measure_path_latency(
+            config,
+            choose_device(args.device),
+            args.warmup,
+            args.repeats,
+            args.fuse_conv_bn,
+            args.channels_last,
+            args.clock,
+            report=progress.advance,
+        )
+
+
 def main() -> None:
     """Measure as the command line says."""
     args = parse_args()
     if args.repeats < 1 or args.warmup < 0:
         raise InputError('--repeats must be at least 1, --warmup 0')
-    device = choose_device(args.device)
-    how = (device, args.warmup, args.repeats, args.fuse_conv_bn, args.channels_last, args.clock)
-    rounds = args.warmup + args.repeats
+    if is_exported(args.config):
+        raise InputError(
+            f'{args.config}: an exported network cannot be taken apart. Expected the config, with '
+            '--backend onnxruntime; benchmarks/benchmark.py infer times the file as a whole'
+        )
     table: LatencyTable | PathLatencyTable
     if has_paths(args.config, args.cfg_options):
-        paths = read_path_config(args.config, args.cfg_options)
-        with Progress(rounds, 'measuring rounds') as progress:
-            table = measure_path_latency(paths, *how, report=progress.advance)
+        table = measure_paths(args, read_path_config(args.config, args.cfg_options))
         text = format_path_table(table)
     else:
-        config = read_tree_config(args.config, args.cfg_options)
-        with Progress(rounds * len(config.tasks), 'measuring rounds') as progress:
-            table = measure_latency(config, *how, report=progress.advance)
+        table = measure(args, read_tree_config(args.config, args.cfg_options))
         text = format_table(table)
     table.save(args.out)
     print(text)

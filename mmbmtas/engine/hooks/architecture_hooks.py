@@ -1,5 +1,6 @@
 """Hooks that log the architecture during the search, and write the tree to a file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ class ArchitectureExportHook(Hook):
 
     ``<work_dir>/architecture.json`` is always the latest,
     ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
-    has it as ``architecture``. The visualisation backends get a picture of each.
+    has it as ``architecture``. The visualisation backends get a picture of each. Where the budget
+    is missed, ``source.budget_missed`` in the file says by how much; a comparison reports that.
 
     Example:
         >>> custom_hooks = [dict(type='ArchitectureExportHook')]
@@ -137,7 +139,11 @@ class ArchitectureExportHook(Hook):
             'iteration': iteration,
             'seed': runner.seed,
         }
-        architecture = search_loop_of(runner, self).export_architecture(source)
+        loop = search_loop_of(runner, self)
+        architecture = loop.export_architecture(source)
+        found = architecture.source
+        if isinstance(found, dict) and (warning := loop.describe_miss(architecture)):
+            architecture = replace(architecture, source={**found, 'budget_missed': warning})
         directory = Path(runner.work_dir)
         (directory / 'architectures').mkdir(parents=True, exist_ok=True)
         architecture.save(directory / 'architectures' / f'iter_{iteration}.json')
