@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmbmtas.comparison import latency, timing
-from mmbmtas.cost import LatencyTable, expected_cost
+from mmbmtas.comparison import latency
+from mmbmtas.cost import LatencyTable, expected_cost, timing
 from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.structures import BranchedArchitecture
