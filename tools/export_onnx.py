@@ -1,8 +1,8 @@
 """Export a trained network as a file that runs without this package: ONNX, or a format of torch.
 
 The extension of the file's name says the format: .onnx also runs without torch, .pt2 is a program
-of torch.export, .ts is TorchScript. The file takes raw images (RGB uint8, N x 3 x H x W). It has one
-output for each task, with the task's name and at the images' size. The metadata of the file, and
+of torch.export, .ts is TorchScript. The file takes raw images (RGB uint8, N x 3 x H x W). It has
+one output for each task, with its name and at the images' size. The metadata of the file, and
 the JSON file next to it, say what the outputs mean.
 """
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .wide import _conv_modules, _convs, _norms
+from .wide import run_conv_modules, run_convs, run_norms
 
 Modules = Sequence[Any]
 
@@ -38,8 +38,8 @@ def mixture(blocks: Modules, weights: Sequence[Tensor], x: Tensor, folds: bool =
     for block, weight, y in zip(blocks, weights, expanded, strict=True):
         *first, last = block.conv[1:] if folds else block.conv
         for module in first:
-            y = _conv_modules([module], y)
-        y = _norms([last.norm], _convs([last.conv], y), weight[None])
+            y = run_conv_modules([module], y)
+        y = run_norms([last.norm], run_convs([last.conv], y), weight[None])
         total = y if total is None else total + y
     assert total is not None
     if not blocks[0].use_res_connect:

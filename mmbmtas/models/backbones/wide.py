@@ -110,8 +110,8 @@ def _is_known(module: Any) -> bool:
 
 def _mix_inverted_residuals(blocks: Modules, weights: Tensor, x: Tensor) -> Tensor:
     *first, last = zip(*(block.conv for block in blocks), strict=True)
-    y = reduce(lambda maps, modules: _conv_modules(modules, maps), first, x)
-    y = _norms(_parts(last, 'norm'), _convs(_parts(last, 'conv'), y), weights)
+    y = reduce(lambda maps, modules: run_conv_modules(modules, maps), first, x)
+    y = run_norms(_parts(last, 'norm'), run_convs(_parts(last, 'conv'), y), weights)
     y = _sum(y, len(blocks))
     if not blocks[0].use_res_connect:
         return y
@@ -121,14 +121,16 @@ def _mix_inverted_residuals(blocks: Modules, weights: Tensor, x: Tensor) -> Tens
 
 
 def _mix_context_modules(modules: Modules, weights: Tensor, x: Tensor) -> Tensor:
-    views = [_conv_modules(branch, x) for branch in zip(*_parts(modules, 'branches'), strict=True)]
+    views = [
+        run_conv_modules(branch, x) for branch in zip(*_parts(modules, 'branches'), strict=True)
+    ]
     pools, convs = zip(*_parts(modules, 'image_pool'), strict=True)
     require_several_values(convs[0], len(x), 'image pooling')
-    pooled = _conv_modules(convs, pools[0](x)).expand(-1, -1, *x.shape[2:])
+    pooled = run_conv_modules(convs, pools[0](x)).expand(-1, -1, *x.shape[2:])
     own = zip(*(maps.chunk(len(modules), dim=1) for maps in (*views, pooled)), strict=True)
     joined = torch.cat([maps for views_of_one in own for maps in views_of_one], dim=1)
     joined = modules[0].dropout(joined)
-    y = _conv_modules(_parts(modules, 'projection'), joined).chunk(len(modules), dim=1)
+    y = run_conv_modules(_parts(modules, 'projection'), joined).chunk(len(modules), dim=1)
     return reduce(add, (weight * maps for weight, maps in zip(weights, y, strict=True)))
 
 
@@ -142,15 +144,15 @@ def _sum(y: Tensor, count: int) -> Tensor:
     return reduce(add, y.chunk(count, dim=1))
 
 
-def _conv_modules(modules: Modules, x: Tensor) -> Tensor:
+def run_conv_modules(modules: Modules, x: Tensor) -> Tensor:
     """Convolve, normalise and activate."""
-    y = _norms(_parts(modules, 'norm'), _convs(_parts(modules, 'conv'), x))
+    y = run_norms(_parts(modules, 'norm'), run_convs(_parts(modules, 'conv'), x))
     if not modules[0].with_activation:
         return y
     return relu6_(y) if isinstance(modules[0].activate, nn.ReLU6) else F.relu_(y)
 
 
-def _convs(convs: Modules, x: Tensor) -> Tensor:
+def run_convs(convs: Modules, x: Tensor) -> Tensor:
     """Convolve the common input of all candidates, or the maps of each."""
     first = convs[0]
     if x.shape[1] > first.in_channels:
@@ -160,13 +162,13 @@ def _convs(convs: Modules, x: Tensor) -> Tensor:
     elif len(convs) == 1:
         groups = first.groups
     else:  # no grouped convolution has several groups read the same channels
-        return torch.cat([_convs([conv], x) for conv in convs], dim=1)
+        return torch.cat([run_convs([conv], x) for conv in convs], dim=1)
     weight = _join(_parts(convs, 'weight'))
     bias = None if first.bias is None else _join(_parts(convs, 'bias'))
     return conv2d(x, weight, bias, first.stride, first.padding, first.dilation, groups)
 
 
-def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
+def run_norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
     """Normalise the maps of all candidates.
 
     Args:
