@@ -79,7 +79,7 @@ def test_heads_of_mmseg(toys, build_network):
     }
     config['auxiliary_heads'] = {'semseg': {'type': 'mmseg.FCNHead', 'channels': 8}}
     network = build_network(config)
-    exported = deploy.export_onnx(network, {}, dynamic=True)
+    exported = deploy.export_network(network, {}, dynamic=True)
     cost = network.measure_network((64, 64))
     assert exported.description['madds']['network'] == cost.madds
     assert exported.description['tasks']['edge']['output'] == 'probability'

@@ -101,7 +101,7 @@ class TestWithTimm:
             'std': [255.0] * 3,
         }
         model = toys.build(config).eval()
-        exported = deploy.export_onnx(model, {}, shape=(64, 64))
+        exported = deploy.export_network(model, {}, shape=(64, 64))
         image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
         session = onnxruntime.InferenceSession(exported.content)
         (found,) = session.run(None, {'image': image.numpy()})
