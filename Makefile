@@ -75,6 +75,6 @@ $(READY): setup.py pyproject.toml $(REQUIREMENTS)
 	$(PY) -m pip install -c requirements/constraints.txt \
 	    -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt \
 	    -r requirements/balancing.txt -r requirements/onnx.txt -r requirements/cells.txt \
-	    -r requirements/pocket.txt -r requirements/hdf5.txt
+	    -r requirements/pocket.txt -r requirements/hdf5.txt -r requirements/timm.txt
 	$(PY) -m pip install --no-deps -e .
 	touch $@

@@ -28,7 +28,7 @@ def forks(session: nox.Session) -> None:
 
 def test(session: nox.Session, *requirements: str) -> None:
     """Install requirements, then run the tests; arguments after `--` go to pytest."""
-    files = ('runtime', 'tests', 'onnx', 'cells', 'pocket', 'hdf5')
+    files = ('runtime', 'tests', 'onnx', 'cells', 'pocket', 'hdf5', 'timm')
     ours = [word for name in files for word in ('-r', f'requirements/{name}.txt')]
     session.install(*requirements, *ours)
     session.install('--no-deps', '-e', '.')

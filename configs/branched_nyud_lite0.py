@@ -8,11 +8,11 @@
 #   python tools/test.py configs/branched_nyud_lite0.py \
 #       work_dirs/branched_nyud_lite0/iter_20000.pth
 #
-# Takes 20,000 iterations. The paper has no figures for this encoder.
-# Without `pretrained` training starts from random weights, which is not the paper's setting.
+# Takes 20,000 iterations. The paper has no figures for this encoder. Without `pretrained`, training
+# starts from random weights, which is not the paper's setting.
 _base_ = './branched_nyud.py'
 
-# An example to start from; override it with the file of a search.
+# An example tree; override it with the architecture.json of a search.
 architecture = 'configs/architectures/nyud_lite0.json'
 
 model = dict(

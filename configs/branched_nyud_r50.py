@@ -1,15 +1,15 @@
-# Retrain a branched ResNet-50 on NYUD-v2, as the search found it (BMTAS, BMVC 2020).
+# Retrain the branched ResNet-50 that the search found, on NYUD-v2 (BMTAS, BMVC 2020).
 #
 #   python tools/train.py configs/branched_nyud_r50.py \
 #       --cfg-options architecture=work_dirs/search_nyud_r50/architecture.json \
 #                     pretrained=torchvision://resnet50
 #   python tools/test.py configs/branched_nyud_r50.py work_dirs/branched_nyud_r50/iter_20000.pth
 #
-# Takes 20,000 iterations. Expect the paper's table for NYUD-v2.
-# Without `pretrained` training starts from random weights, which is not the paper's setting.
+# Takes 20,000 iterations. The paper's table for NYUD-v2 has the figures to expect. Without
+# `pretrained`, training starts from random weights, which is not the paper's setting.
 _base_ = './branched_nyud.py'
 
-# An example to start from; override it with what a search has written.
+# An example tree; override it with the architecture.json of a search.
 architecture = 'configs/architectures/nyud_r50.json'
 total_batch_size = 8  # over all ranks
 

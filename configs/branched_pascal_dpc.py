@@ -1,15 +1,15 @@
-# A branched MobileNetV2 on PASCAL-Context, with the dense prediction cell
-# that was found on Cityscapes (DPC, NeurIPS 2018) in the place of R-ASPP.
+# A branched MobileNetV2 on PASCAL-Context, with the dense prediction cell that was found on
+# Cityscapes (DPC, NeurIPS 2018) instead of R-ASPP.
 #
 #   python tools/train.py configs/branched_pascal_dpc.py \
 #       --cfg-options architecture=work_dirs/search_pascal/architecture.json
 #
-# The tree must be one for the same cell: of a search with it, or another tree, transferred;
-# docs/cells.md has both commands.
-# All else is as in branched_pascal.py. Ours; no published numbers.
+# The tree must have the same cell. Either search with the cell, or convert another tree;
+# docs/cells.md has both commands. All else is as in branched_pascal.py. This network is ours; there
+# are no published numbers.
 _base_ = './branched_pascal.py'
 
-# An example to start from; override it with what a search has written.
+# An example tree; override it with the architecture.json of a search.
 architecture = 'configs/architectures/pascal_dpc.json'
 
 model = dict(

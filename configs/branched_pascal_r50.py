@@ -1,4 +1,4 @@
-# Retrain a branched ResNet-50 on PASCAL-Context, as the search found it (BMTAS, BMVC 2020).
+# Retrain the branched ResNet-50 that the search found, on PASCAL-Context (BMTAS, BMVC 2020).
 #
 #   python tools/train.py configs/branched_pascal_r50.py \
 #       --cfg-options architecture=work_dirs/search_pascal_r50/architecture.json \
@@ -6,11 +6,11 @@
 #   python tools/test.py configs/branched_pascal_r50.py \
 #       work_dirs/branched_pascal_r50/iter_40000.pth
 #
-# Takes 40,000 iterations. Expect the paper's Table D.
-# Without `pretrained` training starts from random weights, which is not the paper's setting.
+# Takes 40,000 iterations. The paper's Table D has the figures to expect. Without `pretrained`,
+# training starts from random weights, which is not the paper's setting.
 _base_ = './branched_pascal.py'
 
-# An example to start from; override it with what a search has written.
+# An example tree; override it with the architecture.json of a search.
 architecture = 'configs/architectures/pascal_r50.json'
 total_batch_size = 8  # over all ranks
 

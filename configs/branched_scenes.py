@@ -1,4 +1,4 @@
-# Retrain a branched network on the synthetic scenes, as the search found it.
+# Retrain the branched network that the search found, on the synthetic scenes.
 #
 #   python tools/train.py configs/branched_scenes.py \
 #       --cfg-options architecture=work_dirs/search_scenes/architecture.json
@@ -11,7 +11,7 @@ _base_ = [
     './_base_/schedules/scenes.py',
 ]
 
-architecture = 'configs/architectures/scenes.json'  # override it with what a search has written
+architecture = 'configs/architectures/scenes.json'  # override it with the file of a search
 pretrained = None
 total_batch_size = 8  # over all ranks
 

@@ -1,7 +1,7 @@
 # Train one network on two sets of synthetic scenes that are labelled for different tasks: one, in
 # the layout of PASCAL-Context, for semantic classes, human parts, saliency and normals; the other,
-# in the layout of NYUD-v2, for normals, edges and depth. An image trains the tasks it has labels
-# for, and is scored in these alone.
+# in the layout of NYUD-v2, for normals, edges and depth. Each image trains, and is scored on, only
+# the tasks that it has labels for.
 #
 #   python tools/dataset_converters/synthetic_scenes.py data/scenes \
 #       --layout pascal --train 400 --val 100
@@ -11,9 +11,10 @@
 #   python tools/test.py configs/branched_scenes_partial.py \
 #       work_dirs/branched_scenes_partial/iter_600.pth --show-dir sheets
 #
-# Takes as long as branched_scenes.py. Data sets of one's own go the same way: a task that two of
-# them share must have the same classes in both. Where single images lack a label's file, give their
-# data set allow_missing_labels=True. A search takes the same train_dataloader with finite samplers.
+# Takes as long as branched_scenes.py. Data sets of your own work in the same way: a task that two
+# of them share must have the same classes in both. If the label files of single images are missing,
+# set allow_missing_labels=True in their data set. A search takes the same train_dataloader with
+# finite samplers.
 _base_ = './branched_scenes.py'
 
 architecture = 'configs/architectures/scenes_partial.json'

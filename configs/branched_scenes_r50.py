@@ -1,4 +1,4 @@
-# Retrain a branched ResNet-50 on the synthetic scenes, as the search found it.
+# Retrain the branched ResNet-50 that the search found, on the synthetic scenes.
 #
 #   python tools/train.py configs/branched_scenes_r50.py \
 #       --cfg-options architecture=work_dirs/search_scenes_r50/architecture.json
@@ -6,7 +6,7 @@
 #       work_dirs/branched_scenes_r50/iter_600.pth
 _base_ = './branched_scenes.py'
 
-architecture = 'configs/architectures/scenes_r50.json'  # override it with what a search has written
+architecture = 'configs/architectures/scenes_r50.json'  # override it with the file of a search
 
 model = dict(
     backbone=dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=50)),

@@ -7,13 +7,14 @@
 #   python tools/test.py configs/plain_encoder_decoder.py \
 #       work_dirs/plain_encoder_decoder/iter_1000.pth
 #
-# `task` picks the branch: the backbone then holds that task's layers only and returns a pair, the
-# features at stride 4 and those of the context module, as any head of mmseg takes them.
-# Takes 1,000 iterations, some minutes on two CPU cores. Ours, not the paper's; for trying it out.
+# `task` selects the branch: the backbone then holds only this task's layers. It returns two feature
+# maps, one at stride 4 and one from the context module, in the form that mmseg's heads expect.
+# Takes 1,000 iterations, some minutes on two CPU cores. This config is ours, not the paper's, for
+# trying the method out.
 custom_imports = dict(imports=['mmbmtas'], allow_failed_imports=False)
 default_scope = 'mmseg'
 
-architecture = 'configs/architectures/scenes.json'  # override it with what a search has written
+architecture = 'configs/architectures/scenes.json'  # override it with the file of a search
 total_batch_size = 8  # over all ranks
 max_iters = 1000
 data_root = 'data/scenes'

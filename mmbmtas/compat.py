@@ -1,4 +1,4 @@
-"""What makes the OpenMMLab stack run on current releases; nothing else is patched anywhere.
+"""Patches that make the OpenMMLab stack run on current releases; there are no others.
 
 ``apply()`` runs on ``import mmbmtas``. Each repair looks first whether it is needed and leaves a
 healthy installation alone:
@@ -33,7 +33,7 @@ _LIBRARIES: list[Any] = []  # schemas of torch.library live as long as their Lib
 
 
 def apply() -> None:
-    """Run every repair that this installation needs."""
+    """Apply every patch that this installation needs."""
     repair_torchvision()
     stub_mmcv_ops()
     replace_pkg_resources()
@@ -112,7 +112,7 @@ def register_configs() -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Tell whether a distribution or an importable package of this name is there."""
+    """Tell whether a distribution or an importable package of this name is installed."""
     return _is_distribution(package) or _folder_of(package) is not None
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user can fix: tools tell them in one line, without a traceback.
+"""Errors that a user can fix: tools print them in one line, without a traceback.
 
 Code that finds fault with what a user gave (a config, a file, an option) raises one of these, with
 a message that says what was wrong, where, and what would be right. Any other exception is a fault
@@ -20,7 +20,7 @@ class MissingFileError(UserError, FileNotFoundError):
 
 
 class OccupiedError(UserError, FileExistsError):
-    """What would be written would replace something that must stay."""
+    """Writing would replace a file or folder that must be kept."""
 
 
 class WorkerError(UserError, ChildProcessError):

@@ -1,4 +1,4 @@
-"""Transforms of other libraries in our pipelines: those that move the image know no label of ours.
+"""Guards transforms of other libraries, which move the image without our labels.
 
 mmcv's and mmseg's ``RandomFlip``, ``Resize``, ``RandomRotate`` and the like move ``img`` and
 ``gt_seg_map``, so that each ``gt_<task>`` would stay where it was, without a word.
@@ -57,7 +57,7 @@ _OURS = {
 
 
 class ImageAlone:
-    """A transform that moves the image alone, as long as there is no map to leave behind.
+    """A transform that moves only the image, allowed for samples without label maps.
 
     Args:
         transform: Of another library.
@@ -87,7 +87,7 @@ class ImageAlone:
             raise InputError(
                 f'{results.get("img_path")}: {name} in the pipeline{alias} would move the image '
                 f'and leave its labels ({", ".join(keys)}) where they are; {instead}. In '
-                'evaluation it may stand before the labels are read'
+                'evaluation, the transform may come before the one that reads the labels'
             )
         return self.inner(results)
 

@@ -1,4 +1,4 @@
-"""How tools show that they go on: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of tools: a bar on a terminal, a line every few seconds elsewhere."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ _INTERVAL = 10.0
 
 
 class Progress:
-    """Shows on the standard error how much of some work is done; use it as a context.
+    """Shows on standard error how much work is done; use it as a context manager.
 
     Where the standard error is no terminal, such as in a log, it is a line every ten seconds and
     one at the end, however many items there are.
@@ -49,7 +49,7 @@ class Progress:
         return self
 
     def advance(self, count: int = 1) -> None:
-        """Tell that some more items are done."""
+        """Record that some more items are done."""
         self.done += count
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0], count)

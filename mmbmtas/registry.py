@@ -58,10 +58,16 @@ MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
     scope=SCOPE,
-    locations=['mmbmtas.models', 'mmbmtas.paths', 'mmbmtas.losses', 'mmbmtas.deploy'],
+    locations=[
+        'mmbmtas.encoders',
+        'mmbmtas.models',
+        'mmbmtas.paths',
+        'mmbmtas.losses',
+        'mmbmtas.deploy',
+    ],
 )
 TASK_UTILS = Registry(
-    'task util', parent=MMENGINE_TASK_UTILS, scope=SCOPE, locations=['mmbmtas.models']
+    'task util', parent=MMENGINE_TASK_UTILS, scope=SCOPE, locations=['mmbmtas.encoders']
 )
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope=SCOPE, locations=['mmbmtas.evaluation'])
 EVALUATORS = Registry(

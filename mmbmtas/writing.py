@@ -1,13 +1,15 @@
-"""Files and folders that readers find whole or not at all, and that replace only their like."""
+"""Files and folders that are written completely or not at all, and never replace each other."""
 
 import errno
 import io
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -38,11 +40,11 @@ def file_place(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.is_dir():
         raise OccupiedError(
-            f'{path} is a folder, which no file replaces: expected the name of a file, such as '
-            f'{path / "results.json"}'
+            f'{path} is a folder, and a file never replaces a folder: expected the name of a file, '
+            f'such as {path / "results.json"}'
         )
     if path.exists() and not path.is_file():
-        raise OccupiedError(f'{path} is neither a file nor free for one')
+        raise OccupiedError(f'{path} is neither a file nor a name that is free for one')
     _check_above(path)
     return path
 
@@ -68,7 +70,9 @@ def folder_place(path: str | os.PathLike[str]) -> Path:
                 'folder, or move away what is there'
             )
     elif path.exists():
-        raise OccupiedError(f'{path} is a file, which no folder replaces: choose another name')
+        raise OccupiedError(
+            f'{path} is a file, and a folder never replaces a file: choose another name'
+        )
     _check_above(path)
     return path
 
@@ -137,6 +141,12 @@ def write_array(array: NDArray, path: str | os.PathLike[str]) -> None:
     numpy.save(content, array, allow_pickle=False)
     with written_beside(path) as beside:
         beside.write_bytes(content.getbuffer())
+
+
+def write_json(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write a JSON object; a reader never sees half of it, nor a number that JSON lacks."""
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps(content, indent=2, allow_nan=False) + '\n')
 
 
 def remove_leftovers(folder: Path) -> None:

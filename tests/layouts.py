@@ -1,4 +1,4 @@
-"""Writes small PASCAL_MT and NYUD_MT folders in the byte formats of the public releases."""
+"""Writes small data folders in the formats of PASCAL_MT, NYUD_MT and the pocket domains."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
+from mmbmtas.pocket.pictures import Picture
+from mmbmtas.pocket.writer import _write_split
 from mmbmtas.structures.palettes import class_palette
 
 PASCAL_SIZES = {'2008_000001': (40, 56), '2008_000002': (37, 51), '2008_000003': (44, 33)}
@@ -159,3 +161,17 @@ def write_nyud_sample(root, img_id, packaging, image, classes, edge, normals, de
         save_image(path('edge', 'png'), edge * np.uint8(255))
     if packaging == 'C':
         save_image(path('normals', 'png'), colours)
+
+
+def write_pocket(root: Path) -> Path:
+    """Two domains of drawn noise in the layout of the pocket domains."""
+    (root / 'annotations').mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, classes in (('digits', 10), ('faces', 2)):
+        for split, count in (('train', 20), ('val', 6)):
+            drawn = [
+                Picture(rng.integers(0, 256, (32, 32), np.uint8), i % classes, '')
+                for i in range(count)
+            ]
+            _write_split(root, name, split, iter(drawn))
+    return root

@@ -2,9 +2,10 @@
 
 With it, machines without a GPU can tell what CUDA would refuse: operations that mix tensors of both
 devices, numpy arrays of tensors on the GPU. It also notes where the CPU waits for the GPU, and
-counts what it launches there (``launched``). What it cannot tell is how fast a GPU is, how its
-libraries round, and what they draw at random. Torch's own ``FakeTensorMode`` does not serve:
-without CUDA, autograd aborts the process on its tensors of the GPU.
+counts what it launches there (``launched``) and what bytes it sends there (``copied``). What it
+cannot tell is how fast a GPU is, how its libraries round, and what they draw at random. Torch's own
+``FakeTensorMode`` does not serve: without CUDA, autograd aborts the process on its tensors of the
+GPU.
 """
 
 import contextlib
@@ -33,6 +34,8 @@ _IN_THE_WIDEST = {'addcdiv', 'addcmul', 'cat', 'dot', 'stack', 'tensordot'}
 _LIBRARIES = ('mmbmtas.', 'mmseg.', 'mmengine.', 'torchjd.', 'torch.optim.', 'torch.amp.')
 _waits: list[str] = []
 launched = Counter()
+copied = Counter()
+"""Bytes that went to the GPU."""
 
 
 class GpuTensor(torch.Tensor):
@@ -136,11 +139,23 @@ def note_wait(why):
     _waits.append(f'{why} in {frame.f_code.co_name}')
 
 
-def to_gpu(tensor):
-    """Copy a tensor there, as ``Tensor.cuda``; the CPU waits, as torch copies by default."""
+def _pin(tensor):
+    """Copy a tensor to memory that a GPU reads without the CPU."""
+    pinned = tensor.clone()
+    pinned.is_held_still = True
+    return pinned
+
+
+def to_gpu(tensor, non_blocking=False):
+    """Copy a tensor there, as ``Tensor.cuda``; the CPU waits, as torch copies by default.
+
+    It does not where it is told not to, and the tensor lies in pinned memory.
+    """
     if isinstance(tensor, GpuTensor):
         return tensor
-    note_wait('upload')
+    if not (non_blocking and getattr(tensor, 'is_held_still', False)):
+        note_wait('upload')
+    copied['bytes'] += tensor.nbytes
     return GpuTensor(tensor.detach().clone())
 
 
@@ -152,6 +167,9 @@ class _Calls(TorchFunctionMode):
         device = kwargs.get('device')
         if func is torch.Tensor.cuda:
             return to_gpu(args[0])
+        if func is torch.Tensor.pin_memory:
+            assert args[0].is_cpu, f'pin_memory of a tensor on {args[0].device}'
+            return _pin(args[0])
         if func is torch.Tensor.to:
             return _move(*args, **kwargs)
         if func is torch.Tensor.tolist and isinstance(args[0], GpuTensor):
@@ -245,11 +263,11 @@ def _move(tensor, *args, copy=False, **kwargs):
     """``Tensor.to``."""
     if args and isinstance(args[0], torch.Tensor):
         args, kwargs = args[1:], {'device': args[0].device, 'dtype': args[0].dtype, **kwargs}
-    device, dtype, _, memory_format = torch._C._nn._parse_to(*args, **kwargs)
+    device, dtype, non_blocking, memory_format = torch._C._nn._parse_to(*args, **kwargs)
     rest = {'copy': copy} | ({} if memory_format is None else {'memory_format': memory_format})
     dtype = dtype or tensor.dtype
     if _is('cuda', device):
-        return torch.Tensor.to(to_gpu(tensor), dtype=dtype, **rest)
+        return torch.Tensor.to(to_gpu(tensor, non_blocking), dtype=dtype, **rest)
     if _is('meta', device):
         with _Factories.meant():
             shape = tensor.shape, tensor.stride()
@@ -312,7 +330,14 @@ def pretend_gpu():
     with contextlib.ExitStack() as stack:
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
-        if hasattr(torch, 'accelerator'):  # whose stream optimisers look at since torch 2.14
+        if hasattr(torch, 'accelerator'):  # loaders ask if there is one, optimisers for its stream
+            accelerator = {
+                'is_available': lambda: True,
+                'current_accelerator': lambda check_available=False: GPU,
+            }
+            for name, value in accelerator.items():
+                if hasattr(torch.accelerator, name):
+                    stack.enter_context(mock.patch.object(torch.accelerator, name, value))
             stream = mock.Mock(is_capturing=lambda: False)
             stack.enter_context(
                 mock.patch.object(torch.accelerator, 'current_stream', return_value=stream)

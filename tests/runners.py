@@ -64,7 +64,7 @@ def make_runner(toys):
 
     def make(work_dir, model, train_cfg, optim_wrapper, **options):
         preprocessor = {
-            'type': 'mmengine.ImgDataPreprocessor',
+            'type': 'BatchPreprocessor',
             'mean': [127.5] * 3,
             'std': [127.5] * 3,
             'bgr_to_rgb': True,

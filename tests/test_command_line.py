@@ -17,7 +17,7 @@ def test_every_command_is_a_tool_and_is_listed(capsys):
     for command, tool in COMMANDS.items():
         assert (TOOLS / tool).is_file()
         assert f'\n  {command} ' in listed
-    assert 'Train, or search, what a config describes' in listed
+    assert 'Run the training or the search that a config describes' in listed
 
 
 def test_no_command_and_unknown_ones_end_with_a_status(capsys):

@@ -276,11 +276,12 @@ ABLATIONS = {
     'top2': 'model.backbone.routing',
     'threshold': 'model.backbone.routing',
 }
+TESTED_APART = ('_public_code.py', '_reinforce.py')
 
 
 @pytest.mark.parametrize(
     'name',
-    [n for n in CONFIGS if n.startswith('configs/ablations/') and 'public_code' not in n],
+    [n for n in CONFIGS if n.startswith('configs/ablations/') and not n.endswith(TESTED_APART)],
 )
 def test_an_ablation_changes_one_thing(name):
     data, ablation = Path(name).stem.removeprefix('search_').split('_', 1)
@@ -298,6 +299,26 @@ def test_an_ablation_changes_one_thing(name):
         assert 'ResizeSample' not in kinds
         retraining = load(f'configs/branched_{data}.py').train_dataloader.dataset.pipeline
         assert kinds == [step.type for step in retraining]
+
+
+def test_sharing_is_the_search_without_cost_and_a_target():
+    """The search without a target has no term of cost: it is the ablation of the other."""
+    sharing = load('configs/mpnas/ablations/search_pocket_sharing.py')
+    free = load('configs/mpnas/search_pocket.py')
+    costs = {'target_union_params', 'cost', 'beta'}
+    assert {key for key in sharing.train_cfg if key not in free.train_cfg} == costs
+    assert sharing.model == free.model
+    assert sharing.optim_wrapper == free.optim_wrapper
+
+
+def test_the_search_by_rewards_differs_in_what_it_learns_from():
+    base = load('configs/search_scenes.py')
+    ablated = load('configs/ablations/search_scenes_reinforce.py')
+    assert ablated.train_cfg == {**base.train_cfg, 'type': 'ReinforceSearchLoop'}
+    assert ablated.model.backbone.pop('routing') == {'type': 'HardRouting'}
+    assert ablated.model.resource_loss.pop('weight') == base.model.resource_loss.pop('weight') / 1e3
+    keys = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'custom_hooks')
+    assert all(ablated[key] == base[key] for key in keys)
 
 
 def test_settings_of_the_public_code():

@@ -77,3 +77,24 @@ def test_another_encoder(prepare):
     init_default_scope('mmbmtas')
     model = MODELS.build(cfg.model)
     assert model.backbone.encoder.depth == 18
+
+
+def test_heads_of_mmseg(prepare, toys):
+    """They learn in a search, on features at strides 4 to 16, and cost what they do in a tree."""
+    config = prepare('# search_mmseg_heads.py', 'search_mmseg_heads.py')
+    tasks = ['semseg', 'edge']
+    cfg = launch.read_config(str(config), {'tasks': tasks})
+    init_default_scope('mmbmtas')
+    model = MODELS.build(cfg.model)
+    assert [conv.conv.in_channels for conv in model.decode_heads['semseg'].convs] == [8, 8, 24, 64]
+    losses = model(*toys.batch(tasks), mode='loss')
+    assert {'semseg.loss_ce', 'semseg.aux.loss_ce', 'edge.loss_bce'} <= {*losses}
+    model.parse_losses(losses)[0].backward()
+    assert model.backbone.arch_params.grad.abs().sum() > 0
+    # Maps at a quarter of 128 x 160: a 1x1 convolution a level, the fusion and the last layer.
+    height, width = (side // 4 for side in model.cost_shape)
+    levels = sum(
+        c * 32 * height * width // s for c, s in zip((8, 8, 24, 64), (1, 4, 16, 16), strict=True)
+    )
+    fused = (4 * 32 * 32 + 32 * 21) * height * width
+    assert model.network_cost.decoders['semseg'].madds == levels + fused

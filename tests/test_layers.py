@@ -1,6 +1,7 @@
 """Imports go one way between the rooms of the package, as docs/design.md draws them."""
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -19,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'checkpoints': {'errors'},
     'registry': {'errors', 'foreign'},
     'foreign': {'errors'},
+    'devices': set(),
     'errors': set(),
     'extras': {'errors'},
     'writing': {'errors'},
@@ -28,12 +30,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     '__init__': {'compat', 'moved', 'version'},
     '__main__': {'command_line'},
     'command_line': {'version'},
-    'structures': {'errors', 'writing'},
-    'cost': {'errors', 'structures'},
+    'structures': {'devices', 'errors', 'writing'},
+    'cost': {'devices', 'errors', 'structures'},
     'grouping': {'errors', 'structures'},
-    'losses': {'errors', 'cost', 'structures', 'registry'},
-    'models': {'errors', 'checkpoints', 'losses', 'cost', 'structures', 'registry'},
-    'paths': {'errors', 'models', 'cost', 'structures', 'registry'},
+    'losses': {'devices', 'errors', 'cost', 'structures', 'registry'},
+    'encoders': {'errors', 'extras', 'cost', 'structures', 'registry'},
+    'models': {
+        'devices',
+        'errors',
+        'checkpoints',
+        'encoders',
+        'losses',
+        'cost',
+        'structures',
+        'registry',
+    },
+    'paths': {'devices', 'errors', 'encoders', 'models', 'cost', 'structures', 'registry'},
     'datasets': {
         'errors',
         'foreign',
@@ -49,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'evaluation': {'errors', 'structures', 'registry', 'reading', 'progress', 'writing'},
     'visualization': {'errors', 'structures', 'registry', 'writing'},
     'engine': {
+        'devices',
         'errors',
         'extras',
         'foreign',
@@ -68,6 +81,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'launch': {
         'errors',
         'engine',
+        'encoders',
         'models',
         'paths',
         'cost',
@@ -84,6 +98,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'deploy',
         'launch',
         'engine',
+        'encoders',
         'models',
         'paths',
         'evaluation',
@@ -121,6 +136,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'errors',
         'launch',
         'engine',
+        'encoders',
         'models',
         'paths',
         'evaluation',
@@ -147,9 +163,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 LARGEST_SHARE = 0.15  # of the package's lines, in one room
+LONGEST = 400  # lines of a module
 MM_PACKAGES = {'mmcv', 'mmengine', 'mmseg', 'mmpretrain', 'mmdet'}
 # Modules that serve without any mm package, and the exceptions among them.
 PURE = (
+    'mmbmtas.devices',
     'mmbmtas.errors',
     'mmbmtas.writing',
     'mmbmtas.reading',
@@ -264,6 +282,25 @@ def test_no_room_outgrows_the_others():
     assert len(shares) > 10
     largest = {room: round(share, 3) for room, share in shares.items() if share > LARGEST_SHARE}
     assert not largest, 'a room with more than one trade: split it'
+
+
+def test_no_module_is_long():
+    lengths = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
+    long = {module: length for module, length in lengths.items() if length > LONGEST}
+    assert not long, 'a module with more than one trade: split it'
+
+
+def _private_names(module: str) -> Iterator[str]:
+    """Yield the private names of other modules of ours that a module imports."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and 'mmbmtas' in next(_targets(node, module)):
+            names = [*(node.module or '').split('.'), *(alias.name for alias in node.names)]
+            yield from (name for name in names if re.match('_[^_]', name))
+
+
+def test_modules_import_public_names_of_one_another():
+    wrong = {module: names for module in MODULES if (names := [*_private_names(module)])}
+    assert not wrong
 
 
 def test_the_package_does_not_import_tools_or_tests():

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ('mmbmtas', 'requirements', 'configs')
@@ -49,6 +50,11 @@ def test_a_wheel_can_be_built_from_the_source_distribution(source, tmp_path):
     listed = (ROOT / 'requirements' / 'runtime.txt').read_text().split()
     assert {line.partition(';')[0].replace(' ', '') for line in needed} >= {*listed}
     assert (unpacked / 'configs' / 'branched_scenes.py').is_file()
+    assert (unpacked / 'mmbmtas' / 'py.typed').is_file()
+    versions = {line.rpartition(':: ')[2] for line in lines if ':: Python :: 3' in line}
+    allowed = SpecifierSet(next(line for line in lines if 'Requires-Python' in line).split(': ')[1])
+    assert versions == {f'3.{minor}' for minor in range(20) if f'3.{minor}' in allowed}
+    assert 'Classifier: Typing :: Typed' in lines
 
 
 @pytest.mark.slow

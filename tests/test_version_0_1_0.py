@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmbmtas.checkpoints import network_weights
-from mmbmtas.launch.trees import architecture_of_checkpoint
+from mmbmtas.launch.architectures import architecture_of_checkpoint
 from mmbmtas.structures import BranchedArchitecture
 
 FOLDER = Path(__file__).parent / 'version_0_1_0'

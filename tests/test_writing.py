@@ -1,6 +1,7 @@
 """What is written beside its place appears there whole, or not at all."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmbmtas.writing import (
     folder_written_beside,
     remove_leftovers,
     write_array,
+    write_json,
     written_beside,
 )
 
@@ -49,7 +51,7 @@ def test_a_file_never_replaces_a_folder(tmp_path, depth):
     (place / 'inner').mkdir(parents=True)
     (place / 'inner' / 'old').touch()
     before = names(tmp_path)
-    with pytest.raises(FileExistsError, match='is a folder, which no file replaces'):
+    with pytest.raises(FileExistsError, match='is a folder, and a file never replaces a folder'):
         file_place(place)
     with pytest.raises(FileExistsError), written_beside(place):
         pytest.fail('refused before anything is written')
@@ -70,7 +72,7 @@ def test_a_folder_that_comes_meanwhile_stays(tmp_path):
 def test_places_that_hold_no_file_are_refused(tmp_path):
     (tmp_path / 'file').touch()
     os.mkfifo(tmp_path / 'pipe')
-    with pytest.raises(FileExistsError, match='neither a file nor free for one'):
+    with pytest.raises(FileExistsError, match='neither a file nor a name that is free for one'):
         file_place(tmp_path / 'pipe')
     with pytest.raises(FileExistsError, match='file is a file, not a folder'):
         file_place(tmp_path / 'file' / 'deep' / 'a.json')
@@ -135,7 +137,7 @@ class TestFolder:
 
     def test_a_file_is_not_replaced(self, tmp_path):
         (tmp_path / 'a').touch()
-        with pytest.raises(FileExistsError, match='is a file, which no folder replaces'):
+        with pytest.raises(FileExistsError, match='is a file, and a folder never replaces a file'):
             self.write(tmp_path / 'a', 'first')
 
     @pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])
@@ -211,3 +213,11 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path):
     assert len(names(tmp_path)) == 3
     remove_leftovers(tmp_path)
     assert names(tmp_path) == ['kept']
+
+
+def test_a_number_that_json_lacks_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'a.json'
+    write_json({'a': 1}, path)
+    with pytest.raises(ValueError, match='JSON'):
+        write_json({'a': float('nan')}, path)
+    assert json.loads(path.read_text()) == {'a': 1}

@@ -10,9 +10,9 @@ from mmengine.structures import LabelData, PixelData
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.encoders import build_encoder
+from mmbmtas.encoders.base import Encoder
 from mmbmtas.models.backbones import BranchedNetwork, BranchedSupernet
-from mmbmtas.models.encoders import build_encoder
-from mmbmtas.models.encoders.base import Encoder
 from mmbmtas.registry import MODELS, TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 from mmbmtas.structures.data_sample import MultiTaskDataSample

@@ -2,27 +2,26 @@
 
     python tools/compare.py configs/compare/scenes.py -o out/compare --jobs 2
 
-What is done is not done again, and the same command continues after an interruption. DIR gets
-results.csv, a row as soon as it is finished, report.md, report.html, their pictures, and tables for
-LaTeX; trainings, logs and checkpoints go to DIR/work. docs/compare.md explains the file and the
-results.
+The same command continues after an interruption and repeats nothing that is done. It writes
+results.csv, report.md, report.html, their pictures and tables for LaTeX to DIR, and trainings, logs
+and checkpoints to DIR/work. A row of results.csv appears as soon as it is finished.
+docs/compare.md explains the file and the results.
 """
 
 import argparse
 import shlex
-import signal
 import sys
 from pathlib import Path
 
 from mmbmtas.command_line import typed
-from mmbmtas.comparison.harness import Harness, Resources
+from mmbmtas.comparison.harness import Harness
 from mmbmtas.comparison.progress import Progress
 from mmbmtas.comparison.report import read_paper, write_report
 from mmbmtas.comparison.spec import read_comparison
 from mmbmtas.comparison.tables import write_tables
 from mmbmtas.errors import InputError
-from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.jobs import add_job_arguments, with_needs
+from mmbmtas.launch.interruption import run_resumable
+from mmbmtas.launch.jobs import Resources, add_job_arguments, with_needs
 from mmbmtas.launch.overrides import add_cfg_options
 
 TOOLS = Path(__file__).resolve().parent
@@ -44,20 +43,23 @@ def parse_args() -> argparse.Namespace:
     )
     add_job_arguments(parser)
     parser.add_argument(
-        '--rerun', action='store_true', help='run again what was made with other settings'
+        '--rerun',
+        action='store_true',
+        help='run rows and steps again that were made with other settings',
     )
     parser.add_argument(
         '--latency',
         choices=['auto', 'again', 'never'],
         default='auto',
-        help='measure the time of an image at the end: where it is missing (default), anew, never',
+        help='measure the time per image at the end: where it is missing (default), again, or '
+        'never',
     )
     parser.add_argument(
         '--report-only',
         action='store_true',
-        help='train nothing: write the report of the rows that are there, at any time',
+        help='train nothing: write the report of the rows that exist; works at any time',
     )
-    parser.add_argument('--dry-run', action='store_true', help='list the steps to run, and end')
+    parser.add_argument('--dry-run', action='store_true', help='list the steps to run, and exit')
     add_cfg_options(parser, 'data_root=/data/scenes seeds=[0]')
     return parser.parse_args()
 
@@ -104,10 +106,4 @@ def carry_out(harness: Harness, args: argparse.Namespace) -> bool:
 
 
 if __name__ == '__main__':
-    # A polite kill ends the running steps as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with one_line_errors():
-        try:
-            sys.exit(main())
-        except KeyboardInterrupt:
-            sys.exit('compare: interrupted; the same command continues')
+    run_resumable(main, 'compare')

@@ -1,31 +1,41 @@
-"""Show the whole method on a small data set: search a tree, retrain it, test it, sum it up.
+"""Show the whole method on a small data set: search for a tree, retrain, test and summarise it.
 
 Renders synthetic scenes in the layout of PASCAL-Context, searches a branched network for five tasks
 (configs/similarity_scenes.py), retrains the tree (configs/branched_scenes.py) and tests it on
-held-out images. A random tree of the same cost is trained and tested alike. Leaves
-architecture.json, tree.png, predictions/, overview.png, summary.md and summary.json in the folder
---out, and everything else in its folder work/. Each step prints its command line.
+held-out images. Also trains and tests a random tree of the same cost in the same way. Writes
+architecture.json, tree.png, predictions/, overview.png, summary.md and summary.json to the folder
+--out. Each step prints its command line. Each step has a folder of its own below work/, with its
+log.
 """
 
 import argparse
 import json
-import signal
-import subprocess
-import sys
+import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 from mmbmtas import launch
+from mmbmtas.comparison.progress import Progress
 from mmbmtas.comparison.summary import format_summary, score_constants, summarise
 from mmbmtas.datasets.pascal_context import VOC_CLASSES
-from mmbmtas.errors import OccupiedError
-from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.stages import Stages, write_json
+from mmbmtas.errors import InputError, OccupiedError
+from mmbmtas.launch.interruption import run_resumable
+from mmbmtas.launch.jobs import Scheduler, State, Step, StepFolders, lock_folder, with_needs
+from mmbmtas.structures import BranchedArchitecture
+from mmbmtas.visualization.architecture import plot_architecture
 from mmbmtas.visualization.overview import stack_pictures
-from mmbmtas.writing import file_place, folder_place, folder_written_beside, written_beside
+from mmbmtas.writing import (
+    file_place,
+    folder_place,
+    folder_written_beside,
+    write_json,
+    written_beside,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 if Path.cwd() == ROOT:
@@ -57,173 +67,213 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Interrupted, the same command continues. OMP_NUM_THREADS sets the number of '
-        'threads, 1 by default.',
+        epilog='After an interruption, the same command continues. OMP_NUM_THREADS sets the number '
+        'of threads, 1 by default.',
     )
     parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder of the results')
     parser.add_argument(
-        '--short', action='store_true', help='few images and steps: all outputs, poor predictions'
+        '--short',
+        action='store_true',
+        help='use few images and steps: all outputs, but poor predictions',
     )
     parser.add_argument(
         '--seed',
         type=int,
         default=0,
-        help='of the images, the search, the random tree and the trainings',
+        help='seed of the images, the search, the random tree and the trainings',
+    )
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=min(2, os.cpu_count() or 1),
+        help='processes at once (default: 2 where there are two cores)',
     )
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='start again, and replace what an earlier demo has left',
+        help='start again, and replace the results of an earlier demo',
     )
     return parser.parse_args()
 
 
-def main() -> None:
-    """Run the stages that are not done yet."""
+def main() -> int:
+    """Run the steps that are not done yet, and sum them up."""
     args = parse_args()
-    # A polite kill ends the running stage as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    settings = {'seed': args.seed, **(SHORT if args.short else FULL)}
-    check_places(args.out)
-    stages = Stages(args.out / 'work', settings, args.overwrite, Demo.CONTENTS)
-    demo = Demo(args.out, stages, settings)
-    for name in demo.STAGES:
-        stages.run(name, getattr(demo, name))
+    if args.jobs < 1:
+        raise InputError(f'--jobs {args.jobs}: expected at least 1')
+    demo = Demo(args.out, {'seed': args.seed, **(SHORT if args.short else FULL)})
+    demo.check_places()
+    lock = lock_folder(demo.folders.root)
+    demo.check_settings(args.overwrite)
+    scheduler = Scheduler(demo.steps, demo.folders, args.jobs, lock=lock)
+    with _Commands() as progress:
+        scheduler.run(progress)
+    if set(scheduler.states.values()) != {State.DONE}:
+        return 1
+    demo.finish()
     print((args.out / 'summary.md').read_text())
     print(f'See {args.out}: overview.png, architecture.json, tree.png, predictions/, summary.md')
+    return 0
 
 
-def check_places(out: Path) -> None:
-    """Refuse a folder with files of these names that no earlier demo has written.
+class _Commands(Progress):
+    """Prints each step's command line as well."""
 
-    Raises:
-        OccupiedError: There is one.
-    """
-    is_ours = (out / 'work/stages.json').is_file()
-    for name in Demo.OUTPUTS:
-        place = file_place(out / name)
-        if place.exists() and not is_ours:
-            raise OccupiedError(
-                f'{place} was not written by a demo, which leaves no {out / "work/stages.json"}: '
-                'choose another --out, or move it away'
-            )
-    folder_place(out / 'predictions')
+    def changed(self, scheduler: Scheduler, step: Step) -> None:
+        super().changed(scheduler, step)
+        if scheduler.states[step.name] is State.RUNNING:
+            words = shlex.join(str(word) for word in step.command())
+            self.console.print(f'$ python {words}', soft_wrap=True, highlight=False, markup=False)
 
 
 class Demo:
-    """The stages. Each continues what it finds, and gives its outputs their names at its end.
+    """The steps, and the outputs that are made of what they leave.
+
+    Args:
+        out: Folder of the outputs.
+        settings: Seed, numbers of images, overrides; they decide all steps.
 
     Attributes:
-        STAGES: Their names, in order.
-        OUTPUTS: Files in the folder ``--out``, beside the folders ``predictions`` and ``work``.
-        CONTENTS: What the stages make in the folder ``work``.
+        OUTPUTS: Files in the folder ``out``, beside the folders ``predictions`` and ``work``.
     """
 
-    STAGES = ('render', 'search', 'retrain', 'test', 'retrain_random', 'test_random', 'summarise')
     OUTPUTS = ('architecture.json', 'tree.png', 'overview.png', 'summary.md', 'summary.json')
-    CONTENTS = (
-        *('scenes', 'search', 'retrain', 'test', 'results.json', 'costs.json'),
-        *(
-            'random.json',
-            'retrain_random',
-            'test_random',
-            'random_results.json',
-            'random_costs.json',
-        ),
-    )
 
-    def __init__(self, out: Path, stages: Stages, settings: dict[str, Any]) -> None:
-        self.out, self.work, self.stages, self.settings = out, stages.folder, stages, settings
-        self.data = self.work / 'scenes'
-        self.architecture = out / 'architecture.json'
-        self.random = self.work / 'random.json'
+    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
+        self.out, self.settings = out, settings
+        self.folders = StepFolders(out / 'work')
+        self.render = self._render()
+        self.search = self._train('search', SEARCH, settings['search'], 'architecture.json')
+        self.draw = self._draw()
+        trees = {'searched': self.search, 'random': self.draw}
+        ends = [step for name, tree in trees.items() for step in self._train_and_test(name, tree)]
+        self.steps = with_needs(ends)
 
-    def render(self) -> None:
+    def _step(
+        self,
+        name: str,
+        words: Sequence[object],
+        output: str,
+        *needs: Step,
+        checkpoint: Step | None = None,
+    ) -> Step:
+        """Return a step; the checkpoint that a training leaves comes third on its command line."""
+
+        def command() -> list[str]:
+            found = [checkpoint.output.read_text().strip()] if checkpoint else []
+            return [str(word) for word in (*words[:2], *found, *words[2:])]
+
+        needs = (*needs, checkpoint) if checkpoint else needs
+        kind = name.partition('/')[2] or name
+        return Step(name, kind, self.settings, command, self.folders[name] / output, needs)
+
+    def _render(self) -> Step:
         """Write the data set."""
+        tool = ROOT / 'tools/dataset_converters/synthetic_scenes.py'
         size = [f'--{split}={self.settings[split]}' for split in ('train', 'val')]
         options = ['--layout=pascal', *size, f'--seed={self.settings["seed"]}', '--jobs=2']
-        converter = ROOT / 'tools/dataset_converters/synthetic_scenes.py'
-        self.stages.call([converter, self.data, *options, '--overwrite'])
+        words = [tool, self.folders['render'] / 'scenes', *options, '--overwrite']
+        return self._step('render', words, 'scenes')
 
-    def search(self) -> None:
-        """Search the tree, and draw it."""
-        work_dir = self.work / 'search'
-        self._train(SEARCH, work_dir, self.settings['search'])
-        found = (work_dir / 'architecture.json').read_text()
-        with written_beside(self.architecture) as path:
-            path.write_text(found)
-        plot = ROOT / 'tools/analysis_tools/plot_architecture.py'
-        self.stages.call([plot, self.architecture, '-o', self.out / 'tree.png'])
+    def _train(
+        self, name: str, config: Path, options: Sequence[str], output: str, *needs: Step
+    ) -> Step:
+        """Search or retrain."""
+        chosen = [f'data_root={self.render.output}', f'randomness.seed={self.settings["seed"]}']
+        words = [ROOT / 'tools/train.py', config, '--work-dir', self.folders[name], '--resume']
+        words = [*words, '--cfg-options', *chosen, *options]
+        return self._step(name, words, output, self.render, *needs)
 
-    def retrain(self) -> None:
-        """Train the tree from random weights."""
-        self._retrain(self.architecture, self.work / 'retrain')
+    def _draw(self) -> Step:
+        """Draw a random tree of the cost of the searched one."""
+        tool, seed = ROOT / 'tools/grouping/random_tree.py', f'--seed={self.settings["seed"]}'
+        output = self.folders['random'] / 'tree.json'
+        words = [tool, BRANCHED, '--reference', self.search.output, seed, '-o', output]
+        return self._step('random', words, output.name, self.search)
 
-    def retrain_random(self) -> None:
-        """Draw a tree of the same cost and train it alike."""
-        draw = ROOT / 'tools/grouping/random_tree.py'
-        seed = f'--seed={self.settings["seed"]}'
-        self.stages.call(
-            [draw, BRANCHED, '--reference', self.architecture, seed, '-o', self.random]
-        )
-        self._retrain(self.random, self.work / 'retrain_random')
+    def _train_and_test(self, tree_name: str, tree: Step) -> list[Step]:
+        """Train a tree from random weights, score it on held-out images, and measure its cost."""
+        chosen, data = f'architecture={tree.output}', f'data_root={self.render.output}'
+        options = [chosen, *self.settings['retrain']]
+        train = self._train(f'{tree_name}_tree/train', BRANCHED, options, 'last_checkpoint', tree)
+        name = f'{tree_name}_tree/test'
+        folder = self.folders[name]
+        drawn = []
+        if tree is self.search:
+            interval = max(1, self.settings['val'] // 25)
+            drawing = {'draw': True, 'show_dir': folder / 'predictions', 'interval': interval}
+            drawn = [f'default_hooks.visualization.{k}={v}' for k, v in drawing.items()]
+        words = [ROOT / 'tools/test.py', BRANCHED, '--out', folder / 'results.json']
+        words = [*words, '--work-dir', folder, '--cfg-options', chosen, data, *drawn]
+        test = self._step(name, words, 'results.json', checkpoint=train)
+        name = f'{tree_name}_tree/cost'
+        out = self.folders[name] / 'costs.json'
+        words = [ROOT / 'tools/analysis_tools/get_madds.py', BRANCHED, '-o', out]
+        return [test, self._step(name, [*words, '--cfg-options', chosen], out.name, tree)]
 
-    def _retrain(self, tree: Path, work_dir: Path) -> None:
-        self._train(BRANCHED, work_dir, [f'architecture={tree}', *self.settings['retrain']])
+    def check_places(self) -> None:
+        """Refuse a folder with files of the outputs' names that no earlier demo has written.
 
-    def _train(self, config: Path, work_dir: Path, options: list[str]) -> None:
-        options = [f'data_root={self.data}', f'randomness.seed={self.settings["seed"]}', *options]
-        train = ROOT / 'tools/train.py'
-        self.stages.call(
-            [train, config, '--work-dir', work_dir, '--resume', '--cfg-options', *options]
-        )
+        Raises:
+            OccupiedError: There is one.
+        """
+        is_ours = self.folders.is_begun(self.render)
+        for name in self.OUTPUTS:
+            place = file_place(self.out / name)
+            if place.exists() and not is_ours:
+                raise OccupiedError(
+                    f'{place} was not written by a demo, which leaves a record in '
+                    f'{self.folders[self.render.name]}: choose another --out, or move it away'
+                )
+        folder_place(self.out / 'predictions')
+        for step in self.steps:
+            self.folders.check(step)
 
-    def test(self) -> None:
-        """Score the tree on the held-out images, draw some of them, and measure its cost."""
-        interval = max(1, self.settings['val'] // 25)
+    def check_settings(self, overwrite: bool) -> None:
+        """See that what is there was made with the same settings, or remove it.
+
+        Raises:
+            InputError: It was made with others, and is not to be overwritten.
+        """
+        for step in self.steps:
+            if overwrite:
+                self.folders.forget(step)
+            elif changes := self.folders.changes(step):
+                raise InputError(
+                    f'{self.folders[step.name]} was made with other settings ({changes[0]}): '
+                    'choose another folder, or replace it with --overwrite'
+                )
+
+    def finish(self) -> None:
+        """Write the outputs."""
+        with written_beside(self.out / 'architecture.json') as path:
+            copyfile(self.search.output, path)
+        tree = BranchedArchitecture.load(self.search.output)
+        plot_architecture(tree, self.out / 'tree.png')
         with folder_written_beside(self.out / 'predictions') as folder:
-            drawing = {'draw': True, 'show_dir': folder, 'interval': interval}
-            options = [f'default_hooks.visualization.{k}={v}' for k, v in drawing.items()]
-            self._test(self.architecture, '', options)
-            self._choose_sheets(folder)
+            for sheet in self._choose_sheets():
+                copyfile(sheet, folder / sheet.name)
         sheets = sorted((self.out / 'predictions').glob('*.png'))
         stack_pictures([self.out / 'tree.png', *sheets[:2]], self.out / 'overview.png')
+        self._summarise()
 
-    def test_random(self) -> None:
-        """Score the random tree, and measure its cost."""
-        self._test(self.random, 'random', [])
-
-    def _test(self, tree: Path, name: str, options: list[str]) -> None:
-        """Write the results and the costs of a tree to the folder ``work``."""
-        suffix = f'_{name}' if name else ''
-        prefix = f'{name}_' if name else ''
-        chosen, data = f'architecture={tree}', f'data_root={self.data}'
-        checkpoint = find_latest_checkpoint(str(self.work / f'retrain{suffix}'))
-        command: list[str | Path] = [ROOT / 'tools/test.py', BRANCHED, str(checkpoint)]
-        command += ['--out', self.work / f'{prefix}results.json']
-        command += ['--work-dir', self.work / f'test{suffix}']
-        self.stages.call([*command, '--cfg-options', chosen, data, *options])
-        path = self.work / f'{prefix}costs.json'
-        with written_beside(path) as beside, beside.open('w') as file:
-            get_madds = ROOT / 'tools/analysis_tools/get_madds.py'
-            self.stages.call([get_madds, BRANCHED, '--json', '--cfg-options', chosen], file)
-
-    def _choose_sheets(self, folder: Path) -> None:
-        """Keep some of the sheets, those of people first: other images have no human parts."""
-        objects = json.loads((self.data / 'ImageSets/Parts/val.txt').read_text())
+    def _choose_sheets(self) -> list[Path]:
+        """Choose some of the sheets, those of people first: other images have no human parts."""
+        objects = json.loads((self.render.output / 'ImageSets/Parts/val.txt').read_text())
         person = VOC_CLASSES.index('person')
         of_people = tuple(name for name, classes in objects.items() if person in classes)
-        sheets = sorted(folder.glob('*.png'), key=lambda p: (not p.stem.endswith(of_people), p))
-        for sheet in sheets[self.settings['sheets'] :]:
-            sheet.unlink()
+        drawn = (self.folders['searched_tree/test'] / 'predictions').glob('*.png')
+        sheets = sorted(drawn, key=lambda p: (not p.stem.endswith(of_people), p))
+        return sheets[: self.settings['sheets']]
 
-    def summarise(self) -> None:
+    def _summarise(self) -> None:
         """Compare with the constant prediction and with the other networks' costs."""
         cfg = launch.load_config(self._arguments())
         headlines, constants = score_constants(cfg)
         results, random_results, costs, random_costs = (
-            json.loads((self.work / f'{name}.json').read_text())
-            for name in ('results', 'random_results', 'costs', 'random_costs')
+            json.loads((self.folders[f'{tree}_tree/{step}'] / f'{name}.json').read_text())
+            for step, name in (('test', 'results'), ('cost', 'costs'))
+            for tree in ('searched', 'random')
         )
         summary = summarise(headlines, results, random_results, constants, costs, random_costs)
         with written_beside(self.out / 'summary.md') as path:
@@ -231,21 +281,22 @@ class Demo:
         write_json(summary, self.out / 'summary.json')
 
     def _arguments(self) -> argparse.Namespace:
-        """What the tools' command line would say, to read the config as they do."""
+        """Return what the tools' command line gives, to read the config as they do."""
         parser = argparse.ArgumentParser()
         launch.add_common_arguments(parser)
-        return parser.parse_args([str(BRANCHED), '--cfg-options', f'data_root={self.data}'])
+        data = f'data_root={self.render.output}'
+        return parser.parse_args([str(BRANCHED), '--cfg-options', data])
 
     def _introduction(self) -> str:
-        seconds = self.stages.seconds
+        seconds = {step.name: self.folders.seconds(step) for step in self.steps}
         minutes = sum(seconds.values()) / 60
         height, width = Config.fromfile(BRANCHED).cost_shape
         return (
             f'# Demo on synthetic scenes, seed {self.settings["seed"]}\n\n'
             f'A branched network for five tasks: searched and trained on {self.settings["train"]} '
             'images from random weights, beside a random tree of the same cost that was trained '
-            f'alike; scored on {self.settings["val"]} held-out images, in '
-            f'{minutes:.1f} minutes ('
+            f'alike; scored on {self.settings["val"]} held-out images. The steps took '
+            f'{minutes:.1f} minutes in all ('
             + ', '.join(f'{name} {value:.0f} s' for name, value in seconds.items())
             + '). The constant predicts the same everywhere, as the training labels suggest. Costs '
             f'are for one image of {height} x {width}; only the two trees were trained.\n\n'
@@ -253,10 +304,4 @@ class Demo:
 
 
 if __name__ == '__main__':
-    with one_line_errors():
-        try:
-            main()
-        except subprocess.CalledProcessError as error:
-            sys.exit(f'demo: a step failed with status {error.returncode}; its message is above')
-        except KeyboardInterrupt:
-            sys.exit('demo: interrupted; the same command continues')
+    run_resumable(main, 'demo')

@@ -1,11 +1,11 @@
-"""Write the architecture.json of a checkpoint, of a search or of a retrained network."""
+"""Write the architecture.json of a checkpoint of a search or of a retrained network."""
 
 import argparse
 import json
 import sys
 
+from mmbmtas.launch.architectures import architecture_of_checkpoint
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.writing import file_place
 
 
@@ -22,12 +22,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Export as the command line says."""
     args = parse_args()
-    tree = architecture_of_checkpoint(args.checkpoint)
+    architecture = architecture_of_checkpoint(args.checkpoint)
     if args.out is None:
-        print(json.dumps(tree.to_dict(), indent=2))
+        print(json.dumps(architecture.to_dict(), indent=2))
     else:
-        tree.save(args.out)
-        print(f'{args.out}: {tree.describe()}', file=sys.stderr)
+        architecture.save(args.out)
+        print(f'{args.out}: {architecture.describe()}', file=sys.stderr)
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
 """Export a trained network as a file that runs without this package: ONNX, or a format of torch.
 
-The ending of the file's name says the format: .onnx runs without torch too, .pt2 is a program of
-torch.export, .ts is TorchScript. The file takes raw images (RGB uint8, N x 3 x H x W) and has one
-output for each task, named after it, at the images' size. Its metadata, and the JSON file beside
-it, say what the outputs mean.
+The extension of the file's name says the format: .onnx also runs without torch, .pt2 is a program
+of torch.export, .ts is TorchScript. The file takes raw images (RGB uint8, N x 3 x H x W). It has
+one output for each task, with its name and at the images' size. The metadata of the file, and
+the JSON file next to it, say what the outputs mean.
 """
 
 import argparse
@@ -54,8 +54,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--domain',
         metavar='NAME',
-        help='of a network of several domains, export the path and the tasks of this one alone; by '
-        'default all, on the same images',
+        help='in a network of several domains, export only the path and the tasks of this domain; '
+        'by default all paths, on the same images',
     )
     parser.add_argument(
         '--postprocess',
@@ -68,7 +68,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     precision.add_argument(
         '--fp16',
         action='store_true',
-        help='hold weights and features in half precision; input and outputs keep their types',
+        help='store weights and features in half precision; input and outputs keep their types',
     )
     precision.add_argument(
         '--int8',

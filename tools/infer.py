@@ -1,10 +1,10 @@
-"""Predict all tasks on images of your own; write contact sheets and raw maps.
+"""Predict all tasks on your own images, and write contact sheets and raw maps.
 
 OUT/sheets/NAME.png shows image and tasks side by side. OUT/TASK/NAME.png holds classes (palette) or
 probabilities times 255, OUT/TASK/NAME.npy normals or depth in metres.
 
-Of a network of several domains, --domain NAME says whose images these are.
-An exported network stands for config and checkpoint: infer.py NETWORK.onnx IMAGE ... -o OUT
+For a network of several domains, --domain NAME says which domain the images belong to.
+An exported network replaces config and checkpoint: infer.py NETWORK.onnx IMAGE ... -o OUT
 """
 
 import argparse
@@ -40,12 +40,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--channels-last',
         action='store_true',
-        help='hold features with the channels innermost (faster on some devices)',
+        help='use the channels-last memory format (faster on some devices)',
     )
     parser.add_argument(
         '--domain',
         metavar='NAME',
-        help='whose images these are, for a network of several domains: its path alone runs',
+        help='domain of the images, for a network of several domains: only the path of this domain '
+        'runs',
     )
     add_cfg_options(parser, 'architecture=a.json')
     args = parser.parse_args()
@@ -83,8 +84,9 @@ def main() -> int:
     photos = list_photos(args.images)
     inferencer = build_inferencer(args)
     errors = []
+    outcomes = inferencer.run(photos, args.out_dir)  # refuses what cannot be predicted
     with Progress(len(photos), 'predicting images') as progress:
-        for outcome in inferencer.run(photos, args.out_dir):
+        for outcome in outcomes:
             if outcome.error:
                 errors.append(outcome.error)
             progress.advance()

@@ -1,7 +1,7 @@
-"""Look at a folder of images and labels, and write the configs of a project.
+"""Inspect a folder of images and labels, and write the configs of a project.
 
-It says what it found and what it guessed, and writes project.py, search.py, branched.py, a README
-with the commands, and samples.png with some images and their labels.
+The tool reports what it found and what it guessed. It writes project.py, search.py, branched.py, a
+README with the commands, and samples.png with some images and their labels.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--device',
         choices=('cpu', 'gpu'),
-        help='what lengths and sizes are for; default: what is here',
+        help='device for which lengths and sizes are chosen; default: the device of this machine',
     )
     parser.add_argument(
         '--dry-run', action='store_true', help='print what would be written, and write nothing'

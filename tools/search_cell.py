@@ -1,22 +1,22 @@
-"""Search a dense prediction cell: short trainings on cached features, then full ones of the best.
+"""Search for a dense prediction cell: short trainings on features, then full ones of the best.
 
     python tools/search_cell.py configs/dpc/search_cell_scenes.py -o out/cells --jobs 2 --rerank 4
 
-The same command continues after an interruption. DIR gets trials.jsonl, cell.json (the best so
-far), report.md and report.html; docs/cells.md explains them. Needs Optuna: pip install optuna.
+The same command continues after an interruption. It writes trials.jsonl, cell.json (the best so
+far), report.md and report.html to DIR; docs/cells.md explains these files. Needs Optuna: pip
+install optuna.
 """
 
 import argparse
 import shlex
-import signal
 import sys
 from pathlib import Path
 
 from mmbmtas.command_line import typed
-from mmbmtas.errors import InputError
-from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.extras import import_extra
+from mmbmtas.launch.interruption import run_resumable
 from mmbmtas.launch.jobs import add_job_arguments
-from mmbmtas.launch.overrides import OverrideAction
+from mmbmtas.launch.overrides import add_cfg_options
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -31,12 +31,18 @@ def parse_args() -> argparse.Namespace:
         '-o', '--out', type=Path, required=True, metavar='DIR', help='folder of the results'
     )
     parser.add_argument(
-        '--trials', type=int, help='trials in all, references included (default: of the config)'
+        '--trials',
+        type=int,
+        help='total number of trials, including references (default: that of the config)',
     )
     add_job_arguments(parser)
-    parser.add_argument('--seed', type=int, default=0, help='of the search (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the search (default: 0)')
     parser.add_argument(
-        '--rerank', type=int, default=0, metavar='K', help='train the K best in full (default: 0)'
+        '--rerank',
+        type=int,
+        default=0,
+        metavar='K',
+        help='train the K best cells in full (default: 0)',
     )
     parser.add_argument(
         '--storage',
@@ -44,27 +50,22 @@ def parse_args() -> argparse.Namespace:
         help='database of the trials, such as postgresql://...; machines that run the same '
         'command with it share the work (default: a file in DIR)',
     )
-    parser.add_argument('--dry-run', action='store_true', help='say what would be tried, and end')
     parser.add_argument(
-        '--report-only', action='store_true', help='write the report of what is there, and end'
+        '--dry-run', action='store_true', help='list the trials that would run, and exit'
     )
     parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverrideAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, for example cell_search.max_madds=2e8',
+        '--report-only',
+        action='store_true',
+        help='write the report of the existing trials, and exit',
     )
+    add_cfg_options(parser, 'cell_search.max_madds=2e8')
     return parser.parse_args()
 
 
 def main() -> int:
     """Search as the command line says."""
     args = parse_args()
-    try:
-        import optuna
-    except ImportError as error:
-        raise InputError('the search of cells needs Optuna: pip install optuna') from error
+    optuna = import_extra('optuna', 'the search of cells needs Optuna', 'cells')
     from mmbmtas.cells.report import write_report
     from mmbmtas.cells.search import (
         CellSearch,
@@ -100,10 +101,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    # A polite kill ends the running processes as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with one_line_errors():
-        try:
-            sys.exit(main())
-        except KeyboardInterrupt:
-            sys.exit('search_cell: interrupted; the same command continues')
+    run_resumable(main, 'search_cell')

@@ -1,4 +1,4 @@
-"""Score a checkpoint, or an exported network, on a config's test set; picture its predictions."""
+"""Score a checkpoint, or an exported network, on a config's test set, and draw its predictions."""
 
 import argparse
 
@@ -17,7 +17,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog='MMBMTAS_TRACEBACK=1 shows where an error came from.'
     )
     launch.add_common_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint file, or a file of tools/export_onnx.py')
+    parser.add_argument(
+        'checkpoint', help='checkpoint file, or an ONNX file written by tools/export_onnx.py'
+    )
     parser.add_argument(
         '--out',
         type=file_place,
@@ -29,7 +31,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds for which --show shows a picture'
     )
-    parser.add_argument('--tta', action='store_true', help="merge the config's augmentations")
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='average the predictions over the augmentations of the config',
+    )
     return parser.parse_args()
 
 
@@ -44,7 +50,7 @@ def main() -> None:
         deploy.use_exported(cfg, args.checkpoint)
     else:
         cfg.load_from = launch.require_checkpoint(args.checkpoint)
-        launch.use_tree_of_checkpoint(cfg, args.checkpoint, args.cfg_options)
+        launch.use_architecture_of_checkpoint(cfg, args.checkpoint, args.cfg_options)
     if args.show or args.show_dir:
         launch.use_drawing(cfg, args.show, args.show_dir, args.wait_time)
     launch.prepare_config(cfg, training=False)

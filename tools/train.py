@@ -1,4 +1,4 @@
-"""Train, or search, what a config describes."""
+"""Run the training or the search that a config describes."""
 
 import argparse
 
@@ -18,7 +18,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue from a checkpoint; without a name from the last one in the work directory',
+        help='continue from this checkpoint; without a name, from the last one in the work '
+        'directory',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     return parser.parse_args()

@@ -84,6 +84,7 @@ def list_steps(setting: Setting) -> list[GpuStep]:
         ),
         *_export(setting, scenes),
         *_planted(setting),
+        *_photographs(setting),
     ]
 
 
@@ -121,6 +122,19 @@ def _searches(setting: Setting, scenes: Path) -> list[GpuStep]:
         GpuStep('b search nyud', 90, [*words, nyud, *shared, *own]),
         GpuStep('b search pascal amp', 60, [*words, pascal, *shared, '--amp', *own]),
         GpuStep('b search nyud amp', 60, [*words, nyud, *shared, '--amp', *own]),
+        GpuStep(
+            'b search pascal channels last',
+            60,
+            [*words, pascal, *shared, '--channels-last', '--amp', *own],
+        ),
+        GpuStep(
+            'b search pascal compiled',
+            100,
+            [
+                *(*words, pascal, *shared, '--phases', 'weights'),
+                *('--compile', 'eager' if setting.tiny else 'inductor', *own),
+            ],
+        ),
     ]
 
 
@@ -186,6 +200,53 @@ def _planted(setting: Setting) -> list[GpuStep]:
     ]
 
 
+def _photographs(setting: Setting) -> list[GpuStep]:
+    """The comparison on half-size NYUD-v2, whole images, as far as minutes allow.
+
+    The photographs lie in the checkout's ``data/NYUD_MT_half``; a dry run takes scenes.
+    """
+    out, spec = setting.folder / 'nyud', ROOT / 'configs' / 'compare' / 'nyud_half_gpu.py'
+    data = ROOT / 'data' / 'NYUD_MT_half'
+    steps: list[GpuStep] = []
+    if setting.tiny:
+        data = setting.folder / 'scenes_nyud'
+        words: Words = ['tools/dataset_converters/synthetic_scenes.py', data, '--layout', 'nyud']
+        steps = [GpuStep('f scenes', 60, [*words, '--train', '12', '--val', '1'], _nothing)]
+        small = setting.folder / 'nyud_tiny.py'
+        small.write_text(_TINY_COMPARISON.format(base=str(spec)))
+        spec = small
+    return [
+        *steps,
+        GpuStep(
+            'f nyud',
+            150,
+            [
+                *('tools/compare.py', spec, '-o', out, '--latency', 'never'),
+                *('--jobs', '1' if setting.tiny else '8'),
+                *('--cfg-options', f'data_root={data}', 'seeds=[0]'),
+            ],
+            lambda _: (out / 'results.csv').read_text(),
+            tuple(step.name for step in steps),
+        ),
+    ]
+
+
+_TINY_COMPARISON = """
+_base_ = {base!r}
+models = dict(_delete_=True, shared=dict(kind='shared'), similarity=dict(
+    kind='searched', search='configs/nyud_half/similarity.py'))
+cfg_options = {{
+    'total_batch_size': 2,
+    'train_dataloader.dataset.pipeline.3.size': (64, 64),
+    'train_dataloader.dataset.pipeline.4.size': (64, 64),
+}}
+search_options = dict(_delete_=True, weight_iters=2)
+train_options = {{'_delete_': True, 'max_iters': 2, 'train_cfg.val_begin': 10**9}}
+train_options['test_dataloader.dataset.indices'] = [0]
+train_options['val_dataloader.dataset.indices'] = [0]
+"""
+
+
 def _config(setting: Setting, name: str) -> str:
     return f'configs/{name}_{"scenes" if setting.tiny else "pascal"}.py'
 
@@ -200,7 +261,7 @@ def _narrow(setting: Setting) -> Words:
 
 
 def _nothing(printed: str) -> None:
-    """Of a step that only prepares."""
+    """Report nothing: the step only prepares."""
 
 
 def _count_tests(report: Path) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from torch import nn
 
 from mmbmtas import launch
 from mmbmtas.comparison.networks import build_network
-from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import LatencyTable
+from mmbmtas.cost.timing import interleave
 from mmbmtas.deploy import is_exported
 from mmbmtas.errors import InputError
 from mmbmtas.models.inference import prepare_for_inference

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmbmtas.comparison.timing import interleave
+from mmbmtas.cost.timing import interleave
 from mmbmtas.deploy import OnnxNetwork
 from mmbmtas.deploy.sessions import runtime_place
 from mmbmtas.errors import InputError

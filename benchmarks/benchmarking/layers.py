@@ -3,10 +3,11 @@
 plain           one candidate after another, summed by their weights
 channels_last   the same, of maps whose channels lie together
 wide            all as one operation too, as models/backbones/wide.py has it
-operations      also with the operators of models/backbones/operations.py: the search's own way
+operations      also with the operators of models/backbones/operations.py: a search's wide form
+apart, folded   the other forms of a search on a CPU (models/backbones/forms.py)
 
 Each phase has the gradients that it needs and the normalisations as the search runs them. Blocks
-that wide.py does not know have the first two ways alone.
+that wide.py does not know have the first two ways alone, and context modules the first four.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -18,12 +19,13 @@ from typing import Any
 from unittest import mock
 
 import torch
+from mmseg.models.utils import InvertedResidual
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbmtas.comparison.timing import interleave
+from mmbmtas.cost.timing import interleave
 from mmbmtas.errors import InputError
-from mmbmtas.models.backbones import wide
+from mmbmtas.models.backbones import apart, wide
 
 from . import timing
 from .runners import add_training_arguments, build_runner, check_training_arguments, scratch
@@ -106,7 +108,9 @@ def time_layer(
     weights = torch.rand(len(candidates), device=x.device).softmax(0)
     weights.requires_grad_(phase == 'arch')
     calls = {}
-    for name, (mixture, memory_format) in ways(candidates).items():
+    with context():  # mixed precision does not fold
+        found = ways(candidates, x)
+    for name, (mixture, memory_format) in found.items():
         own = x.contiguous(memory_format=memory_format).detach()
         own.requires_grad_(phase == 'weights' or not is_first)
         parameters = [*candidates.parameters(), weights, own]
@@ -122,7 +126,7 @@ def time_layer(
     }
 
 
-def ways(candidates: nn.ModuleList) -> dict[str, tuple[Mixture, torch.memory_format]]:
+def ways(candidates: nn.ModuleList, x: Tensor) -> dict[str, tuple[Mixture, torch.memory_format]]:
     """Return the ways to mix candidates, and how each one's maps lie in memory."""
     one_by_one = partial(mix_one_by_one, candidates)
     found: dict[str, tuple[Mixture, torch.memory_format]] = {
@@ -132,6 +136,11 @@ def ways(candidates: nn.ModuleList) -> dict[str, tuple[Mixture, torch.memory_for
     if wide.fits(candidates):
         found['wide'] = partial(mix_wide_alone, candidates), torch.channels_last
         found['operations'] = partial(mix_wide, candidates), torch.channels_last
+        if type(candidates[0]) is InvertedResidual:
+            found['apart'] = partial(mix_apart, candidates), torch.channels_last
+            if apart.can_fold(candidates[0], x):
+                folded = partial(mix_apart, candidates, folds=True)
+                found['folded'] = folded, torch.channels_last
     return found
 
 
@@ -155,6 +164,11 @@ def mix_wide(candidates: nn.ModuleList, x: Tensor, weights: Tensor) -> Tensor:
     return wide.mixture([*candidates], [*weights], x)
 
 
+def mix_apart(candidates: nn.ModuleList, x: Tensor, weights: Tensor, folds: bool = False) -> Tensor:
+    """Run the candidates one after another by the operators of ``backbones/apart.py``."""
+    return apart.mixture([*candidates], [*weights], x, folds)
+
+
 def mix_wide_alone(candidates: nn.ModuleList, x: Tensor, weights: Tensor) -> Tensor:
     """Run all candidates as one operation, by torch's own operators."""
     relu6_ = partial(F.relu6, inplace=True)
@@ -164,7 +178,7 @@ def mix_wide_alone(candidates: nn.ModuleList, x: Tensor, weights: Tensor) -> Ten
 
 def format_table(result: dict[str, Any]) -> str:
     """Lay the result out for people."""
-    names = ('channels_last', 'wide', 'operations')
+    names = ('channels_last', 'wide', 'operations', 'apart', 'folded')
     lines = [
         timing.describe_machine(result),
         f'{len(result["tasks"])} tasks, {result["clock"]} clock'

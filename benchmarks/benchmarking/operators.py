@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity
 
-from mmbmtas.comparison.timing import wait_for
+from mmbmtas.cost.timing import wait_for
 from mmbmtas.errors import InputError
 
 from . import timing

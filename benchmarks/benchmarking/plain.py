@@ -44,12 +44,11 @@ class PlainSupernet(BranchedSupernet):
         else:
             chosen = self.arch_params.new_tensor(self.routing(task)).long()
             weights = F.one_hot(chosen, len(self.tasks)).to(self.arch_params)
-        low_level = x
+        levels = {}
         for index, (candidates, row) in enumerate(zip(self.layers, weights, strict=True)):
             x = sum(weight * op(x) for weight, op in zip(row, candidates, strict=True))
-            if index == self.encoder.low_level_index:
-                low_level = x
-        return low_level, x
+            levels[index] = x
+        return tuple(levels[tap] for tap in self.taps)
 
 
 class _Parts(nn.Sequential):

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import MAX_TASKS, MAX_TASKS_COUNTED, MAX_TASKS_RECURSIVE, expected_cost
+from mmbmtas.cost.timing import interleave
 from mmbmtas.errors import InputError
 from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.losses import ResourceLoss

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from mmbmtas import launch
-from mmbmtas.comparison.timing import wait_for
+from mmbmtas.cost.timing import wait_for
 from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.engine.hooks import SearchBatchNormHook
 from mmbmtas.errors import InputError

@@ -4,20 +4,26 @@ Both train on the same made-up images, in turn, in one process. With the config'
 (data_root), the share of time that ours waits for it is measured too.
 """
 
+import contextlib
 import functools
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmseg.models.utils import InvertedResidual
 
 from mmbmtas import launch
-from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import MAX_TASKS_RECURSIVE, NetworkCost
+from mmbmtas.cost.timing import interleave
 from mmbmtas.engine.runner import BranchedSearchLoop
 from mmbmtas.engine.runner.search_plan import Position
 from mmbmtas.errors import InputError
+from mmbmtas.models.backbones import wide
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import MODELS, is_type
 
@@ -42,6 +48,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_loader_arguments(parser)
     timing.add_timing_arguments(parser, repeats=10)
     add_phases(parser)
+    parser.add_argument(
+        '--channels-last',
+        action='store_true',
+        help='let the maps of ours have their channels last; on CPUs they have in any case',
+    )
+    parser.add_argument(
+        '--compile',
+        metavar='BACKEND',
+        help='compile the wide layers of ours by torch.compile, as with inductor',
+    )
 
 
 def add_phases(parser: ArgumentParser) -> None:
@@ -57,13 +73,15 @@ def run(args: Namespace) -> dict[str, Any]:
     """
     check_training_arguments(args)
     timing.check_rounds(args)
-    with scratch() as folder:
+    with compiled(args.compile), scratch() as folder:
         waiting = measure_waiting(args, Path(folder) / 'data')  # first: files may lack
         runners = {
             'ours': build_runner(args, Path(folder) / 'ours', check_search),
             'plain': build_runner(args, Path(folder) / 'plain', make_plain),
         }
         loop: Any = runners['ours'].train_loop
+        if args.channels_last:
+            loop.model.to(memory_format=torch.channels_last)
         runners['plain'].model.load_state_dict(runners['ours'].model.state_dict())
         batch = next(iter(loop.dataloader))
         phases = {phase: measure_phase(runners, phase, batch, args) for phase in args.phases}
@@ -81,11 +99,37 @@ def run(args: Namespace) -> dict[str, Any]:
             'batch_size': len(batch['inputs']),
             'shape': [*size],
             'amp': args.amp,
+            'channels_last': args.channels_last,
+            'compile': args.compile,
             'clock': args.clock,
             'phases': phases,
             'search_ratio': search_ratio(phases),
             'whole_search': whole,
         }
+
+
+@contextlib.contextmanager
+def compiled(backend: str | None) -> Iterator[None]:
+    """Compile the wide form of inverted residuals, for each layer and phase of its own.
+
+    Args:
+        backend: One that ``torch.compile`` knows; None for none.
+
+    Raises:
+        InputError: It knows no such backend.
+    """
+    if backend is None:
+        yield
+        return
+    known = torch._dynamo.list_backends(exclude_tags=None)
+    if backend not in known:
+        raise InputError(f'--compile {backend}: expected one of {known}')
+    mix = torch.compile(wide._MIXTURES[InvertedResidual], backend=backend, dynamic=False)
+    with (
+        mock.patch.dict(wide._MIXTURES, {InvertedResidual: mix}),
+        torch._dynamo.config.patch(cache_size_limit=256),
+    ):
+        yield
 
 
 def check_search(cfg: Config) -> None:
@@ -187,7 +231,9 @@ def format_table(result: dict[str, Any]) -> str:
     lines = [
         timing.describe_machine(result),
         f'{len(result["tasks"])} tasks, batch {result["batch_size"]}, {height} x {width}, '
-        f'{result["clock"]} clock{", mixed precision" if result["amp"] else ""}',
+        f'{result["clock"]} clock{", mixed precision" if result["amp"] else ""}'
+        f'{", channels last" if result["channels_last"] else ""}'
+        f'{", compiled by " + result["compile"] if result["compile"] else ""}',
         f'{"":10}{"plain, s":>10}{"ours, s":>10}{"ratio":>8}{"plain, MB":>11}{"ours, MB":>10}'
         f'{"ratio":>8}{"images/s":>10}{"waiting":>9}',
     ]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mmbmtas.comparison.timing import CLOCKS
+from mmbmtas.cost.timing import CLOCKS
 from mmbmtas.errors import InputError
 from mmbmtas.launch.overrides import add_cfg_options
 

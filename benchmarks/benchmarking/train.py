@@ -11,8 +11,8 @@ from typing import Any
 
 from mmengine.runner import Runner
 
-from mmbmtas.comparison.timing import interleave
 from mmbmtas.cost import ModuleCost
+from mmbmtas.cost.timing import interleave
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 

@@ -1,4 +1,4 @@
-# What all runs share: scope, hooks, logs, seeds.
+# Settings of all runs: scope, hooks, logs, seeds.
 default_scope = 'mmbmtas'
 custom_imports = dict(imports=['mmbmtas'], allow_failed_imports=False)
 
@@ -13,7 +13,7 @@ randomness = dict(seed=0)
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='MultiTaskVisualizer', vis_backends=vis_backends, name='visualizer')
 
-# Of tools/test.py --tta; its views are the data set's `tta_pipeline`.
+# For tools/test.py --tta; the data set's `tta_pipeline` defines the views.
 tta_model = dict(type='MultiTaskTTAModel')
 
 log_processor = dict(by_epoch=False)

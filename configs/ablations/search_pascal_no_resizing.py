@@ -1,9 +1,9 @@
-# Ablation of search_pascal.py: no resizing: images and crops of the retraining's size.
+# Ablation of search_pascal.py: no resizing, images and crops as large as in retraining.
 #
 #   python tools/train.py configs/ablations/search_pascal_no_resizing.py
 #
-# The paper reports delta_m -1.77 % where its BMTAS-2 has -1.74 % (Table 4.3).
-# Crops of four times the area take about four times the time and memory of search_pascal.py.
+# The paper reports delta_m -1.77 %, compared with -1.74 % for its BMTAS-2 (Table 4.3). Crops of
+# four times the area take about four times the time and memory of search_pascal.py.
 _base_ = '../search_pascal.py'
 
 crop_size = (512, 512)

@@ -4,15 +4,15 @@
 #       --cfg-options pretrained=torchvision://mobilenet_v2
 #
 # Their code (github.com/brdav/bmtas) trains the weights by Adam at a constant rate, lets the
-# temperature fall from cycle to cycle, counts in epochs, and has the recursion at 0.05 for 10^9
-# operations and each labelled task. docs/differences.md has what no setting here can repeat, and
-# who is right by the paper. Takes as long as search_pascal.py.
+# temperature fall from cycle to cycle, counts in epochs, and uses the recursion with a weight of
+# 0.05 per 10^9 operations and labelled task. docs/differences.md lists what no setting here can
+# reproduce, and which side follows the paper. Takes as long as search_pascal.py.
 _base_ = '../search_pascal.py'
 
 weight_iters = 39840  # 160 epochs of 249 batches
 
 model = dict(
-    # Two operations a multiply-add, five tasks: 0.05 * 2 * 5.
+    # Two operations per multiply-add, five tasks: 0.05 * 2 * 5.
     resource_loss=dict(weight=0.5, expectation='recursive'),
 )
 optim_wrapper = dict(

@@ -1,4 +1,4 @@
-# Ablation of search_scenes.py: no resizing: images and crops of the retraining's size.
+# Ablation of search_scenes.py: no resizing, images and crops as large as in retraining.
 #
 #   python tools/train.py configs/ablations/search_scenes_no_resizing.py
 #

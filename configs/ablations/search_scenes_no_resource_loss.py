@@ -1,4 +1,4 @@
-# Ablation of search_scenes.py: no resource loss, only the tasks' own.
+# Ablation of search_scenes.py: no resource loss, only the tasks' losses.
 #
 #   python tools/train.py configs/ablations/search_scenes_no_resource_loss.py
 #

@@ -2,7 +2,7 @@
 #
 #   python tools/train.py configs/ablations/search_scenes_threshold.py
 #
-# A departure from the paper, see ThresholdRouting in mmbmtas/models/backbones/routing.py for its
+# This departs from the paper. ThresholdRouting in mmbmtas/models/backbones/routing.py describes its
 # gradient. While all candidates are equally likely, relaxed iterations run 3.1 of five on average
 # over the temperatures of a search: 4.4 at the first one, 1.1 at the last.
 _base_ = '../search_scenes.py'

@@ -4,9 +4,10 @@
 #   python tools/train.py configs/balancing/upgrad_scenes.py \
 #       --cfg-options architecture=work_dirs/search_scenes/architecture.json
 #
-# Every step takes a backward pass a task, five here. UPGrad gives a mean of the tasks' gradients,
-# not a sum, so rates are not divided by the number of tasks as branched_scenes.py does. PCGrad
-# gives a sum: for it put 'SharedLrOptimWrapperConstructor' back.
+# Every step takes one backward pass per task, five here. UPGrad gives a mean of the tasks'
+# gradients, not a sum, so this config does not divide learning rates by the number of tasks, as
+# branched_scenes.py does. PCGrad gives a sum: for PCGrad, set 'SharedLrOptimWrapperConstructor'
+# again.
 _base_ = '../branched_scenes.py'
 
 optim_wrapper = dict(

@@ -6,15 +6,15 @@
 #   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/cells.py -o out/cells --jobs 2
 #
 # docs/compare.md explains the keys. configs/cells/scenes.json is the best trial of
-# docs/results/cells, which searched on the features of another backbone.
-_base_ = './scenes.py'  # the data, the seeds, and for how long all train
+# docs/results/cells; that search used the features of another backbone.
+_base_ = './scenes.py'  # the data, the seeds and the lengths of all trainings
 
-# The tasks of all models learn at one rate; scenes.py says why.
+# All layers of all models learn at one rate; scenes.py says why.
 train_options = {'optim_wrapper.constructor': 'DefaultOptimWrapperConstructor'}
 
 _cityscapes = 'configs/cells/dpc_cityscapes.json'
 _scenes = 'configs/cells/scenes.json'
-# DeepLabv3+'s, with rates that an 8 x 10 map of features has room for.
+# The ASPP of DeepLabv3+, with dilation rates that fit into feature maps of 8 x 10.
 _aspp = dict(type='ContextModule', dilations=(1, 2, 4, 6), separable=True)
 
 models = dict(

@@ -2,7 +2,8 @@
 #
 #   python tools/compare.py configs/compare/decathlon.py -o out/decathlon --gpus 0 1 2 3 --jobs 4
 #
-# docs/paths.md explains the models. 13 searches and 15 trainings a seed; the lengths are ours.
+# docs/paths.md explains the models. Takes 13 searches and 15 trainings per seed; their lengths are
+# our choice.
 data_root = 'data/decathlon'
 search = 'configs/mpnas/search_decathlon.py'
 branched = 'configs/mpnas/paths_decathlon.py'
@@ -11,7 +12,7 @@ seeds = [0]
 train_options = {
     'train_cfg.val_begin': 10**9,  # scored once, by tools/test.py
 }
-# ABDP belongs to MPNAS: what it is compared with sums the losses as they are.
+# ABDP is a part of MPNAS. The models that MPNAS is compared with sum the losses unweighted.
 _plain = {'model.loss_balancing': None}
 _both = dict(search_options=_plain, options=_plain)
 

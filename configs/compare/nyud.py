@@ -4,12 +4,12 @@
 #   python tools/compare.py configs/compare/nyud.py -o work_dirs/compare_nyud \
 #       --jobs 4 --gpus 0 1 2 3
 #
-# As pascal.py in all else, where the ablations are.
+# Everything else is as in pascal.py, which also has the ablations.
 data_root = 'data/NYUD_MT'
 search = 'configs/search_nyud_r50.py'
 branched = 'configs/branched_nyud_r50.py'
 seeds = [0, 1, 2]
-headlines = ['edge/odsF']  # as in the paper; the first of the config is the pixels' AP
+headlines = ['edge/odsF']  # as in the paper; the first metric of the config is the AP of pixels
 paper = 'configs/compare/paper/nyud.json'
 
 cfg_options = {'pretrained': 'torchvision://resnet50'}

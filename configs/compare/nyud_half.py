@@ -5,8 +5,8 @@
 #   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/nyud_half.py -o out/nyud_half \
 #       --cfg-options data_root=DIR
 #
-# DIR is a NYUD_MT folder whose images and labels have half the size (213 x 280). Takes about an
-# hour of one core for each of five seeds. docs/results/nyud_half has what came out.
+# DIR is a NYUD_MT folder whose images and labels have half the size (213 x 280). Takes about one
+# hour on one core for each of five seeds. docs/results/nyud_half has the results.
 _base_ = './nyud_lite0.py'
 
 data_root = 'data/NYUD_MT_half'
@@ -21,6 +21,6 @@ train_options = {'train_cfg.val_begin': 10**9}  # scored once, by tools/test.py
 
 models = dict(
     similarity=dict(search='configs/nyud_half/similarity.py'),
-    # A penalty of 10 let so short a search miss the budget by 46 %.
+    # With a weight of 10, such a short search missed the budget by 46 %.
     gradient=dict(search_options={'model.resource_loss.weight': 1e3}),
 )

@@ -6,14 +6,15 @@
 #   python tools/compare.py configs/compare/pascal.py -o work_dirs/compare_pascal \
 #       --jobs 16 --launch 'srun -n1 --cpus-per-task=5 --gres=gpu:1'
 #
-# Takes 7 searches and 30 trainings of 40,000 iterations a seed; `--cfg-options seeds=[0]` for one
-# seed. The paper does not give lambda: its three networks are searched here by budgets, which are
-# the multiply-adds that it reports. The weight of a budget is our choice, not tried on these data.
+# Takes 7 searches and 30 trainings of 40,000 iterations per seed; use `--cfg-options seeds=[0]` for
+# one seed. The paper does not give lambda. So the searches for its three networks use budgets here:
+# the multiply-adds that the paper reports. The weight of the budget is our choice and was not tried
+# on these data.
 data_root = 'data/PASCAL_MT'
 search = 'configs/search_pascal.py'
 branched = 'configs/branched_pascal.py'
 seeds = [0, 1, 2]
-headlines = ['edge/odsF']  # as in the paper; the first of the config is the pixels' AP
+headlines = ['edge/odsF']  # as in the paper; the first metric of the config is the AP of pixels
 paper = 'configs/compare/paper/pascal.json'
 
 cfg_options = {'pretrained': 'torchvision://mobilenet_v2'}

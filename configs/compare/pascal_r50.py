@@ -4,7 +4,7 @@
 #   python tools/compare.py configs/compare/pascal_r50.py -o work_dirs/compare_pascal_r50 \
 #       --jobs 4 --gpus 0 1 2 3
 #
-# As pascal.py in all else, where the other methods and the ablations are.
+# Everything else is as in pascal.py, which also has the other methods and the ablations.
 _base_ = './pascal.py'
 
 search = 'configs/search_pascal_r50.py'

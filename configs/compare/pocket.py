@@ -3,7 +3,7 @@
 #   python tools/dataset_converters/pocket_domains.py data/pocket
 #   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/pocket.py -o out/pocket --jobs 2
 #
-# docs/paths.md explains the models, docs/results/pocket has what came out.
+# docs/paths.md explains the models, docs/results/pocket has the results.
 data_root = 'data/pocket'
 search = 'configs/mpnas/search_pocket.py'
 branched = 'configs/mpnas/paths_pocket.py'
@@ -19,11 +19,11 @@ train_options = {
     'train_cfg.val_begin': 10**9,  # scored once, by tools/test.py
     'default_hooks.checkpoint.interval': 600,
 }
-# ABDP belongs to MPNAS: what it is compared with sums the losses as they are.
+# ABDP is a part of MPNAS. The models that MPNAS is compared with sum the losses unweighted.
 _plain = {'model.loss_balancing': None}
 _both = dict(search_options=_plain, options=_plain)
 
-# What decides whether the search is worth its while is trained first.
+# The models that decide whether the search is worthwhile are trained first.
 models = dict(
     single_path=dict(kind='single_path', options=_plain),
     largest_path=dict(kind='single_path', path='largest', options=_plain),
@@ -31,9 +31,9 @@ models = dict(
     paths_no_abdp=dict(kind='paths', **_both),
     random_paths=dict(kind='random_paths', options=_plain),
     multi_head=dict(kind='multi_head', **_both),
-    # How much of it is ABDP alone.
+    # How much of the gain is due to ABDP alone.
     single_path_abdp=dict(kind='single_path'),
-    # What becomes of the same paths where all domains share their running statistics.
+    # The same paths if all domains share their running statistics.
     paths_shared_statistics=dict(
         kind='paths',
         reference='paths',

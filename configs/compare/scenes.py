@@ -5,13 +5,13 @@
 #   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/scenes.py -o out/compare --jobs 2
 #
 # Takes about 85 minutes on two cores. docs/compare.md explains the keys, docs/results/scenes has
-# what came out. The models that decide whether the search is worth its while are trained first.
+# the results. The models that decide whether the search is worthwhile are trained first.
 data_root = 'data/scenes'
 search = 'configs/search_scenes.py'
 branched = 'configs/branched_scenes.py'
 seeds = [0, 1]
 
-# One process loads, as the cores are few.
+# A single process loads the data, because there are few cores.
 cfg_options = {
     f'{name}_dataloader.{key}': value
     for name in ('train', 'test')
@@ -28,11 +28,12 @@ train_options = {
     'default_hooks.checkpoint.interval': 250,
 }
 
-# branched_scenes.py divides the rate of what n tasks share by n, as the paper does: SGD then steps
-# by the mean of the tasks' gradients. AdamW divides by their size anyway, so here all learn at one
-# rate; shared_scaled tells the difference. Single-task networks are the same either way.
+# branched_scenes.py divides the learning rate of parts that n tasks share by n, as the paper does:
+# SGD then steps by the mean of the tasks' gradients. AdamW divides gradients by their size anyway,
+# so here all parts learn at one rate; shared_scaled shows the difference. Single-task networks are
+# the same either way.
 _one_rate = {'optim_wrapper.constructor': 'DefaultOptimWrapperConstructor'}
-# A search that decides before its supernet has learned much: few and slow steps of the weights.
+# A search that decides before its supernet has learned much: the weights take few and small steps.
 _short = {
     'weight_iters': 100,
     'train_cfg.warmup_iters': 20,
@@ -61,7 +62,8 @@ models = dict(
         options=_one_rate,
     ),
     shared_scaled=dict(kind='shared'),
-    # Cross-Stitch and NDDR-CNN start from trained single networks: those, trained for as long.
+    # Cross-Stitch and NDDR-CNN start from trained single-task networks. These are the same
+    # single-task networks, trained for as long in total.
     single_twice=dict(
         kind='single',
         seeds=[0],

@@ -1,13 +1,13 @@
-# How far does one training carry? Two searched trees, trained three times each.
+# How reliable is one training? Two searched trees, trained three times each.
 #
 #   python tools/dataset_converters/synthetic_scenes.py data/scenes \
 #       --layout pascal --train 400 --val 100
 #   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/scenes_retraining.py \
 #       -o out/compare_retraining --jobs 2
 #
-# The trees are those that `soft` of scenes_routing.py found with the seeds 0 and 1; seeds here are
-# those of the trainings. These took 87 minutes of a core with other work, 46 of them for the
-# single-task networks.
+# The trees are those that `soft` of scenes_routing.py found with the seeds 0 and 1; seeds in this
+# file are those of the trainings. The trainings took 87 minutes on one core that other processes
+# also used, 46 of them for the single-task networks.
 _base_ = './scenes_routing.py'
 
 _trees = 'docs/results/scenes_routing/trees/soft_seed'

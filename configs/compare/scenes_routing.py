@@ -1,12 +1,13 @@
-# Compare ways to run fewer candidates during the search: what they save, and what they cost.
+# Compare ways to run fewer candidates during the search: the time they save, and the quality they
+# cost.
 #
 #   python tools/dataset_converters/synthetic_scenes.py data/scenes \
 #       --layout pascal --train 400 --val 100
 #   OMP_NUM_THREADS=1 python tools/compare.py configs/compare/scenes_routing.py \
 #       -o out/compare_routing --jobs 2
 #
-# The searches differ in model.backbone.routing alone; the column "tree s" of the report and its
-# picture of search times tell what each took. docs/compare.md explains the keys.
+# The searches differ only in model.backbone.routing. The column "tree s" of the report and its
+# picture of search times show how long each search took. docs/compare.md explains the keys.
 _base_ = './scenes.py'
 
 seeds = [0, 1, 2]

@@ -5,8 +5,8 @@
 #       --trials 200 --jobs 4 --gpus 0 1 2 3 --rerank 10 \
 #       --cfg-options pretrained=torchvision://mobilenet_v2
 #
-# The paper's settings of a trial: 30,000 iterations of 8 windows at a rate of 0.01. It tried 28,000
-# cells, without successive halving. The features take 34 GB.
+# Trials have the paper's settings: 30,000 iterations of 8 windows at a rate of 0.01. It tried
+# 28,000 cells, without successive halving. The features take 34 GB.
 _base_ = './cityscapes_aspp.py'
 
 cell_search = dict(

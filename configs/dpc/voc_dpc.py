@@ -4,9 +4,8 @@
 #   python tools/train.py configs/dpc/voc_dpc.py --cfg-options pretrained=torchvision://mobilenet_v2
 #   python tools/test.py configs/dpc/voc_dpc.py work_dirs/voc_dpc/iter_30000.pth
 #
-# Takes 30,000 iterations. The paper has figures of a large Xception only (87.9 on the test set,
-# with the cell).
-# Data: docs/cells.md. Without `pretrained` training starts from random weights.
+# Takes 30,000 iterations. The paper has figures only for a large Xception (87.9 on the test set,
+# with the cell). Data: docs/cells.md. Without `pretrained`, training starts from random weights.
 _base_ = ['../_base_/models/mobilenet_v2_plain.py', '../_base_/datasets/voc.py']
 
 architecture = 'configs/architectures/plain_dpc.json'

@@ -10,9 +10,9 @@
 #   python tools/test.py configs/exchange/cross_stitch_nyud.py \
 #       work_dirs/cross_stitch_nyud/iter_20000.pth
 #
-# Takes 20,000 iterations. Expect no figures in the paper. docs/guide.md says how to train the
-# single-task networks; without single_checkpoints training starts from random weights, or from
-# ImageNet's with pretrained, which is not the paper's setting.
+# Takes 20,000 iterations. The paper has no figures for this network. docs/guide.md shows how to
+# train the single-task networks. Without single_checkpoints, training starts from random weights,
+# or with `pretrained` from ImageNet weights; neither is the paper's setting.
 _base_ = '../branched_nyud.py'
 
 architecture = None

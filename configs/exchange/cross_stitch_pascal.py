@@ -11,10 +11,11 @@
 #   python tools/test.py configs/exchange/cross_stitch_pascal.py \
 #       work_dirs/cross_stitch_pascal/iter_40000.pth
 #
-# Takes 40,000 iterations. The paper has 15.7 billion multiply-adds, which get_madds.py gives too,
-# and Delta_m 0.47 after a search for the learning rate; here it is that of all networks.
-# docs/guide.md says how to train the single-task networks; without single_checkpoints training
-# starts from random weights, or from ImageNet's with pretrained, which is not the paper's setting.
+# Takes 40,000 iterations. The paper has 15.7 billion multiply-adds, as get_madds.py also counts,
+# and Delta_m 0.47 after a search for the learning rate. This config uses the same rate as all
+# others. docs/guide.md shows how to train the single-task networks. Without single_checkpoints,
+# training starts from random weights, or with `pretrained` from ImageNet weights; neither is the
+# paper's setting.
 _base_ = '../branched_pascal.py'
 
 architecture = None

@@ -12,8 +12,8 @@
 #       work_dirs/cross_stitch_pascal_r50/iter_40000.pth
 #
 # Takes 40,000 iterations. The paper found no competitive results here (Appendix D). docs/guide.md
-# says how to train the single-task networks; without single_checkpoints training starts from
-# random weights, or from ImageNet's with pretrained, which is not the paper's setting.
+# shows how to train the single-task networks. Without single_checkpoints, training starts from
+# random weights, or with `pretrained` from ImageNet weights; neither is the paper's setting.
 _base_ = '../branched_pascal_r50.py'
 
 architecture = None

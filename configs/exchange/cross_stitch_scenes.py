@@ -11,8 +11,9 @@
 #   python tools/test.py configs/exchange/cross_stitch_scenes.py \
 #       work_dirs/cross_stitch_scenes/iter_600.pth
 #
-# Takes 600 iterations. Ours, not the paper's; for trying it out. docs/guide.md says how to train
-# the single-task networks; without single_checkpoints training starts from random weights.
+# Takes 600 iterations. This config is ours, not the paper's, for trying the method out.
+# docs/guide.md shows how to train the single-task networks. Without single_checkpoints, training
+# starts from random weights.
 _base_ = '../branched_scenes.py'
 
 architecture = None

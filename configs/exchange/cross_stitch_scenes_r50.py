@@ -11,9 +11,9 @@
 #   python tools/test.py configs/exchange/cross_stitch_scenes_r50.py \
 #       work_dirs/cross_stitch_scenes_r50/iter_600.pth
 #
-# Takes 600 iterations; a full ResNet-50 is made for a GPU, cross_stitch_scenes.py for two CPU
-# cores. Ours, not the paper's; for trying it out. docs/guide.md says how to train the single-task
-# networks; without single_checkpoints training starts from random weights.
+# Takes 600 iterations; a full ResNet-50 is meant for a GPU, cross_stitch_scenes.py for two CPU
+# cores. This config is ours, not the paper's, for trying the method out. docs/guide.md shows how to
+# train the single-task networks. Without single_checkpoints, training starts from random weights.
 _base_ = '../branched_scenes_r50.py'
 
 architecture = None

@@ -6,8 +6,8 @@
 #   python tools/test.py configs/exchange/mtan_nyud.py \
 #       work_dirs/mtan_nyud/iter_20000.pth
 #
-# Takes 20,000 iterations. Expect no figures in the paper. Without `pretrained` training starts
-# from random weights, which is not the paper's setting.
+# Takes 20,000 iterations. The paper has no figures for this network. Without `pretrained`, training
+# starts from random weights, which is not the paper's setting.
 _base_ = '../branched_nyud.py'
 
 architecture = None

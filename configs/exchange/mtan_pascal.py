@@ -6,9 +6,9 @@
 #   python tools/test.py configs/exchange/mtan_pascal.py \
 #       work_dirs/mtan_pascal/iter_40000.pth
 #
-# Takes 40,000 iterations. The paper has 9.5 billion multiply-adds, which get_madds.py gives too,
-# and Delta_m -1.73 after a search for the learning rate; here it is that of all networks. Without
-# `pretrained` training starts from random weights, which is not the paper's setting.
+# Takes 40,000 iterations. The paper has 9.5 billion multiply-adds, as get_madds.py also counts, and
+# Delta_m -1.73 after a search for the learning rate. This config uses the same rate as all others.
+# Without `pretrained`, training starts from random weights, which is not the paper's setting.
 _base_ = '../branched_pascal.py'
 
 architecture = None

@@ -7,7 +7,7 @@
 #       work_dirs/mtan_pascal_r50/iter_40000.pth
 #
 # Takes 40,000 iterations. The paper found no competitive results here (Appendix D). Without
-# `pretrained` training starts from random weights, which is not the paper's setting.
+# `pretrained`, training starts from random weights, which is not the paper's setting.
 _base_ = '../branched_pascal_r50.py'
 
 architecture = None

@@ -5,7 +5,7 @@
 #   python tools/test.py configs/exchange/mtan_scenes.py \
 #       work_dirs/mtan_scenes/iter_600.pth
 #
-# Takes 600 iterations. Ours, not the paper's; for trying it out.
+# Takes 600 iterations. This config is ours, not the paper's, for trying the method out.
 _base_ = '../branched_scenes.py'
 
 architecture = None

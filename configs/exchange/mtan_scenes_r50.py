@@ -5,8 +5,8 @@
 #   python tools/test.py configs/exchange/mtan_scenes_r50.py \
 #       work_dirs/mtan_scenes_r50/iter_600.pth
 #
-# Takes 600 iterations; a full ResNet-50 is made for a GPU, mtan_scenes.py for two CPU cores. Ours,
-# not the paper's; for trying it out.
+# Takes 600 iterations; a full ResNet-50 is meant for a GPU, mtan_scenes.py for two CPU cores. This
+# config is ours, not the paper's, for trying the method out.
 _base_ = '../branched_scenes_r50.py'
 
 architecture = None

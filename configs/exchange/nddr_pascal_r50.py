@@ -1,6 +1,6 @@
 # Train an NDDR-CNN with ResNet-50 on PASCAL-Context: an encoder for each task; after the stem and
-# after every stage 1x1 convolutions reduce the concatenated features of all tasks to those of each
-# (Gao et al., CVPR 2019).
+# after every stage, 1x1 convolutions reduce the concatenated features of all tasks to new features
+# for each task (Gao et al., CVPR 2019).
 #
 #   python tools/train.py configs/exchange/nddr_pascal_r50.py \
 #       --cfg-options single_checkpoints.semseg=singles/semseg/iter_40000.pth \
@@ -12,8 +12,8 @@
 #       work_dirs/nddr_pascal_r50/iter_40000.pth
 #
 # Takes 40,000 iterations. The paper found no competitive results here (Appendix D). docs/guide.md
-# says how to train the single-task networks; without single_checkpoints training starts from
-# random weights, or from ImageNet's with pretrained, which is not the paper's setting.
+# shows how to train the single-task networks. Without single_checkpoints, training starts from
+# random weights, or with `pretrained` from ImageNet weights; neither is the paper's setting.
 _base_ = '../branched_pascal_r50.py'
 
 architecture = None

@@ -1,6 +1,6 @@
-# Train an NDDR-CNN with ResNet-50 on the synthetic scenes: an encoder for each task; after the
-# stem and after every stage 1x1 convolutions reduce the concatenated features of all tasks to
-# those of each (Gao et al., CVPR 2019).
+# Train an NDDR-CNN with ResNet-50 on the synthetic scenes: an encoder for each task; after the stem
+# and after every stage, 1x1 convolutions reduce the concatenated features of all tasks to new
+# features for each task (Gao et al., CVPR 2019).
 #
 #   python tools/train.py configs/exchange/nddr_scenes_r50.py \
 #       --cfg-options single_checkpoints.semseg=singles/semseg/iter_600.pth \
@@ -11,9 +11,9 @@
 #   python tools/test.py configs/exchange/nddr_scenes_r50.py \
 #       work_dirs/nddr_scenes_r50/iter_600.pth
 #
-# Takes 600 iterations; a full ResNet-50 is made for a GPU, nddr_scenes.py for two CPU cores. Ours,
-# not the paper's; for trying it out. docs/guide.md says how to train the single-task networks;
-# without single_checkpoints training starts from random weights.
+# Takes 600 iterations; a full ResNet-50 is meant for a GPU, nddr_scenes.py for two CPU cores. This
+# config is ours, not the paper's, for trying the method out. docs/guide.md shows how to train the
+# single-task networks. Without single_checkpoints, training starts from random weights.
 _base_ = '../branched_scenes_r50.py'
 
 architecture = None

@@ -1,4 +1,4 @@
-# Train a network of paths on the pocket domains, as the search found them.
+# Train a network of the paths that the search found, on the pocket domains.
 #
 #   python tools/train.py configs/mpnas/paths_pocket.py \
 #       --cfg-options architecture=work_dirs/search_pocket/architecture.json
@@ -14,7 +14,7 @@ _base_ = [
     '../_base_/schedules/paths.py',
 ]
 
-architecture = 'configs/architectures/pocket_paths.json'  # override it with what a search wrote
+architecture = 'configs/architectures/pocket_paths.json'  # override it with the file of a search
 total_batch_size = 80  # over all ranks; 16 of each domain
 max_iters = 600
 

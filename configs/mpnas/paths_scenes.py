@@ -1,14 +1,14 @@
 # Train a network of paths on two dense domains of synthetic scenes.
 #
-#   python tools/train.py configs/mpnas/paths_scenes.py \
-#       --cfg-options architecture=work_dirs/search_scenes/architecture.json
-#   python tools/infer.py configs/mpnas/paths_scenes.py work_dirs/paths_scenes/iter_300.pth \
+#   python tools/train.py configs/mpnas/paths_scenes.py --work-dir work_dirs/mpnas_scenes/paths \
+#       --cfg-options architecture=work_dirs/mpnas_scenes/search/architecture.json
+#   python tools/infer.py configs/mpnas/paths_scenes.py work_dirs/mpnas_scenes/paths/iter_300.pth \
 #       data/scenes/JPEGImages --domain pascal -o out/paths_scenes
 #
 # The network and the data are those of search_scenes.py.
 _base_ = './search_scenes.py'
 
-architecture = 'configs/architectures/scenes_paths.json'  # override it with what a search wrote
+architecture = 'configs/architectures/scenes_paths.json'  # override it with the file of a search
 max_iters = 300
 
 model = dict(

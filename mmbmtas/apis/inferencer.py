@@ -39,7 +39,7 @@ class MultiTaskInferencer(PhotoInferencer):
         checkpoint: Its checkpoint, of which class names and colours are taken as well.
         device: For example ``cpu`` or ``cuda:0``; default a GPU if there is one.
         cfg_options: Entries that replace the config's, such as ``{'architecture': 'a.json'}``;
-            without that one the tree is the checkpoint's own.
+            without that one the architecture is the checkpoint's own.
         fuse_conv_bn: Whether to fold batch normalisations into the convolutions before them.
         channels_last: Whether to hold features with the channels innermost. Neither changes what
             is predicted, but for rounding; which is faster depends on the device.
@@ -127,7 +127,7 @@ class MultiTaskInferencer(PhotoInferencer):
         """
         if self.domains:
             raise InputError(
-                f'the network has several domains: say whose images these are, by domain '
+                'the network has several domains: state the domain of the images with domain '
                 f'(--domain), one of {[*self.domains]}'
             )
         return super().run(photos, out_dir)
@@ -163,7 +163,7 @@ class MultiTaskInferencer(PhotoInferencer):
         return found
 
     def network_input(self, image: np.ndarray) -> np.ndarray:
-        """Return what the pipeline makes of an image, BGR ``(H, W, 3)``, before the network."""
+        """Return the pipeline's output for an image, BGR ``(H, W, 3)``: the network's input."""
         (packed,) = self._batch(image)['inputs']
         return packed.permute(1, 2, 0).numpy()
 
@@ -219,7 +219,7 @@ def _prepare(
     init_default_scope(cfg.get('default_scope', SCOPE))
     cfg.launcher = 'none'
     launch.leave_out_weights(cfg)
-    launch.use_tree_of_checkpoint(cfg, checkpoint, options)
+    launch.use_architecture_of_checkpoint(cfg, checkpoint, options)
     return launch.prepare_config(cfg, training=False)
 
 

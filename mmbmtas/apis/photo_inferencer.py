@@ -1,4 +1,4 @@
-"""What inferencers have in common: many images in, predictions, arrays and contact sheets out."""
+"""The base of inferencers: images in; predictions, arrays and contact sheets out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from .prediction import Prediction
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one image of several: its prediction, or why there is none."""
+    """The prediction for one of several images, or the reason why there is none."""
 
     name: str
     prediction: Prediction | None = None
@@ -25,7 +25,7 @@ class Outcome:
 
 
 class PhotoInferencer(ABC):
-    """Predicts a user's images; a subclass says how one is predicted."""
+    """Predicts a user's images; a subclass defines how to predict one image."""
 
     @abstractmethod
     def predict(self, photo: Photo) -> Prediction:
@@ -70,7 +70,7 @@ class PhotoInferencer(ABC):
         return results
 
     def run(self, photos: Iterable[Photo], out_dir: str | Path | None = None) -> Iterator[Outcome]:
-        """Predict images one by one; one that cannot be read does not end the others.
+        """Predict images one by one; an unreadable image does not stop the others.
 
         Args:
             photos: Files and arrays.

@@ -21,7 +21,7 @@ read_photo = read_image
 
 
 def list_photos(inputs: Photo | Iterable[Photo]) -> list[Photo]:
-    """List images one by one; a folder stands for the image files in it, by name.
+    """List images one by one; a folder is replaced by its image files, sorted by name.
 
     Args:
         inputs: A file, folder or array, or several of them. Folders within folders are not
@@ -46,7 +46,7 @@ def list_photos(inputs: Photo | Iterable[Photo]) -> list[Photo]:
 
 
 def unique_names(photos: Iterable[Photo]) -> list[str]:
-    """Name each image by its file, without the ending; equal names get a number.
+    """Name each image after its file, without the extension; equal names get a number.
 
     Args:
         photos: What :func:`list_photos` gives; arrays are called ``image``.

@@ -1,4 +1,4 @@
-"""What a network says of one image."""
+"""The predictions of a network for one image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

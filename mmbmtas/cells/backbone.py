@@ -9,9 +9,9 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmbmtas.cells.features import CachedFeatures
+from mmbmtas.encoders import CONTEXT, Encoder, build_encoder
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import BranchedNetwork
-from mmbmtas.models.encoders import CONTEXT, Encoder, build_encoder
 from mmbmtas.structures import BranchedArchitecture, as_architecture
 
 

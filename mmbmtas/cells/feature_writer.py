@@ -19,9 +19,8 @@ from mmbmtas.cells.features import META, FeatureCache
 from mmbmtas.cells.settings import STRIDE, CellSearchSettings
 from mmbmtas.errors import InputError
 from mmbmtas.launch.shared_keys import plain_datasets
-from mmbmtas.launch.stages import write_json
 from mmbmtas.progress import Progress
-from mmbmtas.writing import folder_written_beside
+from mmbmtas.writing import folder_written_beside, write_json
 
 _FINGERPRINT = ('weights', 'encoder', 'preprocessing', 'data', 'pipeline', 'low_level')
 
@@ -29,7 +28,7 @@ _FINGERPRINT = ('weights', 'encoder', 'preprocessing', 'data', 'pipeline', 'low_
 def write_features(
     cfg: Config, settings: CellSearchSettings, folder: Path, device: torch.device
 ) -> FeatureCache:
-    """Compute the features of the training images, unless they are there.
+    """Compute the features of the training images, unless they exist.
 
     Args:
         cfg: A prepared config.

@@ -1,4 +1,4 @@
-"""Backbone features of training images, read from the disk by need."""
+"""Backbone features of training images, read from the disk on demand."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _LOW_STRIDE = 4
 
 @dataclass
 class CachedFeatures:
-    """Features in the place of a batch of images.
+    """Cached features that replace a batch of images.
 
     Attributes:
         low_level: ``(N, C_low, H / 4, W / 4)``.
@@ -45,7 +45,7 @@ class CachedFeatures:
 
 
 class FeatureCache:
-    """The features, labels and split of the training images, read from the disk by need.
+    """The features, labels and split of the training images, read from the disk on demand.
 
     The images' mirror images stand after them: image ``i`` of ``n`` mirrored is ``n + i``.
 

@@ -1,11 +1,10 @@
-"""What came out of a search of cells, as tables and pictures: ``report.md`` and ``report.html``."""
+"""The results of a search of cells as tables and pictures: ``report.md`` and ``report.html``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scipy.stats import spearmanr
-
 from mmbmtas.cells.study import Record, best
+from mmbmtas.evaluation.ranks import describe_correlation
 from mmbmtas.structures import DenseCell
 from mmbmtas.visualization.cells import (
     draw_cell,
@@ -34,13 +33,6 @@ _PUBLISHED = (
     'small backbone and 0.47 for cached features. These are its numbers, on other data than those '
     'above.'
 )
-
-
-def rank_correlation(short: Sequence[float], full: Sequence[float]) -> float | None:
-    """Return Spearman's rho; None for fewer than three pairs, or if all of one side are equal."""
-    if len(short) < 3 or len({*short}) == 1 or len({*full}) == 1:
-        return None
-    return float(spearmanr(short, full).statistic)
 
 
 def write_report(
@@ -143,12 +135,10 @@ def _fidelity(folder: Path, records: Sequence[Record], full: Mapping[int, float]
     short, long = [r.score or 0.0 for r in chosen], [full[r.trial] for r in chosen]
     path = folder / 'fidelity.png'
     plot_fidelity([r.name or str(r.trial) for r in chosen], short, long, path)
-    rho = rank_correlation(short, long)
-    text = 'none, for lack of pairs' if rho is None else f'{rho:.2f}'
     return [
         heading,
         Picture(path, 'Scores of trials and of full trainings'),
-        Paragraph(f"Spearman's rho {text} (n = {len(chosen)}). With so few pairs it says little."),
+        Paragraph(describe_correlation(short, long)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The search of cells as samplers and pruners of Optuna see it."""
+"""Samplers and pruners of Optuna for the search of cells."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -78,7 +78,7 @@ class Places:
 
 
 def finished_trials(study: optuna.Study) -> dict[int, FrozenTrial]:
-    """Return the trials that came to an end by their places; of several the first."""
+    """Return the finished trials by their places; if a place has several, the first one."""
     found: dict[int, FrozenTrial] = {}
     for trial in study.get_trials(deepcopy=False):
         place = trial.user_attrs.get(PLACE)
@@ -88,7 +88,7 @@ def finished_trials(study: optuna.Study) -> dict[int, FrozenTrial]:
 
 
 def is_finished(trial: FrozenTrial) -> bool:
-    """Tell whether a trial came to an end: it was scored, pruned, or failed by an error."""
+    """Tell whether a trial has finished: it was scored or pruned, or failed with an error."""
     ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
     return ended or (trial.state == TrialState.FAIL and ERROR in trial.user_attrs)
 
@@ -127,7 +127,7 @@ class NearBest(optuna.samplers.BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        """Return the cell of the trial's place, and note whose neighbour it is."""
+        """Return the cell for the trial's place, and record which cell it is a neighbour of."""
         number, index = self.places.proposed(self._place(trial))
         if self._last is None or self._last[0] != number:
             earlier = self._earlier(study, number)
@@ -143,7 +143,7 @@ class NearBest(optuna.samplers.BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Refuse parameters that are not of a cell.
+        """Refuse parameters that do not belong to a cell.
 
         Raises:
             InputError: Always.

@@ -1,4 +1,4 @@
-"""Carries a search of cells out: features, trials, full trainings of the best, report."""
+"""Runs a search of cells: features, trials, full trainings of the best cells, report."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from mmbmtas.cells.settings import STRIDE, CellSearchSettings
 from mmbmtas.cells.study import Record, best
 from mmbmtas.cells.trial import score_of
 from mmbmtas.cells.worker import CONFIG, FEATURES, Search, context_of
+from mmbmtas.encoders import build_encoder
+from mmbmtas.encoders.dense_prediction_cell import as_cell
 from mmbmtas.errors import InputError, WorkerError
 from mmbmtas.launch import find_beside_config, override, prepare_config, read_config
-from mmbmtas.launch.jobs import Scheduler, State, Step, StepFolders, with_needs
-from mmbmtas.launch.stages import lock_folder
-from mmbmtas.models.encoders import build_encoder
-from mmbmtas.models.encoders.dense_prediction_cell import as_cell
+from mmbmtas.launch.jobs import Resources as JobResources
+from mmbmtas.launch.jobs import Scheduler, State, Step, StepFolders, lock_folder, with_needs
 from mmbmtas.registry import SCOPE
 from mmbmtas.structures import BranchedArchitecture, DenseCell
 from mmbmtas.structures.documents import read_document
@@ -35,19 +35,13 @@ _INTERVAL = 5.0
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What the processes run on.
+class Resources(JobResources):
+    """What the processes of a search run on.
 
     Attributes:
-        jobs: Processes at once.
-        launch: Words before each command line.
-        gpus: GPUs to deal the processes to.
         storage: Address of the study's database; None is a file in the output folder.
     """
 
-    jobs: int = 1
-    launch: Sequence[str] = ()
-    gpus: Sequence[str] = ()
     storage: str | None = None
 
 
@@ -73,7 +67,7 @@ def read_search_config(path: str, options: Mapping[str, Any] | None = None) -> C
 
 
 def describe(cfg: Config, trials: int) -> list[str]:
-    """Say what a search will try, and warn where much of its space computes the same."""
+    """Say what a search will try, and warn if much of its space computes the same function."""
     settings = CellSearchSettings.from_config(cfg)
     space, names = settings.cells, ', '.join(settings.contexts)
     lines = [
@@ -129,7 +123,7 @@ class CellSearch:
         self.steps = StepFolders(folder / WORK)
 
     def prepare(self) -> Search:
-        """Take the folder, compute the features that are missing, and open the study."""
+        """Lock the folder, compute the missing features, and open the study."""
         folder = self.folder if self.resources.storage is None else self.steps.root
         self._lock = lock_folder(folder)
         settings = CellSearchSettings.from_config(self.cfg)
@@ -145,7 +139,7 @@ class CellSearch:
         return Search(self.folder, self.trials, self.seed, self.resources.storage)
 
     def run(self, search: Search) -> list[Record]:
-        """Try all cells, and return what they came to.
+        """Try all cells, and return their records.
 
         Raises:
             WorkerError: The processes end without finishing a trial.
@@ -161,7 +155,7 @@ class CellSearch:
             scheduler.run(_Watch(search))
             if not search.desk.is_finished() and self._progress(search) == before:
                 tail = ' '.join(self.steps.tail(steps[0], 2))
-                raise WorkerError(f'the processes of the search end early: {tail}')
+                raise WorkerError(f'the processes of the search ended too early: {tail}')
         search.write()
         return search.desk.records(self.seed)
 
@@ -183,7 +177,7 @@ class CellSearch:
         return Scheduler(with_needs(steps), self.steps, own.jobs, own.launch, own.gpus, self._lock)
 
     def rerank(self, search: Search, count: int) -> dict[int, dict[str, float]]:
-        """Train the best cells and the references in full, backbone too.
+        """Train the best cells and the references in full, including the backbone.
 
         Args:
             search: The search, finished.
@@ -305,7 +299,7 @@ class _Quiet:
 
 
 def check_resources(jobs: int, rerank: int, trials: int) -> None:
-    """Refuse numbers of the command line that mean nothing.
+    """Refuse meaningless numbers on the command line.
 
     Raises:
         InputError: One does.

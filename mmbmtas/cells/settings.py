@@ -1,4 +1,4 @@
-"""What a config says of the search of cells: its entry ``cell_search``."""
+"""The settings of a search of cells: the config's entry ``cell_search``."""
 
 import dataclasses
 import math

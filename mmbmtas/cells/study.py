@@ -1,4 +1,4 @@
-"""The study of a search: where its trials are kept, who works on which, and what they came to."""
+"""The study of a search: where trials are stored, which process runs which, and the results."""
 
 import fcntl
 import json
@@ -86,7 +86,7 @@ class _FileLock(JournalFileOpenLock):
 
 
 def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
-    """Open where the trials are kept: a journal file in the folder, or a database.
+    """Open the storage of the trials: a journal file in the folder, or a database.
 
     Raises:
         InputError: The database can't be reached.
@@ -103,7 +103,7 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
 def open_study(
     storage: BaseStorage, name: str, settings: Mapping[str, Any], objectives: int
 ) -> optuna.Study:
-    """Open the study, or begin it.
+    """Open the study, or create it.
 
     Args:
         storage: Where it is kept.
@@ -134,7 +134,7 @@ def open_study(
 
 
 class Desk:
-    """Deals the places of a search to the processes that work on it.
+    """Assigns the places of a search to the processes that work on it.
 
     Args:
         study: The study.
@@ -152,7 +152,7 @@ class Desk:
         return len(self._ended()) >= self.trials
 
     def claim(self, trial: optuna.Trial, process: str, interval: float = 0.5) -> int | None:
-        """Take the first place that nobody has and whose turn it is; None where all are finished.
+        """Take the first free place whose turn it is; None if all places are finished.
 
         Two processes may take one at the same moment. Both then compute the same, and the first
         counts.
@@ -222,7 +222,7 @@ class Desk:
                 self.study.tell(trial.number, state=TrialState.FAIL)
 
     def records(self, seed: int) -> list[Record]:
-        """Return what is known of each place that is finished, in order."""
+        """Return the record of each finished place, in order."""
         found = [self._record(place, trial, seed) for place, trial in self._finished().items()]
         deaths = self.deaths()
         ended = {record.trial for record in found}
@@ -288,13 +288,13 @@ def _stopped(trial: FrozenTrial) -> str:
 
 
 def export(records: list[Record], folder: Path) -> None:
-    """Write ``trials.jsonl``, a line a trial that is finished; readers never see half of it."""
+    """Write ``trials.jsonl``, one line per finished trial; readers never see half of it."""
     with written_beside(folder / EXPORT) as beside:
         beside.write_text(''.join(json.dumps(asdict(record)) + '\n' for record in records))
 
 
 def best(records: list[Record], count: int = 1) -> list[Record]:
-    """Return the cells of the best scores; the references are none of them."""
+    """Return the cells with the best scores, without the references."""
     scored = [record for record in records if record.is_scored and record.name is None]
     scored.sort(key=lambda record: (-(record.score or 0.0), record.trial))
     return scored[:count]

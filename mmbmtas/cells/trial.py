@@ -2,7 +2,6 @@
 
 import math
 import statistics
-import time
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -19,11 +18,12 @@ from mmbmtas.cells.backbone import encoder_of
 from mmbmtas.cells.features import CachedFeatures, FeatureCache
 from mmbmtas.cells.settings import CellSearchSettings
 from mmbmtas.cost import count_madds
+from mmbmtas.cost.timing import interleave
+from mmbmtas.encoders import DensePredictionCell, Encoder, build_encoder
 from mmbmtas.errors import DivergenceError, InputError
 from mmbmtas.evaluation import delta_m
 from mmbmtas.evaluation.headline import declared_metrics
 from mmbmtas.models.backbones.pretrained import init_random
-from mmbmtas.models.encoders import DensePredictionCell, Encoder, build_encoder
 from mmbmtas.registry import MODELS as OURS
 from mmbmtas.structures import DenseCell
 from mmbmtas.structures.cell import Operation
@@ -35,7 +35,7 @@ _TIMED = 7
 
 @dataclass
 class Outcome:
-    """What a trial has come to.
+    """The result of a trial so far.
 
     Attributes:
         rung: How many rungs it has passed.
@@ -52,7 +52,7 @@ class Outcome:
 
 @OURS.register_module()
 class CachedBackbone(nn.Module):
-    """Reads cached features in the place of images, and runs the context module alone.
+    """Reads cached features instead of images, and runs only the context module.
 
     Args:
         encoder: The encoder's config.
@@ -87,7 +87,7 @@ class CachedBackbone(nn.Module):
 
 
 class Trial:
-    """The networks that are compared: all alike but for the context module.
+    """The networks that trials compare: they differ only in the context module.
 
     Each has the same initial decoders, batches and dropout, which depend on the seed alone.
 
@@ -172,17 +172,11 @@ class Trial:
         encoder = build_encoder(self.encoder_config(context))
         module = encoder.build_layer(encoder.num_layers - 1).eval().to(self.device)
         x = torch.zeros(1, self.cache.features.shape[1], *self.cache.size, device=self.device)
-        times = []
-        for _ in range(_TIMED + 2):
-            start = time.perf_counter()
-            module(x)
-            if x.is_cuda:
-                torch.cuda.synchronize(self.device)
-            times.append(1000 * (time.perf_counter() - start))
-        return statistics.median(times[2:])
+        seconds = interleave({'module': lambda: module(x)}, x.device, warmup=2, repeats=_TIMED)
+        return 1000 * statistics.median(seconds['module'])
 
     def run(self, context: Mapping[str, Any]) -> Iterator[Outcome]:
-        """Train a context module with its decoders; yield what it has come to at each rung.
+        """Train a context module with its decoders; yield the result at each rung.
 
         Raises:
             DivergenceError: A loss is not finite.
@@ -215,7 +209,7 @@ class Trial:
 
     @torch.no_grad()
     def score(self, model: Any) -> dict[str, float]:
-        """Evaluate a network on the images that are kept for it."""
+        """Evaluate a network on the images that are held out for this."""
         model.eval()
         evaluator = _build_evaluator(self.cfg.val_evaluator)
         evaluator.dataset_meta = self.cache.meta['dataset']
@@ -240,7 +234,7 @@ class Trial:
 def score_of(
     metrics: Mapping[str, float], reference: Mapping[str, float], metric: str | None = None
 ) -> float:
-    """Return the number by which trials are compared, the more the better.
+    """Return the number by which trials are compared; more is better.
 
     Args:
         metrics: The trial's numbers.

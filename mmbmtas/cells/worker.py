@@ -29,10 +29,10 @@ from mmbmtas.cells.sampler import (
 from mmbmtas.cells.settings import CellSearchSettings
 from mmbmtas.cells.study import Desk, best, export, open_storage, open_study
 from mmbmtas.cells.trial import Trial, score_of
+from mmbmtas.encoders.dense_prediction_cell import as_cell
 from mmbmtas.errors import InputError
 from mmbmtas.launch import read_config
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.models.encoders.dense_prediction_cell import as_cell
 from mmbmtas.registry import SCOPE
 from mmbmtas.structures import DenseCell
 
@@ -83,7 +83,7 @@ class Search:
         self.desk = Desk(self.study, self.places, trials, waits=self.rule is not None)
 
     def _decisive(self) -> dict[str, Any]:
-        """What decides the results of the trials."""
+        """Return the settings that decide the results of the trials."""
         later = ('trials', 'full')
         own = {key: value for key, value in vars(self.settings).items() if key not in later}
         model = self.cfg.model.to_dict()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine.model import PretrainedInit
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
@@ -27,7 +28,7 @@ def require_fitting(
         InputError: No weight has the name and shape of a weight of the module.
     """
     for cfg in [init_cfg] if isinstance(init_cfg, Mapping) else init_cfg or ():
-        if cfg['type'] != 'Pretrained':
+        if cfg['type'] not in ('Pretrained', PretrainedInit):
             continue
         path, prefix = cfg['checkpoint'], cfg.get('prefix')
         content = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')

@@ -56,7 +56,7 @@ def is_whole(file: str | Path | io.BytesIO) -> bool:
 
 
 def looks_like_checkpoint(file: str | Path) -> bool:
-    """Whether a file begins as what ``torch.save`` writes, of any release; it may be damaged."""
+    """Whether a file begins like a file of ``torch.save``, of any release; it may be damaged."""
     with open(file, 'rb') as opened:
         return opened.read(4).startswith((b'PK\x03\x04', b'\x80\x02'))
 

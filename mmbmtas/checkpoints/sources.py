@@ -165,7 +165,7 @@ def download(url: str) -> Path:
     try:
         torch.hub.download_url_to_file(url, str(path), digest, progress=sys.stderr.isatty())
     except RuntimeError as error:
-        raise InputError(f'{url} is not the file that its name says: {error}') from error
+        raise InputError(f'{url} is not the file that its name promises: {error}') from error
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as e:
         raise InputError(f'{url} cannot be downloaded: {e}') from e
     return path

@@ -1,1 +1,1 @@
-"""Trains and tests the models of a comparison, and reports what came out."""
+"""Trains and tests the models of a comparison, and reports the results."""

@@ -15,7 +15,7 @@ from mmbmtas.launch.tree_config import TreeConfig
 
 
 def check_configs(comparison: Comparison) -> TreeConfig | PathConfig:
-    """Check that the configs are for the same tasks and encoder, and budgets within reach.
+    """Check that the configs have the same tasks and encoder, and that budgets are within reach.
 
     Returns:
         The config of the networks.
@@ -37,7 +37,7 @@ def check_configs(comparison: Comparison) -> TreeConfig | PathConfig:
 
 
 def list_headlines(cfg: Config, chosen: Sequence[str]) -> list[HeadlineMetric]:
-    """List the number that stands for each task: the config's first metric, or the one chosen.
+    """List the number that represents each task: the config's first metric, or the chosen one.
 
     Raises:
         ValueError: The config's test does not compute a chosen one.

@@ -1,4 +1,4 @@
-"""The configs that a comparison names, each read once, and what costs are within their reach."""
+"""The configs that a comparison names, each read once, and the costs within their reach."""
 
 import json
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class ComparedConfigs:
         return self._read[key]
 
     def check_tasks(self, tasks: Mapping[str, Any] | tuple[str, ...], config: str, of: str) -> None:
-        """See that a config is for the tasks of the networks.
+        """Check that a config is for the tasks of the networks.
 
         Args:
             tasks: Its tasks.

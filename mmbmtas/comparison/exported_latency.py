@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmbmtas.comparison.latency import rounded
-from mmbmtas.comparison.timing import interleave
+from mmbmtas.comparison.latency import rounded_ms
 from mmbmtas.cost import LatencyTable
+from mmbmtas.cost.timing import interleave
 from mmbmtas.deploy.parts import runtime_call
 from mmbmtas.deploy.sessions import runtime_place
 from mmbmtas.launch.tree_config import TreeConfig
@@ -72,10 +72,11 @@ def measure_exported_latency(
         tasks=tasks,
         encoder=encoder,
         shape=config.shape,
-        stem_ms=rounded(stem * (1 - share)),
-        layers_ms=tuple(tuple(rounded(x - share * row[0]) for x in row) for row in rows),
+        stem_ms=rounded_ms(stem * (1 - share)),
+        layers_ms=tuple(tuple(rounded_ms(x - share * row[0]) for x in row) for row in rows),
         decoders_ms={
-            task: rounded(value * (1 - share)) for task, value in zip(tasks, decoders, strict=True)
+            task: rounded_ms(value * (1 - share))
+            for task, value in zip(tasks, decoders, strict=True)
         },
         measured={
             'backend': 'onnxruntime',
@@ -85,7 +86,7 @@ def measure_exported_latency(
             'torch': torch.__version__,
             'rounds': repeats,
             'clock': clock,
-            'whole_ms': {name: rounded(ms[name]) for name in ('shared', 'all apart')},
+            'whole_ms': {name: rounded_ms(ms[name]) for name in ('shared', 'all apart')},
         },
     )
 

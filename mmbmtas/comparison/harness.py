@@ -1,9 +1,8 @@
-"""Carries a comparison out: trains what is missing, collects it, measures, reports."""
+"""Runs a comparison: trains missing models, collects results, measures times, reports."""
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,30 +17,16 @@ from mmbmtas.comparison.rows import Run, digest
 from mmbmtas.errors import InputError, MissingFileError
 from mmbmtas.launch.jobs import (
     Observer,
+    Resources,
     Scheduler,
     State,
     Step,
     StepFolders,
     describe_changes,
+    lock_folder,
     with_needs,
 )
-from mmbmtas.launch.stages import lock_folder, write_json
-from mmbmtas.writing import written_beside
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What the steps run on.
-
-    Attributes:
-        jobs: Processes at once.
-        launch: Words before each command line.
-        gpus: GPUs to deal the processes to.
-    """
-
-    jobs: int = 1
-    launch: Sequence[str] = ()
-    gpus: Sequence[str] = ()
+from mmbmtas.writing import write_json, written_beside
 
 
 class Harness:
@@ -83,7 +68,7 @@ class Harness:
         self.settings = json.loads(settings.read_text()) if settings.exists() else {}
 
     def plan(self) -> list[Run]:
-        """List all rows, with steps for what is not there."""
+        """List all rows, with steps for what is missing."""
         finished = [name for name, row in self.rows.items() if row.is_done]
         planner = Planner(
             self.comparison,
@@ -97,7 +82,7 @@ class Harness:
         return planner.runs()
 
     def listed_rows(self) -> list[Row]:
-        """Return the rows of what the comparison lists; the folder may hold those of others."""
+        """Return the rows that the comparison lists; the folder may hold rows of others."""
         return [self.rows[run.name] for run in self.plan() if run.name in self.rows]
 
     def missing(self) -> list[Run]:
@@ -109,7 +94,7 @@ class Harness:
         ]
 
     def check_settings(self, rerun: bool) -> None:
-        """See that what is there was made with the settings asked for.
+        """Check that existing rows and steps were made with the current settings.
 
         Args:
             rerun: Whether to do over what was made with others; by default that is an error. No
@@ -135,7 +120,7 @@ class Harness:
             raise InputError(_explain(str(self.folders.root), changed))
 
     def check_data(self) -> None:
-        """See that there are data, where anything is still to be trained.
+        """Check that the data exist if anything must still be trained.
 
         Raises:
             FileNotFoundError: There are none.
@@ -148,7 +133,7 @@ class Harness:
             )
 
     def train(self, resources: Resources, observer: Observer) -> None:
-        """Train and test what is missing; write each row as soon as it is finished.
+        """Train and test the missing models; write each row as soon as it is finished.
 
         Steps that were begun with other settings start anew, see :meth:`check_settings`.
         """
@@ -171,7 +156,7 @@ class Harness:
         collector.collect(scheduler)
 
     def finish(self, run: Run) -> None:
-        """Put a finished row down, with what belongs to it."""
+        """Record a finished row, with the files that belong to it."""
         for network in run.networks:
             if network.tree is not None:
                 stored = self.out / 'trees' / f'{network.tree.name}.json'
@@ -184,7 +169,7 @@ class Harness:
         self._put(run, self._outcomes.row(run, self.headlines))
 
     def fail(self, run: Run, step: Step) -> None:
-        """Note what a row failed at."""
+        """Record the step at which a row failed."""
         self._put(run, self._outcomes.failure(run, step))
 
     def _put(self, run: Run, row: Row) -> None:
@@ -192,7 +177,7 @@ class Harness:
         self.write_rows()
 
     def write_rows(self) -> None:
-        """Write ``results.csv``: the rows asked for in their order, then those of earlier files."""
+        """Write ``results.csv``: the current rows in their order, then those of earlier files."""
         names = [run.name for run in self.plan()]
         listed = [self.rows[name] for name in names if name in self.rows]
         baseline = self.comparison.first('single') or self.comparison.first('independent')
@@ -213,7 +198,7 @@ class Harness:
         return [row for row in self.listed_rows() if row.is_done]
 
     def measure_latency(self, resources: Resources, observer: Observer, again: bool) -> bool:
-        """Time all networks in one process, unless each row has its time already.
+        """Time all networks in one process, unless each row already has a time.
 
         Args:
             resources: As for training.

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmbmtas.comparison.timing import Marks, check_clock, latency_place
 from mmbmtas.cost import LatencyTable
+from mmbmtas.cost.timing import Marks, check_clock, latency_place
 from mmbmtas.launch.tree_config import TreeConfig
 from mmbmtas.models.inference import prepare_for_inference
 from mmbmtas.registry import MODELS
@@ -71,21 +71,28 @@ def measure_latency(
         tasks=config.tasks,
         encoder=config.encoder.to_config(),
         shape=config.shape,
-        stem_ms=rounded(everywhere[0]),
-        layers_ms=tuple(tuple(map(rounded, row)) for row in rows),
+        stem_ms=rounded_ms(everywhere[0]),
+        layers_ms=tuple(tuple(map(rounded_ms, row)) for row in rows),
         decoders_ms=dict(
-            zip(config.tasks, map(rounded, everywhere[num_layers + 1 :]), strict=True)
+            zip(config.tasks, map(rounded_ms, everywhere[num_layers + 1 :]), strict=True)
         ),
-        measured={
-            'device': latency_place(device),
-            'machine': platform.machine(),
-            'torch': torch.__version__,
-            'rounds': repeats,
-            'fuse_conv_bn': fuse_conv_bn,
-            'channels_last': channels_last,
-            'clock': clock,
-        },
+        measured=how_measured(device, repeats, fuse_conv_bn, channels_last, clock),
     )
+
+
+def how_measured(
+    device: torch.device, repeats: int, fuse_conv_bn: bool, channels_last: bool, clock: str
+) -> dict[str, Any]:
+    """Return what a table says of where and how it was measured."""
+    return {
+        'device': latency_place(device),
+        'machine': platform.machine(),
+        'torch': torch.__version__,
+        'rounds': repeats,
+        'fuse_conv_bn': fuse_conv_bn,
+        'channels_last': channels_last,
+        'clock': clock,
+    }
 
 
 def _time_pass(network: Any, image: Tensor, copies: int, clock: str) -> list[float]:
@@ -99,20 +106,21 @@ def _time_pass(network: Any, image: Tensor, copies: int, clock: str) -> list[flo
 def _run_parts(network: Any, image: Tensor, copies: int) -> Iterator[None]:
     """Run stem, layers and decoders in order, and pause after each."""
     backbone = network.backbone
-    outputs = low_level = [backbone.stem(image)] * copies
+    outputs = [backbone.stem(image)] * copies
+    levels = {}
     yield
     for index, branches in enumerate(backbone.layers):
         pairs = zip(branches[:copies], outputs, strict=True)
         outputs = [branch(x) for branch, x in pairs]
-        if index == backbone.encoder.low_level_index:
-            low_level = outputs
+        if index in backbone.taps:
+            levels[index] = outputs
         yield
     for index, head in enumerate(network.decode_heads.values()):
-        features = low_level[index % copies], outputs[index % copies]
+        features = tuple(levels[tap][index % copies] for tap in backbone.taps)
         head.at_input_size(head(features), image.shape[2:])
         yield
 
 
-def rounded(milliseconds: float) -> float:
+def rounded_ms(milliseconds: float) -> float:
     """Round to the microsecond, but not to nothing."""
     return max(round(milliseconds, 3), 0.001)

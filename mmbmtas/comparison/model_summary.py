@@ -26,17 +26,17 @@ class Summary:
     failed: Sequence[Row] = field(default_factory=list)
 
     def of(self, key: str) -> tuple[float, float | None] | None:
-        """Mean and deviation of a number over the finished rows that have it; None if none has."""
+        """Mean and deviation of a number over the finished rows that have it; None without any."""
         values = self.values(key)
         return mean_and_deviation(values) if values else None
 
     def cell(self, key: str, digits: int, scale: float = 1.0, sign: bool = False) -> str:
-        """Write a number, and how many runs have it where not all finished ones do."""
+        """Write a number, and how many runs have it if not all finished runs do."""
         text, count = _pm(self.of(key), digits, scale, sign), len(self.values(key))
         return f'{text} ({count} of {len(self.done)})' if 0 < count < len(self.done) else text
 
     def values(self, key: str) -> list[float]:
-        """List a number of the finished rows that have it."""
+        """List the values of a number in the finished rows that have it."""
         values = [row.metrics.get(key, row.numbers.get(key, math.nan)) for row in self.done]
         return [value for value in values if math.isfinite(value)]
 

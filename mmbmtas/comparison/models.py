@@ -1,4 +1,4 @@
-"""What a comparison is of: its models, as a file lists them, checked and complete."""
+"""The content of a comparison: its models as the file lists them, checked and complete."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class ModelSpec:
-    """A model of the comparison: how its networks come about, and for which seeds.
+    """A model of the comparison: how its networks are made, and for which seeds.
 
     Attributes:
         name: Its name, in tables and of folders.
@@ -30,13 +30,13 @@ class ModelSpec:
 
     @property
     def number(self) -> int:
-        """Networks a seed: several random trees or permutations."""
+        """Number of networks per seed: several for random trees or permutations."""
         return self.settings.get('number', 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What a file asks for.
+    """The content of a comparison's file.
 
     Attributes:
         path: The file.

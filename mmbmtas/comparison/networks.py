@@ -1,4 +1,4 @@
-"""The networks of a comparison, built to see what they cost: multiply-adds and time."""
+"""Builds the networks of a comparison to measure their cost: multiply-adds and time."""
 
 import copy
 import json
@@ -15,8 +15,8 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmbmtas import launch
-from mmbmtas.comparison.timing import interleave, wait_for
 from mmbmtas.cost import ModuleCost, PathCosts
+from mmbmtas.cost.timing import interleave, wait_for
 from mmbmtas.registry import MODELS, SCOPE
 from mmbmtas.structures import as_architecture
 
@@ -24,7 +24,7 @@ from mmbmtas.structures import as_architecture
 def build_network(
     config: str, options: Mapping[str, Any], tree: str | Path | None = None
 ) -> nn.Module:
-    """Build the network of a training's config, with weights that do not matter.
+    """Build the network of a training's config, with arbitrary weights.
 
     Args:
         config: The config.

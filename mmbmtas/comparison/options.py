@@ -1,4 +1,4 @@
-"""Overrides that a comparison hands on to command lines, as ``--cfg-options`` reads them."""
+"""Overrides that a comparison passes to command lines, as ``--cfg-options`` reads them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from mmbmtas.errors import InputError
 
 
 def flatten_options(options: Any, where: str) -> dict[str, Any]:
-    """Name nested entries by their path, as the command line does.
+    """Name nested entries by their dotted path, as the command line does.
 
     Raises:
         ValueError: The command line cannot say a value.

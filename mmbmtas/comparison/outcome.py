@@ -1,4 +1,4 @@
-"""What came out of the steps of a row: its numbers, and what its networks cost."""
+"""The results of a row's steps: its numbers, and the costs of its networks."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from mmbmtas.structures import as_architecture
 
 
 class Outcomes:
-    """Reads what the steps of rows have left.
+    """Reads the results that the steps of rows have written.
 
     Args:
         folders: Where steps work.
@@ -27,7 +27,7 @@ class Outcomes:
         self._costs: dict[str, ModuleCost] = {}
 
     def row(self, run: Run, headlines: Sequence[HeadlineMetric]) -> Row:
-        """Collect what came out of a row all of whose steps are done."""
+        """Collect the results of a row whose steps are all done."""
         results: dict[str, Any] = {}
         for test in run.tests:
             results |= json.loads(test.output.read_text())
@@ -67,7 +67,7 @@ class Outcomes:
         }
 
     def failure(self, run: Run, step: Step) -> Row:
-        """Note what a row failed at."""
+        """Record the step at which a row failed."""
         row = _row(run, 'failed')
         tail = '\n'.join(line.strip() for line in self.folders.tail(step))
         row.error = f'{step.name}: {tail}'

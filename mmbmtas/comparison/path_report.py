@@ -1,4 +1,4 @@
-"""What a report says of paths of domains."""
+"""The part of a report on paths of domains."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from mmbmtas.visualization.document import Block, Grid, Heading, Paragraph
 
 
 def domains_block(summaries: Sequence[Summary]) -> list[Block]:
-    """What is said of paths of domains: four costs, mean accuracy, decathlon score."""
+    """The tables of paths of domains: four costs, mean accuracy, decathlon score."""
     shown = [s for s in summaries if KINDS[s.kind].of_paths and s.done]
     if not shown:
         return []

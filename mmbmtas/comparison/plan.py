@@ -69,7 +69,7 @@ class Planner:
         return KINDS[model.kind].tree(self, model, seed, member)
 
     def stored(self, name: str, run: str, step: Step, path: Path) -> Tree:
-        """Take the tree that a finished row has left, else the one that the step writes."""
+        """Return the stored tree of a finished row, else the one that the step will write."""
         stored = self._trees / f'{name}.json'
         if run in self._finished and stored.is_file():
             return Tree(name, stored, step.settings, None)

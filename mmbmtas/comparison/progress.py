@@ -1,4 +1,4 @@
-"""Shows how a comparison goes: a live table on a terminal, plain lines elsewhere."""
+"""Shows the progress of a comparison: a live table on a terminal, plain lines elsewhere."""
 
 import re
 import time
@@ -17,7 +17,7 @@ _REFRESH = 1.0
 
 
 def remaining_seconds(scheduler: Scheduler) -> float | None:
-    """Estimate how long the rest takes, from what steps of the same kind took on average.
+    """Estimate the remaining time from the average time of steps of the same kind.
 
     A kind of which none is done yet counts as the mean of all steps that are; None before any is.
     The rest is divided among the processes, but takes at least as long as the longest chain.
@@ -47,7 +47,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Prints how steps begin and end; use it as a context.
+    """Prints when steps begin and end; use it as a context manager.
 
     Args:
         console: Where to print; on a terminal the table is redrawn in place.

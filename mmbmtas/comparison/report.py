@@ -1,4 +1,4 @@
-"""What came out of a comparison, as tables and pictures: ``report.md`` and ``report.html``."""
+"""The results of a comparison as tables and pictures: ``report.md`` and ``report.html``."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ from mmbmtas.writing import written_beside
 def paired_differences(
     rows: Sequence[Row], model: str, other: str, key: str = 'delta_m'
 ) -> list[float]:
-    """Subtract a number of another model from a model's, seed by seed.
+    """Subtract a number of another model from that of a model, seed by seed.
 
     Several rows of a model and seed count by their mean; seeds that one of them lacks are left out.
     """

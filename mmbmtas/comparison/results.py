@@ -28,7 +28,7 @@ _AFTER = ('latency_place', 'tree', 'settings', 'error')
 
 @dataclass
 class Row:
-    """A model with a seed, and what came out.
+    """A model with a seed, and its results.
 
     Attributes:
         run: Name of the row.
@@ -69,7 +69,7 @@ class Row:
 
 
 def write_rows(rows: Sequence[Row], keys: Sequence[str], path: str | Path) -> None:
-    """Write a row a line; a reader never sees half a file.
+    """Write one row per line; a reader never sees half a file.
 
     Args:
         rows: The rows.
@@ -95,7 +95,7 @@ def write_rows(rows: Sequence[Row], keys: Sequence[str], path: str | Path) -> No
 
 
 def read_rows(path: str | Path) -> list[Row]:
-    """Read what :func:`write_rows` wrote; without a file there are no rows.
+    """Read the file of :func:`write_rows`; without a file there are no rows.
 
     Raises:
         ValueError: The file is of another form.
@@ -190,7 +190,7 @@ def set_decathlon_scores(rows: Sequence[Row], baseline: str | None) -> None:
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample deviation (divisor ``n - 1``); of a single value there is none."""
+    """Mean and sample deviation (divisor ``n - 1``); a single value has no deviation."""
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
         return mean, None

@@ -8,7 +8,7 @@ from typing import Any
 from mmbmtas.comparison.results import Row
 from mmbmtas.comparison.rows import Run, digest
 from mmbmtas.launch.jobs import Step, StepFolders
-from mmbmtas.launch.stages import write_json
+from mmbmtas.writing import write_json
 
 
 def networks_to_time(runs: Sequence[Run], rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
@@ -44,22 +44,17 @@ def are_timed(rows: Sequence[Row]) -> bool:
 def timing_step(
     networks: Mapping[str, Sequence[Mapping[str, Any]]], folders: StepFolders, tools: Path
 ) -> Step:
-    """Prepare the step that times networks, anew."""
+    """Prepare the step that times networks again."""
     folder = folders['latency']
-    step = Step(
-        'latency',
-        'latency',
-        {'networks': digest({'networks': networks})},
-        lambda: [
-            tools / 'analysis_tools' / 'benchmark_networks.py',
-            folder / 'networks.json',
-            *('-o', folder / 'latency.json'),
-        ],
-        folder / 'latency.json',
-    )
+
+    def command() -> list[str | Path]:
+        write_json(networks, folder / 'networks.json')
+        tool = tools / 'analysis_tools' / 'benchmark_networks.py'
+        return [tool, folder / 'networks.json', '-o', folder / 'latency.json']
+
+    settings = {'networks': digest({'networks': networks})}
+    step = Step('latency', 'latency', settings, command, folder / 'latency.json')
     folders.forget(step)
-    folder.mkdir(parents=True)
-    write_json(networks, folder / 'networks.json')
     return step
 
 
@@ -82,5 +77,5 @@ def put_times(step: Step, rows: Sequence[Row], of_run: Mapping[str, Row]) -> Non
 
 
 def _kind_of_network(row: Row) -> tuple[str, float]:
-    """What decides the time of a row's networks."""
+    """Return what the time of a row's networks depends on."""
     return row.model, row.numbers['madds']

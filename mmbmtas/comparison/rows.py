@@ -29,7 +29,7 @@ class Tree:
 
     @property
     def needs(self) -> tuple[Step, ...]:
-        """The steps without which the file is not there."""
+        """The steps that must be done before the file exists."""
         return (self.step,) if self.step else ()
 
 
@@ -75,12 +75,12 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the results, by step."""
+        """The settings that determine the results, by step."""
         return {test.name.rpartition('/')[0]: dict(test.settings) for test in self.tests}
 
 
 def members(model: ModelSpec) -> range:
-    """Numbers of a model's networks for one seed: 0 alone, or 1 to how many there are."""
+    """Numbers of a model's networks for one seed: only 0, or 1 to their number."""
     return range(1) if model.number == 1 else range(1, model.number + 1)
 
 
@@ -95,6 +95,6 @@ def short(config: str) -> str:
 
 
 def digest(settings: Mapping[str, Any]) -> str:
-    """A short name for settings: equal if and, but for chance, only if they are."""
+    """A short name for settings, equal (except by chance) only if the settings are."""
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""What a comparison is of: the file that lists its models, read and checked.
+"""Reads and checks the file of a comparison, which lists its models.
 
 The file is a Python config of mmengine's; ``_base_`` works. Its keys, and those of a model by its
 kind, are listed in ``docs/compare.md``.
@@ -188,7 +188,7 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
         name = settings[key] or first
         if name is None:
             raise InputError(
-                f'{where}: needs a model of kind {reference.default!r} ({key}), there is none'
+                f'{where}: needs a model of kind {reference.default!r} ({key}), but there is none'
             )
         kinds = _serving(reference, model.kind)
         if name not in named or named[name].kind not in kinds or name == model.name:
@@ -199,7 +199,7 @@ def _with_references(model: ModelSpec, named: Mapping[str, ModelSpec], where: st
             )
         if named[name].number > 1:
             raise InputError(
-                f'{where}: {key} {name!r} has {named[name].number} trees a seed (number), '
+                f'{where}: {key} {name!r} has {named[name].number} trees per seed (number), '
                 'expected a model with one'
             )
         if missing := [seed for seed in model.seeds if seed not in named[name].seeds]:

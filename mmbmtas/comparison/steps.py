@@ -15,7 +15,7 @@ Words = Sequence[str | Path]
 
 
 class Steps:
-    """Makes the steps of a comparison, each once however many rows need it.
+    """Makes the steps of a comparison, each only once even if many rows need it.
 
     Args:
         comparison: The comparison.

@@ -1,4 +1,4 @@
-"""A branched network's results beside what they must beat, and its cost beside other networks'."""
+"""A branched network's results and cost, compared with a baseline and with other networks."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What came out of a comparison, for a paper: LaTeX (booktabs) and CSV."""
+"""The results of a comparison for a paper: LaTeX (booktabs) and CSV."""
 
 import csv
 import io
@@ -42,7 +42,7 @@ class _Column:
 def write_tables(
     folder: Path, rows: Sequence[Row], models: Sequence[str], headlines: Sequence[HeadlineMetric]
 ) -> list[Path]:
-    """Write ``table.tex``, ``table.csv``, and the same of ``differences`` where there are any.
+    """Write ``table.tex`` and ``table.csv``, and ``differences.*`` if there are differences.
 
     Args:
         folder: Where to write.

@@ -5,11 +5,13 @@ from mmbmtas.cost.expectation import (
     MAX_TASKS_RECURSIVE,
     expected_madds,
     recursive_expected_madds,
+    unchecked,
 )
 from mmbmtas.cost.group_counts import MAX_TASKS_COUNTED, expected_cost, group_count_probs
 from mmbmtas.cost.latency import LatencyTable
 from mmbmtas.cost.madds import ModuleCost, count_madds
 from mmbmtas.cost.network import NetworkCost, measure, with_cost
+from mmbmtas.cost.path_latency import PathLatencyTable
 from mmbmtas.cost.sampling import (
     count_groups,
     routed_cost,
@@ -27,6 +29,7 @@ __all__ = [
     'ModuleCost',
     'NetworkCost',
     'PathCosts',
+    'PathLatencyTable',
     'count_groups',
     'count_madds',
     'expected_cost',
@@ -41,5 +44,6 @@ __all__ = [
     'routed_madds',
     'sampled_expected_cost',
     'sampled_expected_madds',
+    'unchecked',
     'with_cost',
 ]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmbmtas.cost.expectation import agreement, check_costs, check_probs
+from mmbmtas.devices import to_device
 
 MAX_TASKS_COUNTED = 10
 
@@ -82,14 +83,11 @@ def group_count_probs(probs: Tensor) -> Tensor:
     check_probs(probs, MAX_TASKS_COUNTED)
     num_layers, num_tasks, _ = probs.shape
     agreed = agreement(probs.double()).cumprod(dim=0)
-    splits = torch.as_tensor(_split_polynomials(num_tasks), device=probs.device)
+    splits = _split_polynomials_on(num_tasks, probs.device)
     grouped = torch.zeros(num_layers, 1, num_tasks + 1, dtype=torch.float64, device=probs.device)
     grouped[:, 0, 0] = 1
     for task in range(num_tasks):
-        sets, mates, sizes = (
-            torch.as_tensor(table, device=probs.device)
-            for table in _mates(task, complete=task == num_tasks - 1)
-        )
+        sets, mates, sizes = _mates_on(task, task == num_tasks - 1, probs.device)
         joined = agreed[:, (1 << task) - 1 + mates]
         # (L, sets before the task, size of its group - 1, T + 1): the rest, that group added.
         added = torch.einsum('lrg,sgh->lrsh', grouped, splits[: task + 1])
@@ -97,6 +95,20 @@ def group_count_probs(probs: Tensor) -> Tensor:
         new = torch.zeros_like(grouped).index_add(1, sets, terms)
         grouped = torch.cat([grouped, new], dim=1)
     return grouped[:, -1, 1:]
+
+
+@lru_cache
+@torch.inference_mode(False)
+def _mates_on(task: int, complete: bool, device: torch.device) -> tuple[Tensor, ...]:
+    """Return :func:`_mates` on a device."""
+    return tuple(to_device(torch.as_tensor(rows), device) for rows in _mates(task, complete))
+
+
+@lru_cache
+@torch.inference_mode(False)
+def _split_polynomials_on(num_tasks: int, device: torch.device) -> Tensor:
+    """Return :func:`_split_polynomials` on a device."""
+    return to_device(torch.as_tensor(_split_polynomials(num_tasks)), device)
 
 
 @lru_cache

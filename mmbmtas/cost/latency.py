@@ -20,7 +20,7 @@ key                     value
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ class LatencyTable:
         Raises:
             ValueError: As for :meth:`load`.
         """
-        check_keys(document, where, FORMAT, VERSION, _CHECKS)
+        check_keys(document, where, FORMAT, VERSION, CHECKS)
         tasks = document['tasks']
         for layer, row in enumerate(document['layers_ms']):
             expected = f'{len(tasks)} positive numbers, for 1 to {len(tasks)} copies'
@@ -185,15 +185,27 @@ class LatencyTable:
             'number of layers': (len(self.layers_ms), num_layers),
             'input size': (self.shape, shape),
         }
-        for what, (found, expected) in wanted.items():
-            if found != expected:
-                raise InputError(
-                    f'the latency table is for another {what} than the config: {found}, expected '
-                    f'{expected}; tools/analysis_tools/measure_latency.py measures the right one'
-                )
+        require_same(wanted)
 
 
-_CHECKS = {
+def require_same(wanted: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse a latency table of another network.
+
+    Args:
+        wanted: What the table has and what the config has, by what it is.
+
+    Raises:
+        InputError: Two differ; names them.
+    """
+    for what, (found, expected) in wanted.items():
+        if found != expected:
+            raise InputError(
+                f'the latency table is for another {what} than the config: {found}, expected '
+                f'{expected}; tools/analysis_tools/measure_latency.py measures the right one'
+            )
+
+
+CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     'format': (is_name, 'text'),
     'version': (is_count, 'an integer'),
     'tasks': (are_tasks, f'1 to {MAX_TASKS} different identifiers'),

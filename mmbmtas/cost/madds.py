@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.cost.products import LinearBiases, ProductCounter
 
@@ -95,7 +96,6 @@ def forward_cost(module: nn.Module, *inputs: Any) -> tuple[Any, ModuleCost]:
         nonlocal cost
         cost += _pooling_cost(part, args[0], output)
 
-    tensors = dict([*module.named_parameters(), *module.named_buffers()])
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(_evaluating(module))
@@ -104,21 +104,32 @@ def forward_cost(module: nn.Module, *inputs: Any) -> tuple[Any, ModuleCost]:
                 stack.callback(part.register_forward_hook(add).remove)
         counter = ProductCounter(module)
         stack.callback(counter.remove_hooks)
-        meta = _to_meta(tensors), _to_meta(inputs)
+        meta = _to_meta(_tensors_of(module)), _to_meta(inputs)
         stack.enter_context(counter)
         stack.enter_context(LinearBiases(counter))
-        output = functional_call(module, *meta)
+        # Every module once: torch would put back a module of two names with a tensor of this pass.
+        output = functional_call(module, *meta, tie_weights=False)
     if counter.uncounted:
         named = ', '.join(
             f'{name or "the module itself"} ({what})' for name, what in counter.uncounted.items()
         )
         warnings.warn(
-            f'multiply-adds of {type(module).__name__} leave out what these parts with parameters '
-            f'compute: {named}',
+            f'multiply-adds of {type(module).__name__} do not count what these parts with '
+            f'parameters compute: {named}',
             RuntimeWarning,
             stacklevel=3,
         )
     return output, cost + ModuleCost(counter.madds, counter.operations)
+
+
+def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers by name; those of a module of several names once."""
+    return {
+        f'{name}.{key}' if name else key: tensor
+        for name, part in module.named_modules()
+        for own in (part.named_parameters(recurse=False), part.named_buffers(recurse=False))
+        for key, tensor in own
+    }
 
 
 def _pooling_cost(part: nn.Module, x: Tensor, output: Tensor) -> ModuleCost:
@@ -132,12 +143,20 @@ def _pooling_cost(part: nn.Module, x: Tensor, output: Tensor) -> ModuleCost:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module in evaluation mode for a while; each part gets its own flag back."""
+    """Put a module in evaluation mode for a while; each part gets its own flag back.
+
+    A batch normalisation without statistics would want several values of a channel: it gets some.
+    """
     flags = {part: part.training for part in module.modules()}
+    bare = [part for part in flags if isinstance(part, _BatchNorm) and part.running_mean is None]
     module.eval()
     try:
+        for norm in bare:
+            norm.running_mean = norm.running_var = torch.empty(norm.num_features, device='meta')
         yield
     finally:
+        for norm in bare:
+            norm.running_mean = norm.running_var = None
         for part, training in flags.items():
             part.training = training
 

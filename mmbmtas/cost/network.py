@@ -81,11 +81,13 @@ def measure(
     heads: Mapping[str, nn.Module],
     shape: tuple[int, int],
     low_level_index: int,
+    taps: Sequence[int] | None = None,
 ) -> NetworkCost:
     """Measure the parts of a network by sending an image of shape ``(1, 3, H, W)`` through them.
 
     Nothing is computed, see :func:`~mmbmtas.cost.madds.count_madds`. The context feature is the
-    last layer's output, and each head is called as ``head((low_level, context))``.
+    last layer's output, and each head is called as ``head((low_level, context))``, or with the
+    outputs of ``taps``.
 
     Args:
         stem: From the image to the first layer's input.
@@ -94,6 +96,7 @@ def measure(
         shape: Height and width of the input in pixels.
         low_level_index: Position in ``layers`` of the layer whose output is the low-level
             feature.
+        taps: Positions of the layers whose outputs the heads are called with instead.
 
     Raises:
         ValueError: If ``low_level_index`` is not the position of a layer.
@@ -104,13 +107,13 @@ def measure(
             f'has {len(layers)} layers'
         )
     x, stem_cost = forward_cost(stem, torch.empty(1, 3, *shape, device='meta'))
-    costs = []
-    for index, layer in enumerate(layers):
+    costs, levels = [], []
+    for layer in layers:
         x, cost = forward_cost(layer, x)
         costs.append(cost)
-        if index == low_level_index:
-            low_level = x
-    decoders = {task: forward_cost(head, (low_level, x))[1] for task, head in heads.items()}
+        levels.append(x)
+    features = tuple(levels[tap] for tap in taps or (low_level_index, -1))
+    decoders = {task: forward_cost(head, features)[1] for task, head in heads.items()}
     return NetworkCost(stem_cost, tuple(costs), decoders)
 
 

@@ -15,6 +15,7 @@ from mmbmtas.cost.expectation import (
     check_probs,
     expected_madds,
 )
+from mmbmtas.devices import to_device
 from mmbmtas.errors import InputError
 
 
@@ -177,7 +178,7 @@ def routed_madds(routing: Tensor, madds: Tensor | Sequence) -> Tensor:
     Returns:
         The cost in float64, 0-d, on the device of ``routing``.
     """
-    costs = torch.as_tensor(madds, dtype=torch.float64, device=routing.device)
+    costs = to_device(torch.as_tensor(madds, dtype=torch.float64), routing.device)
     return count_groups(routing).double() @ costs
 
 
@@ -191,5 +192,5 @@ def routed_cost(routing: Tensor, costs: Tensor | Sequence) -> Tensor:
     Returns:
         The cost in float64, 0-d, on the device of ``routing``.
     """
-    table = torch.as_tensor(costs, dtype=torch.float64, device=routing.device)
+    table = to_device(torch.as_tensor(costs, dtype=torch.float64), routing.device)
     return table.gather(1, count_groups(routing)[:, None] - 1).sum()

@@ -1,4 +1,4 @@
-"""What the multi-task datasets share: a split's ids, its tasks, and the check that files exist."""
+"""The base of the multi-task datasets: a split's ids, its tasks, the check that files exist."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ _NUM_SHOWN = 5
 
 
 class MultiTaskDataset(BaseDataset):
-    """A folder of images with one label file a task.
+    """A folder of images with one label file per task.
 
     A sample's information is ``img_path``, ``img_id``, ``label_paths`` (label name to path; what
     the dataset's loading transform reads), and ``tasks``. All files are looked for when the dataset
@@ -110,7 +110,7 @@ class MultiTaskDataset(BaseDataset):
         self._metainfo['tasks'] = tuple(self.tasks)
 
     def full_init(self) -> None:
-        """List the samples, and put the cache in the place of the pipeline's first steps."""
+        """List the samples, and replace the pipeline's first steps with the cache."""
         if self._fully_initialized:
             return
         super().full_init()
@@ -142,7 +142,7 @@ class MultiTaskDataset(BaseDataset):
         print_log(f'{type(self).__name__} {message}', 'current', level)
 
     def id_file(self) -> Path:
-        """The text file that lists the split's ids, one a line."""
+        """The text file that lists the split's ids, one per line."""
         raise NotImplementedError
 
     def sample_files(self, ids: list[str]) -> list[dict[str, list[str]]]:
@@ -158,7 +158,7 @@ class MultiTaskDataset(BaseDataset):
         raise NotImplementedError
 
     def describe_packaging(self, ids: list[str]) -> str:
-        """Name the form in which the data set lies at ``data_root``, for reports.
+        """Name the packaging of the data set at ``data_root``, for reports.
 
         Args:
             ids: The split's ids, at least one.
@@ -166,7 +166,7 @@ class MultiTaskDataset(BaseDataset):
         return (self.RELEASE and self.RELEASE.name) or type(self).__name__
 
     def extra_checks(self, ids: list[str]) -> Mapping[str, Mapping[str, ExtraCheck]]:
-        """What else must fit an image's files, beside the checks of :attr:`RELEASE`.
+        """Further checks of an image's files, in addition to those of :attr:`RELEASE`.
 
         Args:
             ids: The split's ids.

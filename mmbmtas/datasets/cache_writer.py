@@ -59,8 +59,8 @@ def find_recipe(dataset: MultiTaskDataset | type[MultiTaskDataset]) -> Recipe:
         for step in recipe.steps(variant):
             if ' at 0x' in step:
                 raise InputError(
-                    f'{name} cannot be cached: the settings of the step {step} have no text; give '
-                    'its class a __repr__ that shows them'
+                    f'{name} cannot be cached: the settings of the step {step} cannot be written '
+                    'as text; give its class a __repr__ that shows them'
                 )
     return recipe
 
@@ -161,7 +161,7 @@ def _cache_image(cache: Path, recipe: Recipe, task: tuple[Split, dict[str, Any]]
 
 
 def _state(path: Path, steps: list[str], marks: dict[str, list[Any]]) -> str:
-    """What is to become of a sample's file: ``kept``, ``replaced`` or ``written``."""
+    """Say what becomes of a sample's file: ``kept``, ``replaced`` or ``written``."""
     try:
         fresh = is_fresh(read_header(path), steps, marks)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How a loader's workers hand a batch to the main process."""
+"""How a loader's workers pass a batch to the main process."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _ALIGNMENT = 64  # bytes
 
 @FUNCTIONS.register_module()
 def collate_in_block(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Gather samples as mmengine's ``pseudo_collate`` does, in a worker in one block of memory.
+    """Collate like mmengine's ``pseudo_collate``; a worker uses one block of memory.
 
     A worker sends every tensor through shared memory of its own, which for a batch of six maps an
     image takes as long as making the samples. Here all tensors of a batch are views of one shared

@@ -64,8 +64,8 @@ class ConcatDataset(_ConcatDataset):
         for own, name in zip(stated, self.domains, strict=True):
             if own not in (None, name):
                 raise InputError(
-                    f'domains {[*self.domains]} of ConcatDataset: the data set of {own!r} is to be '
-                    f'of {name!r}; leave out one of the two'
+                    f'domains {[*self.domains]} of ConcatDataset: the data set of {own!r} is '
+                    f'stated as {name!r}; leave out one of the two'
                 )
 
     def __getitem__(self, idx: int) -> Any:
@@ -79,7 +79,7 @@ class ConcatDataset(_ConcatDataset):
         return content
 
     def get_data_info(self, idx: int) -> dict:
-        """Return what is known of a sample before it is loaded, with its domain."""
+        """Return the information on a sample before it is loaded, with its domain."""
         info = super().get_data_info(idx)
         domain = self.domains[self._get_ori_dataset_idx(idx)[0]]
         return info if domain is None else {**info, 'domain': domain}
@@ -107,8 +107,9 @@ def merge_metainfo(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 if merged[key].setdefault(task, of_task[task]) != of_task[task]:
                     raise InputError(
                         f'the concatenated data sets have different {key} of {task}: '
-                        f'{_brief(merged[key][task])} and {_brief(of_task[task])}. A decoder has '
-                        f'one: leave {task} out of the tasks=[...] of all but one kind of them'
+                        f'{_brief(merged[key][task])} and {_brief(of_task[task])}. A decoder can '
+                        f'have only one: leave {task} out of the tasks=[...] of all but one kind '
+                        'of them'
                     )
     return merged
 

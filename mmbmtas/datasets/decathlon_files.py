@@ -29,7 +29,7 @@ class AnnotatedImage:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What a file says.
+    """The content of an annotation file.
 
     Attributes:
         classes: Names of the classes, in the order of the file.
@@ -54,7 +54,7 @@ def read_annotations(path: Path) -> Annotations:
     try:
         document = json.loads(path.read_text(encoding='utf-8'))
     except (ValueError, RecursionError) as error:
-        raise InputError(f'{path} is no JSON file: {error}') from error
+        raise InputError(f'{path} is not a JSON file: {error}') from error
     entries = _entries(path, document, 'categories', {'id': is_count})
     positions = _positions(path, 'categories', [entry['id'] for entry in entries])
     images = _entries(path, document, 'images', {'id': is_count, 'file_name': _is_file_name})
@@ -66,7 +66,7 @@ def read_annotations(path: Path) -> Annotations:
             where = f'{path}: annotations[{index}]'
             row = _known(where, 'image_id', entry['image_id'], rows)
             if labels[row] is not None:
-                raise InputError(f'{where}: image {entry["image_id"]} has a class already')
+                raise InputError(f'{where}: image {entry["image_id"]} already has a class')
             labels[row] = _known(where, 'category_id', entry['category_id'], positions)
         if None in labels:
             raise InputError(
@@ -103,14 +103,14 @@ def _positions(path: Path, key: str, ids: list[int]) -> dict[int, int]:
     positions = {number: index for index, number in enumerate(ids)}
     if len(positions) != len(ids):
         twice = next(number for number in ids if ids.count(number) > 1)
-        raise InputError(f'{path}: {key}: two have the id {twice}')
+        raise InputError(f'{path}: {key}: two entries have the id {twice}')
     return positions
 
 
 def _known(where: str, key: str, number: int, positions: Mapping[int, int]) -> int:
     if number not in positions:
         kind = 'images' if key == 'image_id' else 'categories'
-        raise InputError(f'{where}.{key}: found {number}, which is no id of {kind}')
+        raise InputError(f'{where}.{key}: found {number}, which is not the id of any of {kind}')
     return positions[number]
 
 

@@ -1,4 +1,4 @@
-"""Draws images of several domains in turn, so that every batch has as many of each."""
+"""Draws images of several domains in turn, so that every batch has equally many of each."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -17,7 +17,7 @@ from .concat import ConcatDataset
 
 @DATA_SAMPLERS.register_module()
 class DomainSampler(InfiniteSampler):
-    """Give an image of each domain in turn, for ever: 0, 1, .., D - 1, 0, ..
+    """Yield an image of each domain in turn, without end: 0, 1, .., D - 1, 0, ..
 
     Each domain has endless shuffles of its own images, which depend on the seed and the domain
     alone, so that a small domain begins anew while a large one is still on its first pass. A round
@@ -46,7 +46,7 @@ class DomainSampler(InfiniteSampler):
         return (*self.indices,)
 
     def check_batch(self, batch_size: int) -> None:
-        """Refuse batches that cannot have as many images of each domain.
+        """Refuse batches that cannot have equally many images of each domain.
 
         Raises:
             InputError: The size is no multiple of the number of domains.

@@ -1,4 +1,4 @@
-"""Which class reads a data set: as its folders tell, or by name."""
+"""Finds the class that reads a data set, by its folders or by name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from .release import Release
 
 
 def known_types() -> dict[str, type[MultiTaskDataset]]:
-    """List the registered data sets whose folders tell them, by the names of their releases."""
+    """List the registered data sets that their folders identify, by the names of releases."""
     DATASETS.import_from_location()
     found: dict[str, type[MultiTaskDataset]] = {}
     for kind in DATASETS.module_dict.values():
@@ -31,7 +31,7 @@ def folder_name(dataset_type: type[MultiTaskDataset]) -> str:
 def find_dataset_type(
     root: str | Path, dataset_types: Sequence[type[MultiTaskDataset]] | None = None
 ) -> type[MultiTaskDataset]:
-    """Tell by its folders which dataset lies somewhere.
+    """Find out by its folders which dataset a folder holds.
 
     Args:
         root: Folder of an unpacked dataset.
@@ -59,7 +59,7 @@ def find_dataset_type(
 
 
 def list_known(joint: str) -> str:
-    """Name the folders that are known, each with what tells it."""
+    """Name the known folders, each with the marks that identify it."""
     return joint.join(
         f'{name} folder (with {kind.RELEASE.marks[0]})'
         for name, kind in known_types().items()
@@ -76,14 +76,14 @@ def find_dataset_class(name: str) -> type[MultiTaskDataset]:
     found = DATASETS.get(name)
     if not (isinstance(found, type) and issubclass(found, MultiTaskDataset)):
         raise InputError(
-            f'{name} is no data set that can be checked: expected the registered name, or '
+            f'{name} is not a data set that can be checked: expected the registered name, or '
             'package.module.Class, of a class derived from mmbmtas.datasets.MultiTaskDataset'
         )
     return found
 
 
 def require_release(dataset: MultiTaskDataset | type[MultiTaskDataset]) -> Release:
-    """Return what a data set says of its files.
+    """Return the release that a data set's class states.
 
     Raises:
         InputError: It says nothing.

@@ -1,4 +1,4 @@
-"""A folder of images of a user's own, with labels of any tasks."""
+"""A user's own folder of images, with labels of any tasks."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -127,14 +127,14 @@ class FolderMT(MultiTaskDataset):
         )
 
     def full_init(self) -> None:
-        """Tell the pipeline how labels are read, then list the samples and look for a cache."""
+        """Tell the pipeline how to read labels, then list the samples and look for a cache."""
         for transform in self.pipeline.transforms:
             if isinstance(transform, LoadFolderLabels) and transform.labels is None:
                 transform.labels = self.labels
         super().full_init()
 
     def _describe_files(self, cached_scales: Sequence[float]) -> Release:
-        """What the check and the cache need."""
+        """Describe the files for the check and the cache."""
         checks = {
             task: partial(check_metres, label)
             for task, label in self.labels.items()
@@ -154,12 +154,12 @@ class FolderMT(MultiTaskDataset):
         )
 
     def id_file(self) -> Path:
-        """The file, or folder, that says which images are in the split."""
+        """The file or folder that defines which images are in the split."""
         place = (self.splits or {}).get(self.split) or self.files
         return Path(self.data_root, place or '')
 
     def read_ids(self) -> list[str]:
-        """List the ids of the split's images, those without any label left out.
+        """List the ids of the split's images, without images that have no label.
 
         Raises:
             InputError: No image has a label of the tasks, or the split is empty.
@@ -208,13 +208,13 @@ class FolderMT(MultiTaskDataset):
         if lost:
             raise MissingFileError(
                 f'{path}: {len(lost)} of its {len(listed)} images are not among those of '
-                f'{self.data_root}, {lost[0]!r} for one; expected names such as '
+                f'{self.data_root}, such as {lost[0]!r}; expected names such as '
                 f'{next(iter(samples.values())).stem!r}'
             )
         return [names[name] for name in listed]
 
     def sample_files(self, ids: list[str]) -> list[dict[str, list[str]]]:
-        """The image and the labels of each id; labels that there are not as they would be named."""
+        """The image and the labels of each id; missing labels with the names they would have."""
         samples = self._all_samples()
         return [
             {
@@ -297,7 +297,7 @@ def _described(labels: Mapping[str, FolderLabel], stated: Mapping[str, Any]) -> 
 
 
 def _describe(labels: Mapping[str, FolderLabel]) -> dict[str, Any]:
-    """What the labels themselves say."""
+    """Describe the tasks by their labels."""
     classes = {t: label for t, label in labels.items() if isinstance(label, ClassesLabel)}
     return {
         'classes': {task: [*label.classes] for task, label in classes.items()},

@@ -159,7 +159,7 @@ def read_list(path: Path, tasks: Iterable[str]) -> list[FolderSample]:
     """
     rows = read_rows(path)
     if not rows:
-        raise InputError(f'{path}: expected one image a row, found none')
+        raise InputError(f'{path}: expected one image per row, found none')
     columns = {column for row in rows for column in row}
     tasks = [*tasks]
     if 'image' not in columns or not {*tasks} <= columns:

@@ -1,4 +1,4 @@
-"""How the label files of a folder of a user's own are read, by kind of label."""
+"""Readers of the label files of a user's own folder, by kind of label."""
 
 import math
 from abc import ABC, abstractmethod
@@ -42,7 +42,7 @@ _COLOUR_WEIGHTS = np.array([1 << 16, 1 << 8, 1], np.uint32)
 
 @dataclass(frozen=True)
 class FolderLabel(ABC):
-    """What the files of a task hold.
+    """The content of the files of a task.
 
     Attributes:
         task: Name of the task.
@@ -74,7 +74,7 @@ class FolderLabel(ABC):
 
     @abstractmethod
     def read(self, path: str) -> np.ndarray:
-        """Read a file as ``docs/design.md`` says labels of this kind are."""
+        """Read a file into the form that ``docs/design.md`` defines for this kind."""
 
     def _numbers(self, path: str) -> np.ndarray:
         """The numbers of an array or a single-channel image, ``(H, W)``."""
@@ -112,7 +112,7 @@ class ClassesLabel(FolderLabel):
         super().__post_init__()
         where = f'labels.{self.task}'
         if self.ids is not None and self.colours is not None:
-            raise InputError(f'{where}: state ids or colours, masks do not store both')
+            raise InputError(f'{where}: state ids or colours, not both')
         for name, table in (('ids', self.ids), ('colours', self.colours)):
             if table is not None and not len(table) == len({*table}) == len(self.classes):
                 raise InputError(
@@ -125,7 +125,7 @@ class ClassesLabel(FolderLabel):
             raise InputError(f'{where}.ignore: {both[0]} is also that of a class')
 
     def _stored(self) -> Sequence[Any]:
-        """What stands in a file for each class."""
+        """Return the value that stands for each class in a file."""
         return self.colours or self.ids or range(len(self.classes))
 
     def _ignored(self) -> Sequence[Any]:
@@ -265,7 +265,7 @@ class ValueLabel(FolderLabel):
         if self.shrinks and (values < 0).any():
             raise RangeError(
                 f'{path}: expected values of 0 or more, found {values.min():g} {self.unit}: state '
-                f'labels.{self.task}.invalid, or shrinks=False if it is no distance'
+                f'labels.{self.task}.invalid, or shrinks=False if it is not a distance'
             )
         return values
 
@@ -371,7 +371,7 @@ def _class_names(where: str, value: Any, data_root: str | Path) -> tuple[str, ..
 
 
 def _ignore(where: str, value: Any) -> Any:
-    """What is left out: a number or several, or colours."""
+    """Return the values to leave out: a number or several, or colours."""
     if isinstance(value, list | tuple) and any(isinstance(entry, list | tuple) for entry in value):
         return require_colours(where, value)
     return require_numbers(where, value)

@@ -1,4 +1,4 @@
-"""Work on many files in several processes, and show how it goes on."""
+"""Process many files in several processes, and show the progress."""
 
 import multiprocessing
 import os

@@ -177,7 +177,7 @@ class PascalContextMT(MultiTaskDataset):
             _write_cache(cache, classes)
         except OSError as error:
             print_log(
-                f'{cache} cannot be written ({error}): the list is kept in memory only', 'current'
+                f'{cache} cannot be written ({error}): the list is kept only in memory', 'current'
             )
         return classes
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a file of a data set, and what is worth knowing of it."""
+"""Problems and notes of a data set's files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Remark = Literal['turned', 'mask of 0 and 1', 'mask of 0 to 255']
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem of a file.
 
     Attributes:
         kind: ``split`` (a list of ids), ``missing``, ``unreadable`` (damaged, or another structure

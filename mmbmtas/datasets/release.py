@@ -1,4 +1,4 @@
-"""What tools know of a data set beside how it is read: enough to tell, check and cache it."""
+"""What tools must know of a data set to identify, check and cache it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Step = str | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CachedSteps:
-    """First steps of a pipeline that give the same sample at each visit, without chance.
+    """Deterministic first steps of a pipeline, which always give the same sample.
 
     Attributes:
         splits: The splits whose pipelines begin so.
@@ -34,7 +34,7 @@ class CachedSteps:
 
 @dataclass(frozen=True)
 class Release:
-    """What is known of the files of a data set; all but ``label_loader`` may be left out.
+    """The description of a data set's files; only ``label_loader`` is required.
 
     With ``label_loader`` a data set can be checked, with ``cached`` it can be cached, with
     ``marks`` its folder tells what it is.

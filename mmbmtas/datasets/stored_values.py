@@ -1,4 +1,4 @@
-"""Checks of what files hold, where loading would mend or overlook a value."""
+"""Checks of stored values that loading would correct or overlook."""
 
 import numpy as np
 

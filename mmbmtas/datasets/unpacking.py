@@ -1,4 +1,4 @@
-"""Unpack an archive that may be anybody's, into a folder and nowhere else."""
+"""Unpack an untrusted archive into a folder, and write nothing outside it."""
 
 import lzma
 import os
@@ -85,7 +85,7 @@ def _unpack(
     _read_to_the_end(cast('IO[bytes]', tar.fileobj), limit)
     for name, place, target in links:
         if not target.is_file():
-            raise InputError(f'{name!r} links to what is no file of the archive')
+            raise InputError(f'{name!r} links to something that is not a file of the archive')
         left -= target.stat().st_size
         _check_left(left, limit)
         place.parent.mkdir(parents=True, exist_ok=True)

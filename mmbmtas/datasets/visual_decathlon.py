@@ -1,4 +1,4 @@
-"""One domain of the Visual Decathlon, or of any data set that is written as it is."""
+"""One domain of the Visual Decathlon, or of any data set in the same layout."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an exported network says of itself: in the model's metadata, and in a JSON file beside it.
+"""The description of an exported network, in the model's metadata and in a JSON file.
 
 ======================  ==========================================================================
 key                     value
@@ -64,7 +64,7 @@ def to_metadata(description: Document) -> dict[str, str]:
 
 
 def from_metadata(metadata: Mapping[str, str], where: str | os.PathLike) -> Document:
-    """Read a description from a model's metadata, which may come from a stranger.
+    """Read a description from a model's metadata, which may be untrusted.
 
     Args:
         metadata: Names and texts.
@@ -80,7 +80,7 @@ def from_metadata(metadata: Mapping[str, str], where: str | os.PathLike) -> Docu
     }
     if not texts:
         raise InputError(
-            f'{os.fspath(where)} says nothing of its tasks: expected a network that '
+            f'{os.fspath(where)} does not describe its tasks: expected a network that '
             'tools/export_onnx.py has written'
         )
     length = sum(map(len, texts.values()))

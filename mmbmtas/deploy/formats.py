@@ -22,6 +22,7 @@ from mmbmtas.structures.documents import Document
 from .description import INPUT, to_metadata
 from .extra import require
 from .graph import ImageNetwork
+from .pooling import PoolingByProducts
 from .sessions import open_session
 
 SUFFIXES = {'.onnx': 'ONNX', '.pt2': 'a program of torch.export', '.ts': 'TorchScript'}
@@ -119,7 +120,12 @@ def to_onnx(
     options: dict[str, Any] = {'dynamic_axes': axes} if axes else {}
     if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
         options['dynamo'] = False
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        torch.no_grad(),
+        PoolingByProducts(),
+    ):
         warnings.simplefilter('ignore')  # what was read from a shape, and that it is TorchScript
         path = str(Path(folder, 'network.onnx'))
         try:

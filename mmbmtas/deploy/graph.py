@@ -12,7 +12,10 @@ from torch.nn import functional as F
 
 from mmbmtas.errors import InputError
 from mmbmtas.models.decode_heads.outputs import to_prediction
+from mmbmtas.models.preprocessor import BatchPreprocessor
 from mmbmtas.models.segmentors import MultiTaskEncoderDecoder
+
+_PREPROCESSORS = (ImgDataPreprocessor, BatchPreprocessor)
 
 PAD_VALUE = 128
 """Grey, with which ``PadToSize`` pads images."""
@@ -71,11 +74,12 @@ class ImageNetwork(nn.Module):
     ) -> None:
         super().__init__()
         preprocessor = network.data_preprocessor
-        if type(preprocessor) is not ImgDataPreprocessor or preprocessor.pad_size_divisor != 1:
+        if type(preprocessor) not in _PREPROCESSORS or preprocessor.pad_size_divisor != 1:
             raise InputError(
                 f'model.data_preprocessor of type {type(preprocessor).__name__}: expected '
-                'mmengine.ImgDataPreprocessor with pad_size_divisor=1, whose normalisation can be '
-                'exported; PadToSize in the pipeline pads'
+                'mmengine.ImgDataPreprocessor or mmbmtas.BatchPreprocessor with '
+                'pad_size_divisor=1, whose normalisation can be exported; use PadToSize in the '
+                'pipeline for padding'
             )
         for task in tasks:
             if not hasattr(network.decode_heads[task], 'output'):

@@ -1,4 +1,4 @@
-"""An exported network in the place of the trained one."""
+"""An exported network that replaces the trained one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +91,7 @@ class OnnxModel(BaseModel):
 
 
 def is_exported(checkpoint: str | Path) -> bool:
-    """Tell whether a file in the place of a checkpoint is an exported network, by its name.
+    """Tell by its name whether a file given as a checkpoint is an exported network.
 
     Raises:
         InputError: It is one of torch's formats.
@@ -100,14 +100,14 @@ def is_exported(checkpoint: str | Path) -> bool:
     if suffix in SUFFIXES and suffix != '.onnx':
         raise InputError(
             f'{checkpoint}: it is {SUFFIXES[suffix]}, which may hold code, so it is not run here: '
-            'name the .onnx file of the same network, or config and checkpoint. How to run '
-            f'{suffix} files stands in docs/deployment.md'
+            'name the .onnx file of the same network, or config and checkpoint. docs/deployment.md '
+            f'says how to run {suffix} files'
         )
     return suffix == '.onnx'
 
 
 def use_exported(cfg: Config, path: str) -> None:
-    """Let a config test an exported network in place of its own, in place.
+    """Change a config in place so that it tests an exported network.
 
     Labels and metrics of tasks that the network lacks are left out.
 

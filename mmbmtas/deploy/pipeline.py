@@ -1,4 +1,4 @@
-"""What a test pipeline does to images, as far as a graph can do it too."""
+"""The steps of a test pipeline that an exported graph can also perform."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -62,7 +62,7 @@ class OnnxNetwork:
             self._session = open_session(content, providers)
         except Exception as error:  # ONNX Runtime's have no base of their own
             first = (str(error) or type(error).__name__).splitlines()[0]
-            raise InputError(f'{name} is no ONNX file that can be run: {first:.300}') from error
+            raise InputError(f'{name} is not an ONNX file that can be run: {first:.300}') from error
         self.name = name
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.description = from_metadata(metadata, name)

@@ -24,7 +24,7 @@ def verify(
     reference: Reference,
     shape: tuple[int, int],
 ) -> dict[tuple[int, int], dict[str, float]]:
-    """Measure how far an exported network is from the trained one, on drawn images.
+    """Measure how far an exported network is from the trained one, on random images.
 
     The difference is the greatest one of any pixel, over the range of the output or its greatest
     absolute value, whichever is larger. Class ids are compared by the trained network's logits: how

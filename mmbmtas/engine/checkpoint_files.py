@@ -43,9 +43,9 @@ class WholeFileBackend(LocalBackend):
             raise OSError(
                 error.errno,
                 f'no space for the {len(obj) / 1e6:,.1f} MB of {path}: {free / 1e6:,.1f} MB are '
-                f'free in {path.parent}. It was not written; earlier checkpoints are as they were. '
-                'Make room, or keep fewer (default_hooks.checkpoint.max_keep_ckpts), and go on '
-                'with --resume',
+                f'free in {path.parent}. It was not written; earlier checkpoints are unchanged. '
+                'Free some space, or keep fewer checkpoints '
+                '(default_hooks.checkpoint.max_keep_ckpts), and continue with --resume',
             ) from error
 
 
@@ -62,8 +62,8 @@ def find_whole_checkpoint(folder: str | Path) -> Path | None:
         if is_whole(path):
             return path
         print_log(
-            f'{path} is damaged, probably since the run was killed while it was written: it is '
-            'passed over.',
+            f'{path} is damaged, probably because the run was killed while writing it: it is '
+            'skipped.',
             logger='current',
             level=logging.WARNING,
         )

@@ -1,4 +1,4 @@
-"""What a training says when it goes wrong: where it stood, what broke first, what may help."""
+"""Messages for failing trainings: where they stopped, what broke first, what may help."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ class NonFiniteGradientError(DivergenceError):
 
 @contextmanager
 def divergence_located(loop: Any, data_batch: Any) -> Iterator[None]:
-    """Say of a diverged training where it stands, and of a loss what broke first.
+    """Add to the error of a diverged training where it stopped and what broke first.
 
     Args:
         loop: The training loop; its ``where()`` says where it stands.
@@ -45,7 +45,7 @@ def divergence_located(loop: Any, data_batch: Any) -> Iterator[None]:
             parts.append(_find_origin(loop, data_batch))
         saved = loop.runner.message_hub.runtime_info.get('last_ckpt')
         if saved is not None and Path(saved).exists():
-            parts.append(f'{saved} is of before')
+            parts.append(f'{saved} was saved before this')
         raise type(error)('. '.join(parts)) from error
 
 
@@ -74,13 +74,13 @@ def worker_death_explained(loader: str, where: Callable[[], str] | None = None) 
         shared = Path('/dev/shm')
         free = f' ({shutil.disk_usage(shared).free / 1e9:.1f} GB are free)' * shared.is_dir()
         message = (
-            f'{told_by_worker(error).strip()} A worker that is killed has mostly met a limit: of '
-            f'memory (fewer {loader}.num_workers, or more memory) or, with a bus error, of shared '
-            f'memory{free}: docker run --shm-size=8g, or fewer workers. With '
-            f'{loader}.num_workers=0 and persistent_workers=False errors show where they arise'
+            f'{told_by_worker(error).strip()} A killed worker has usually run out of memory: use '
+            f'fewer {loader}.num_workers or add memory. After a bus error it was shared memory'
+            f'{free}: use fewer workers or docker run --shm-size=8g. With {loader}.num_workers=0 '
+            'and persistent_workers=False errors show where they arise'
         )
         if where is not None:
-            message = f'{where()}: {message}. Go on with --resume'
+            message = f'{where()}: {message}. Continue with --resume'
         raise WorkerError(message) from error
 
 
@@ -99,7 +99,7 @@ def _find_origin(loop: Any, data_batch: Any) -> str:
     model = model.module if is_model_wrapper(model) else model
     broken = _broken_weights(model)
     if broken:
-        return f'Weights are not finite since an earlier step: {listed(broken)}'
+        return f'Weights have not been finite since an earlier step: {listed(broken)}'
     samples = data_batch.get('data_samples', []) if isinstance(data_batch, dict) else []
     broken = [*_broken_labels(samples)]
     if broken:
@@ -111,7 +111,7 @@ def _find_origin(loop: Any, data_batch: Any) -> str:
     name = _first_broken_output(model, data_batch)
     if name is None:
         return (
-            'Weights, labels and what the network computes of them are finite: the loss itself '
+            'Weights, labels and the outputs of all modules are finite: the loss itself '
             'overflows, or only mixed precision does'
         )
     return f'The first output that is not finite is that of {name}'

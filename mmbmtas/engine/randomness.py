@@ -16,7 +16,7 @@ import torch
 
 
 class Stream(enum.IntEnum):
-    """What random numbers are drawn for; streams have nothing to do with one another."""
+    """The purposes of random numbers; streams are independent of one another."""
 
     ITERATION = 0
     SAMPLES = 1

@@ -2,7 +2,6 @@ from mmbmtas.evaluation.constant import ConstantBaseline, score_constant
 from mmbmtas.evaluation.decathlon import DECATHLON, DecathlonEvaluator, decathlon_score
 from mmbmtas.evaluation.evaluator import MultiTaskEvaluator
 from mmbmtas.evaluation.headline import (
-    HEADLINE_METRICS,
     declared_metrics,
     delta_m,
     load_baseline,
@@ -24,7 +23,6 @@ from mmbmtas.evaluation.metrics import (
 
 __all__ = [
     'DECATHLON',
-    'HEADLINE_METRICS',
     'Accuracy',
     'ConstantBaseline',
     'DecathlonEvaluator',

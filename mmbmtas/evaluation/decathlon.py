@@ -35,7 +35,7 @@ _TOP1 = 'top1'
 def decathlon_score(
     accuracies: Mapping[str, float], reference: Mapping[str, float] = DECATHLON
 ) -> float:
-    """Return the decathlon score: of each domain up to 1000 points, the more the better.
+    """Return the decathlon score: up to 1000 points for each domain; more is better.
 
     A domain adds ``1000 (max(0, E_max - E) / E_max)^2``; ``E`` is the error, and ``E_max`` twice
     that of the reference (both verified), so that reaching the reference is worth 250.
@@ -56,8 +56,8 @@ def decathlon_score(
         raise InputError(f'the decathlon score needs the accuracies of {", ".join(missing)}')
     if others := [domain for domain in accuracies if domain not in reference]:
         raise InputError(
-            f'the decathlon score knows no accuracy to compare {", ".join(others)} with; it has '
-            f'those of {", ".join(reference)}'
+            f'the decathlon score has no reference accuracy to compare {", ".join(others)} with; '
+            f'it has those of {", ".join(reference)}'
         )
     for where, values in (('', accuracies), (' of the reference', reference)):
         for domain, value in values.items():

@@ -5,32 +5,9 @@ from pathlib import Path
 
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation import functional
-from mmbmtas.evaluation.metrics import (
-    DepthMetric,
-    EdgePixelMetric,
-    HeadlineMetric,
-    HumanPartsMetric,
-    NormalsMetric,
-    SaliencyMetric,
-    SemSegMetric,
-    TaskMetric,
-)
+from mmbmtas.evaluation.metrics import HeadlineMetric, TaskMetric
 from mmbmtas.registry import METRICS
 from mmbmtas.structures.documents import read_document
-
-_METRICS: tuple[type[TaskMetric], ...] = (
-    SemSegMetric,
-    HumanPartsMetric,
-    SaliencyMetric,
-    NormalsMetric,
-    EdgePixelMetric,
-    DepthMetric,
-)
-
-HEADLINE_METRICS: dict[str, HeadlineMetric] = {
-    metric.default_task: metric.headline_of() for metric in _METRICS
-}
-"""The default number of each task; direction and unit are those its metric class declares."""
 
 
 def declared_metrics() -> dict[str, HeadlineMetric]:

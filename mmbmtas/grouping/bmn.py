@@ -1,4 +1,4 @@
-"""BMN: group tasks whose single-task networks see images alike.
+"""BMN: group tasks whose single-task networks rate images as similar.
 
 This follows Vandenhende et al., *Branched Multi-Task Networks* (BMVC 2020), which the paper
 compares with (section 4.1, appendix B). In docstrings, (verified) marks what public sources state,
@@ -44,7 +44,7 @@ def dissimilarity(features: ArrayLike) -> NDArray[np.float64]:
 
 
 def rsa_affinity(dissimilarities: Sequence[ArrayLike]) -> NDArray[np.float64]:
-    """Return the affinity of tasks at one layer: how alike their networks tell images apart.
+    """Return the affinity of tasks at one layer: how similarly their networks distinguish images.
 
     It is Spearman's correlation of the strict upper triangles of two tasks' matrices (verified). A
     network that tells no images apart has affinity 0 to all others (our choice).

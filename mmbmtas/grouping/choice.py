@@ -56,9 +56,9 @@ def random_trees(
     total = int(sizes.sum()) if len(sizes) else 0
     if total < number:
         raise InputError(
-            f'{total} trees lie within {tolerance:.1%} of {budget:,.0f} MAdds, {number} were asked '
-            f'for: trees cost {madds.min():,} to {madds.max():,} MAdds, the one closest to the '
-            f'budget {madds[np.abs(madds - budget).argmin()]:,}'
+            f'{total} trees lie within {tolerance:.1%} of {budget:,.0f} MAdds, but {number} were '
+            f'requested: trees cost {madds.min():,} to {madds.max():,} MAdds, the one closest to '
+            f'the budget {madds[np.abs(madds - budget).argmin()]:,}'
         )
     ends = np.cumsum(sizes)
     rng = np.random.default_rng(seed)
@@ -126,6 +126,7 @@ def permuted_trees(tree: Sequence[TaskGrouping], number: int = 5, seed: int = 0)
     _, *others = found
     if len(others) < number:
         raise InputError(
-            f'the tree has {len(others)} other permutations of its tasks, {number} were asked for'
+            f'the tree has {len(others)} other permutations of its tasks, but {number} were '
+            'requested'
         )
     return others

@@ -11,9 +11,9 @@ from .launch import (
     read_config,
     require_checkpoint,
     use_amp,
+    use_architecture_of_checkpoint,
     use_drawing,
     use_resume,
-    use_tree_of_checkpoint,
     use_tta,
     write_metrics,
 )
@@ -34,9 +34,9 @@ __all__ = [
     'require_data',
     'runner_of',
     'use_amp',
+    'use_architecture_of_checkpoint',
     'use_drawing',
     'use_resume',
-    'use_tree_of_checkpoint',
     'use_tta',
     'write_metrics',
 ]

@@ -1,4 +1,4 @@
-"""Reading a config file: what is wrong with it is told with its name and line."""
+"""Reads a config file; errors name the file and the line."""
 
 import traceback
 from pathlib import Path
@@ -32,7 +32,7 @@ def read_config_file(path: str | Path) -> Config:
         raise
     except RecursionError as error:
         raise InputError(
-            f'{path} cannot be read: _base_ leads back to the file itself, or its entries nest too '
+            f'{path} cannot be read: its _base_ includes the file itself, or its entries nest too '
             'deeply'
         ) from error
     except SyntaxError as error:

@@ -32,7 +32,7 @@ def _is_names(value: Any) -> bool:
 
 _NAMES = 'a list of names', _is_names
 _TEXT = 'a path or an address', lambda value: isinstance(value, str)
-_TREE = 'a tree or its file', lambda value: isinstance(value, str | Mapping)
+_ARCHITECTURE = 'an architecture or its file', lambda value: isinstance(value, str | Mapping)
 _FLAG = 'True or False', lambda value: isinstance(value, bool)
 _RATE = 'a number from 0', lambda value: _is_number(value) and value >= 0
 _SHARE = 'a number between 0 and 1', lambda value: _is_number(value) and 0 < value < 1
@@ -42,8 +42,8 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'tasks': _NAMES,
     'data_root': _TEXT,
     'work_dir': _TEXT,
-    'architecture': _TREE,
-    'model.backbone.architecture': _TREE,
+    'architecture': _ARCHITECTURE,
+    'model.backbone.architecture': _ARCHITECTURE,
     'pretrained': _TEXT,
     'load_from': _TEXT,
     'total_batch_size': whole_number(1),

@@ -1,4 +1,4 @@
-"""Which data set a command line means: a folder, an archive, or the training set of a config."""
+"""The data set of a command line: a folder, an archive, or a config's training set."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +42,9 @@ def describe_dataset(root: str, dataset_type: str | None = None) -> Described:
     if Path(root).suffix != '.py':
         return Described(root, dataset_type, {})
     if dataset_type is not None:
-        raise InputError(f'--dataset {dataset_type}: {root} names the class, leave it out')
+        raise InputError(
+            f'--dataset {dataset_type}: {root} names the class already; leave this option out'
+        )
     cfg = read_config(root)
     found = []
     for dataset in plain_datasets((cfg.get('train_dataloader') or {}).get('dataset') or {}):
@@ -51,5 +53,7 @@ def describe_dataset(root: str, dataset_type: str | None = None) -> Described:
         options = {name: value for name, value in dataset.items() if name not in _BY_TOOLS}
         found.append(Described(str(dataset.data_root), str(dataset.type), options))
     if any(other != found[0] for other in found[1:]):
-        raise InputError(f'{root} trains on {len(found)} data sets: give their folders one by one')
+        raise InputError(
+            f'{root} trains on {len(found)} data sets: give the folder of each instead'
+        )
     return found[0]

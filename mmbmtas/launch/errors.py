@@ -1,4 +1,4 @@
-"""Errors that a user can fix, told in one line."""
+"""Prints errors that a user can fix in one line."""
 
 import errno
 import os

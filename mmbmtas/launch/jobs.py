@@ -1,4 +1,4 @@
-"""Runs many command lines that need one another, several at once, and knows what is done.
+"""Runs command lines that depend on one another, several at once, and records what is done.
 
 A step has a folder of its own with its log and a record, ``step.json``: its settings, whether it is
 done, and the seconds that it took. What is done is not run again; what was interrupted is started
@@ -7,9 +7,11 @@ again and must continue from its own files, or replace them.
 
 import contextlib
 import enum
+import fcntl
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from mmbmtas.launch.stages import remove, write_json
+from mmbmtas.errors import OccupiedError
+from mmbmtas.writing import write_json
 
 RECORD, LOG = 'step.json', 'log.txt'
 _GRACE = 10.0
@@ -28,7 +31,7 @@ _GRACE = 10.0
 
 
 class State(enum.Enum):
-    """Where a step stands."""
+    """The state of a step."""
 
     WAITING = 'waiting'
     RUNNING = 'running'
@@ -64,6 +67,21 @@ class Step:
     needs: tuple['Step', ...] = ()
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What processes run on: the options of :func:`add_job_arguments`.
+
+    Attributes:
+        jobs: Processes at once.
+        launch: Words before each command line.
+        gpus: GPUs to deal the processes to.
+    """
+
+    jobs: int = 1
+    launch: Sequence[str] = ()
+    gpus: Sequence[str] = ()
+
+
 def add_job_arguments(parser: ArgumentParser) -> None:
     """Add the options of tools that run many processes."""
     parser.add_argument('--jobs', type=int, default=1, help='processes at once (default: 1)')
@@ -71,19 +89,19 @@ def add_job_arguments(parser: ArgumentParser) -> None:
         '--launch',
         default='',
         metavar='WORDS',
-        help="what to put before each command line, for example 'srun -n1 --gres=gpu:1'",
+        help="prefix of each command line, for example 'srun -n1 --gres=gpu:1'",
     )
     parser.add_argument(
         '--gpus',
         nargs='+',
         default=[],
         metavar='ID',
-        help='GPUs to deal the processes to, for example 0 1 2 3 with --jobs 4',
+        help='GPUs to assign the processes to, for example 0 1 2 3 with --jobs 4',
     )
 
 
 def with_needs(steps: Sequence[Step]) -> list[Step]:
-    """List steps and all that they need, each once, what is needed first."""
+    """List steps and their prerequisites, each once, prerequisites first."""
     found: dict[str, Step] = {}
 
     def add(step: Step) -> None:
@@ -98,7 +116,7 @@ def with_needs(steps: Sequence[Step]) -> list[Step]:
 
 
 class StepFolders:
-    """The folders of the steps, and what their records say.
+    """The folders of the steps, and the records in them.
 
     Args:
         root: Folder of all steps.
@@ -120,25 +138,43 @@ class StepFolders:
         done = bool(record and record['done']) and not self.changes(step)
         return done and step.output.exists()
 
+    def is_begun(self, step: Step) -> bool:
+        """Tell whether a step's folder has its record."""
+        return self._read(step) is not None
+
     def seconds(self, step: Step) -> float:
         """Seconds that a step has taken so far, all attempts together."""
         record = self._read(step)
         return record['seconds'] if record else 0.0
 
     def changes(self, step: Step) -> list[str]:
-        """Name the settings in which a step that was begun differs from what is asked for now."""
+        """Name the settings that have changed since a step was begun."""
         record = self._read(step)
         return describe_changes(record['settings'], step.settings) if record else []
 
     def write(self, step: Step, seconds: float, done: bool) -> None:
-        """Put a step on record."""
+        """Write the record of a step."""
         self[step.name].mkdir(parents=True, exist_ok=True)
         record = {'settings': dict(step.settings), 'done': done, 'seconds': round(seconds, 3)}
         write_json(record, self[step.name] / RECORD)
 
     def forget(self, step: Step) -> None:
-        """Empty a step's folder."""
-        remove(self[step.name])
+        """Remove a step's folder, if it was begun."""
+        if self.is_begun(step):
+            shutil.rmtree(self[step.name])
+
+    def check(self, step: Step) -> None:
+        """Check that a step's folder is its own, or free.
+
+        Raises:
+            OccupiedError: It holds something, but no record.
+        """
+        folder = self[step.name]
+        if not self.is_begun(step) and folder.is_dir() and (found := sorted(folder.iterdir())):
+            raise OccupiedError(
+                f'{found[0]} is in the way of the step {step.name}, which has not begun: move it '
+                'away, or choose another folder'
+            )
 
     def tail(self, step: Step, count: int = 8) -> list[str]:
         """Return the last lines of a step's log."""
@@ -156,6 +192,18 @@ class StepFolders:
         return json.loads(path.read_text()) if path.exists() else None
 
 
+def lock_folder(folder: Path) -> TextIO:
+    """Wait until no other process works in the folder; the lock ends with the last that has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / '.lock').open('w')
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f'Another process works in {folder}: waiting until it ends', flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
 def describe_changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = '') -> list[str]:
     """Name the entries in which two settings differ, with both values."""
     new = json.loads(json.dumps(new))
@@ -170,7 +218,7 @@ def describe_changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str
 
 
 class Observer(Protocol):
-    """Is told how the steps go."""
+    """Receives the progress of the steps."""
 
     def update(self, scheduler: 'Scheduler') -> None:
         """Called several times a second."""
@@ -193,7 +241,7 @@ class _Job:
 
 
 class Scheduler:
-    """Runs steps as soon as what they need is done, those first that stand first in the list.
+    """Runs steps as soon as their prerequisites are done, in the order of the list.
 
     A step that fails takes along those that need it; the others go on.
 
@@ -205,6 +253,9 @@ class Scheduler:
         gpus: GPUs to deal the processes to, in turn; by default each sees all of them.
         lock: File whose lock the processes hold as well, so that one which outlives this process
             is waited for.
+
+    Raises:
+        OccupiedError: A step's folder holds something else.
     """
 
     def __init__(
@@ -216,6 +267,8 @@ class Scheduler:
         gpus: Sequence[str] = (),
         lock: TextIO | None = None,
     ) -> None:
+        for step in steps:
+            folders.check(step)
         self.steps, self.folders = list(steps), folders
         self.jobs, self.launch, self.gpus, self.lock = jobs, [*launch], [*gpus], lock
         self.states = {
@@ -229,7 +282,7 @@ class Scheduler:
         return job.seconds if job else self.folders.seconds(step)
 
     def run(self, observer: Observer, interval: float = 0.2) -> None:
-        """Run until nothing is left to do; however it ends, no process is left."""
+        """Run until all steps are done; however this ends, no process is left running."""
         try:
             while not all(state.is_final for state in self.states.values()):
                 self._give_up(observer)

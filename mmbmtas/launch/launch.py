@@ -1,4 +1,4 @@
-"""From a config file and a command line to a runner: what train.py and test.py share."""
+"""From a config file and a command line to a runner, for train.py and test.py."""
 
 import json
 import math
@@ -14,8 +14,10 @@ from mmengine.dist import all_gather_object
 from mmengine.utils import import_modules_from_strings
 
 from mmbmtas.checkpoints import PREFIX, find_weights, is_whole
+from mmbmtas.encoders import build_encoder, check_fits
 from mmbmtas.engine.checkpoint_files import find_whole_checkpoint
 from mmbmtas.errors import InputError, MissingFileError
+from mmbmtas.launch.architectures import find_architecture
 from mmbmtas.launch.config_file import read_config_file
 from mmbmtas.launch.overrides import add_cfg_options, apply_overrides, refuse_idle_names
 from mmbmtas.launch.ranks import adapt_to_ranks, start_ranks
@@ -25,9 +27,7 @@ from mmbmtas.launch.shared_keys import (
     plain_datasets,
     share_batch,
 )
-from mmbmtas.launch.task_subset import narrow_to_architecture
-from mmbmtas.launch.trees import find_architecture
-from mmbmtas.models.encoders import build_encoder, check_fits
+from mmbmtas.launch.task_subset import check_metrics, narrow_to_architecture
 from mmbmtas.registry import OPTIM_WRAPPERS, find_type
 from mmbmtas.writing import written_beside
 
@@ -36,7 +36,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     """Add the options that every mmengine-style tool knows."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
+        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
     )
     add_cfg_options(parser)
     parser.add_argument(
@@ -79,8 +79,8 @@ def _refuse_stated_twice(args: Namespace) -> None:
     for name, argument in arguments.items():
         if argument and name in (args.cfg_options or {}):
             raise InputError(
-                f'--cfg-options {name}={args.cfg_options[name]} has no effect beside {argument}, '
-                'which says the same: leave it out'
+                f'--cfg-options {name}={args.cfg_options[name]} has no effect together with '
+                f'{argument}, which says the same: leave it out'
             )
 
 
@@ -128,20 +128,22 @@ def _import_custom_modules(custom_imports: Mapping[str, Any]) -> None:
 
 
 def prepare_config(cfg: Config, training: bool = True) -> Config:
-    """Start the ranks, if any, and settle all that depends on them or on other entries.
+    """Start the ranks, if any, and fill in what depends on them or on other entries.
 
     What the config leaves out is filled in (:func:`fill_in`), and for a training
-    ``total_batch_size`` is divided among the ranks (:func:`share_batch`). Files of a tree and of
-    latencies are looked for beside the config too. Where the tree has fewer tasks than the config,
-    such as one, the config is narrowed to them.
+    ``total_batch_size`` is divided among the ranks (:func:`share_batch`). Files of an architecture
+    and of latencies are looked for beside the config too. Where the architecture has fewer tasks
+    than the config, such as one, the config is narrowed to them.
 
     Raises:
         FileNotFoundError: when the architecture's file, a latency table or a checkpoint is missing.
         ValueError: when the ranks do not divide the total batch size or would resume from
-            different checkpoints, or ``single_checkpoints`` has another form.
+            different checkpoints, ``single_checkpoints`` has another form, or a metric is of a task
+            that the network does not have.
     """
     if not isinstance(cfg.get('model'), Mapping):
         raise InputError(f'{cfg.filename or "the config"}: expected a dict model, found none')
+    check_metrics(cfg)
     world_size = start_ranks(cfg)
     if world_size > 1:
         _agree_on_checkpoint(cfg)
@@ -151,11 +153,10 @@ def prepare_config(cfg: Config, training: bool = True) -> Config:
     if training:
         share_batch(cfg, world_size)
     model: Any = cfg.model
-    resource_loss: Any = model.get('resource_loss') or {}
-    if isinstance(resource_loss.get('latency'), str):
-        resource_loss.latency = find_beside_config(
-            resource_loss.latency, cfg.filename, 'latency table'
-        )
+    holder: Any
+    for holder in (model.get('resource_loss') or {}, cfg.get('train_cfg') or {}):
+        if isinstance(holder.get('latency'), str):
+            holder.latency = find_beside_config(holder.latency, cfg.filename, 'latency table')
     for key, checkpoint in _checkpoints(cfg):
         require_checkpoint(checkpoint, key)
     return cfg
@@ -173,7 +174,7 @@ def _checkpoints(cfg: Config) -> Iterator[tuple[str, Any]]:
 
 
 def _find_architecture(cfg: Config) -> None:
-    """Look for the file of the tree, and keep of the config what the tree's tasks need."""
+    """Look for the architecture's file, and keep of the config what its tasks need."""
     backbone: Any = cfg.model.get('backbone') or {}
     if isinstance(path := backbone.get('architecture'), str):
         is_filled = 'model.backbone.architecture' in cfg[FILLED_IN]
@@ -280,14 +281,16 @@ def use_resume(cfg: Config, checkpoint: str) -> None:
     cfg.resume = True
 
 
-def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, Any] | None) -> None:
-    """Take the tree that a checkpoint was trained with, unless an override names one.
+def use_architecture_of_checkpoint(
+    cfg: Config, checkpoint: str, options: Mapping[str, Any] | None
+) -> None:
+    """Take the architecture that a checkpoint was trained with, unless an override names one.
 
     Of another kind of network, the checkpoint is left to whoever loads it.
 
     Raises:
-        ValueError: when the checkpoint can't be read, or its tree is for another encoder than the
-            config's.
+        ValueError: when the checkpoint can't be read, or its architecture is for another encoder
+            than the config's.
     """
     given = {'architecture', 'model.backbone.architecture'} & {*(options or {})}
     backbone = cfg.model.get('backbone')
@@ -295,16 +298,16 @@ def use_tree_of_checkpoint(cfg: Config, checkpoint: str, options: Mapping[str, A
         return
     if backbone.get('architecture') is None and cfg.get('architecture') is None:
         return
-    tree = find_architecture(checkpoint)
-    if tree is None:
+    architecture = find_architecture(checkpoint)
+    if architecture is None:
         return
     if encoder := backbone.get('encoder'):
-        check_fits(tree, build_encoder(encoder), checkpoint)
-    backbone.architecture = tree.to_dict()
+        check_fits(architecture, build_encoder(encoder), checkpoint)
+    backbone.architecture = architecture.to_dict()
 
 
 def require_checkpoint(path: Any, key: str = 'the checkpoint') -> str:
-    """Give the path back when it is a file, or an address that one of mmengine's backends reads.
+    """Return the path if it is a file, or an address that one of mmengine's backends reads.
 
     Args:
         path: What the user gave.

@@ -33,7 +33,7 @@ def mistake_seen_by_library(error: Exception) -> str | None:
 
 
 def _checkpoint(error: Exception, frames: Sequence[FrameType]) -> str | None:
-    """Of a checkpoint that cannot be read, or not be resumed from, the name."""
+    """Name a checkpoint that cannot be read or resumed from."""
     loads = CheckpointLoader.load_checkpoint.__func__.__code__
     for index, frame in enumerate(frames):
         if frame.f_code is loads:
@@ -44,7 +44,7 @@ def _checkpoint(error: Exception, frames: Sequence[FrameType]) -> str | None:
 
 
 def _entry(error: Exception, frames: Sequence[FrameType]) -> str | None:
-    """Of a config without an entry that something reads, the entry."""
+    """Name the entry that something reads and the config does not have."""
     owner = frames[-1].f_locals.get('self')
     if isinstance(error, AttributeError | KeyError) and isinstance(owner, Config | ConfigDict):
         name = frames[-1].f_locals.get('name', frames[-1].f_locals.get('key'))
@@ -53,7 +53,7 @@ def _entry(error: Exception, frames: Sequence[FrameType]) -> str | None:
 
 
 def _object_of_config(error: Exception, frames: Sequence[FrameType]) -> str | None:
-    """Of an object that cannot be built from its config, the type or the arguments."""
+    """Name the type or the arguments of an object that cannot be built from its config."""
     builds = [frame for frame in frames if frame.f_code is build_from_cfg.__code__]
     if not builds or not isinstance(error, _COMPLAINTS):
         return None
@@ -90,7 +90,7 @@ def _is_refused_by_constructor(kind: Any, last: FrameType) -> bool:
 
 
 def _optimizer(error: Exception, frames: Sequence[FrameType]) -> str | None:
-    """Of an optimiser that mmengine does not know, the type."""
+    """Name the type of an optimiser that mmengine does not know."""
     for frame in frames:
         here = frame.f_locals
         if _is_in_library(frame) and here.get('optimizer_cls', here) is None:
@@ -99,7 +99,7 @@ def _optimizer(error: Exception, frames: Sequence[FrameType]) -> str | None:
 
 
 def _runner(error: Exception, frames: Sequence[FrameType]) -> str | None:
-    """Of entries that mmengine's runner refuses, its complaint."""
+    """Repeat what mmengine's runner says of entries that it refuses."""
     if not isinstance(error, _COMPLAINTS) or not _is_in_library(frames[-1]):
         return None
     told = _first_argument(error)
@@ -116,7 +116,7 @@ def _runner(error: Exception, frames: Sequence[FrameType]) -> str | None:
 
 
 def _batch(error: Exception, frames: Sequence[FrameType]) -> str | None:
-    """Of a batch of one image that a normalisation cannot work with, what to do."""
+    """Say what to do about a batch of one image that a normalisation cannot work with."""
     last = frames[-1]
     if (last.f_code.co_name, _module(last)) != ('_verify_batch_size', 'torch.nn.functional'):
         return None

@@ -1,4 +1,4 @@
-"""Overrides of a type that nothing could read in the place of what they replace."""
+"""Refuses overrides whose type differs from that of the entry they replace."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -119,7 +119,7 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def refuse_idle_names(cfg: Config) -> None:
-    """Refuse what a config's files state in vain; nothing is refused of one without a file.
+    """Refuse settings without effect in a config's files; a config without a file is accepted.
 
     Args:
         cfg: The config as its file states it.
@@ -167,8 +167,8 @@ def _require_reader(cfg: Config, option: str) -> None:
         return
     if name in cfg:
         raise InputError(
-            f'an override of {option} has no effect: {name_of(cfg)} has used it already, '
-            f'when it was read. {_HOW}'
+            f'an override of {option} has no effect: {name_of(cfg)} has already used it while '
+            f'being read. {_HOW}'
         )
     known = [key for key in cfg if key in _READ or key in SHARED_KEYS]
     near = difflib.get_close_matches(name, [*known, *_READ], n=1, cutoff=0.5)

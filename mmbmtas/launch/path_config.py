@@ -7,9 +7,9 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmbmtas.encoders import Encoder, build_encoder
 from mmbmtas.errors import InputError
 from mmbmtas.launch import launch
-from mmbmtas.models.encoders import Encoder, build_encoder
 from mmbmtas.paths.domains import as_domains
 from mmbmtas.registry import MODELS, SCOPE, takes
 from mmbmtas.structures import PathArchitecture, is_zero
@@ -18,7 +18,7 @@ from mmbmtas.structures.values import require_shape
 
 @dataclass(frozen=True)
 class PathConfig:
-    """What a config says of the paths that fit it.
+    """The paths that fit a config.
 
     Attributes:
         cfg: The config.
@@ -37,8 +37,14 @@ class PathConfig:
 
     @property
     def candidates(self) -> list[tuple[dict[str, Any], ...]]:
-        """What each searched layer may be."""
+        """The candidates of each searched layer."""
         return [self.encoder.candidates(index) for index in range(self.encoder.num_searched)]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width at which costs are stated."""
+        shape = self.cfg.get('cost_shape') or self.cfg.model.get('cost_shape', (512, 512))
+        return require_shape('cost_shape', shape)
 
     def single(self, choice: str = 'middle') -> PathArchitecture:
         """Return one path for all domains (ours), which leaves no layer out.
@@ -48,8 +54,7 @@ class PathConfig:
                 are in the mean; ``largest``: the dearest one.
         """
         path = []
-        shape = self.cfg.get('cost_shape') or self.cfg.model.get('cost_shape', (512, 512))
-        costs = self.encoder.measure_candidates(require_shape('cost_shape', shape))
+        costs = self.encoder.measure_candidates(self.shape)
         for layer, known in zip(self.candidates, costs, strict=True):
             kept = [index for index, candidate in enumerate(layer) if not is_zero(candidate)]
             order = sorted(kept, key=lambda index: known[index].madds)

@@ -1,4 +1,4 @@
-"""Narrows a config to some of its tasks, so that one config also serves networks of fewer."""
+"""Restricts a config to some of its tasks, so that it also describes smaller networks."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ from mmbmtas.structures import PathArchitecture, as_architecture
 
 
 def narrow_to_architecture(cfg: Config) -> None:
-    """Keep of a config what the tasks of its tree need, or its paths, where it has more tasks.
+    """Keep of a config what the tasks of its architecture need, where it has more tasks.
 
     Decoders, ``tasks`` of the data sets (those inside wrappers too) and the metrics of the other
     tasks go, which are logged; a concatenated data set that is left without a task goes as well.
     Metrics of no single task stay. Of paths, data sets of other domains go. Nothing changes where
-    the tree has all tasks of ``model.decode_heads``, or one more: that is an error of the model's,
-    which names them.
+    the architecture has all tasks of ``model.decode_heads``, or one more: that is an error of the
+    model's, which names them.
 
     Args:
         cfg: A config whose ``model.backbone.architecture`` is the path of a file, or its content.
@@ -29,17 +29,17 @@ def narrow_to_architecture(cfg: Config) -> None:
         InputError: The file is not an architecture, or a data set has none of its tasks.
     """
     heads = cfg.model.get('decode_heads')
-    tree = (cfg.model.get('backbone') or {}).get('architecture')
-    if not isinstance(heads, Mapping) or tree is None:
+    stated = (cfg.model.get('backbone') or {}).get('architecture')
+    if not isinstance(heads, Mapping) or stated is None:
         return
-    architecture = as_architecture(tree)
+    architecture = as_architecture(stated)
     tasks: Sequence[str] = architecture.tasks
     domains = None
     if isinstance(architecture, PathArchitecture):
         domains = _narrow_domains(cfg.model.backbone, architecture.domains)
         tasks = [task for own in domains.values() for task in own]
     if set(tasks) < set(heads):
-        _narrow(cfg, tasks, tree if isinstance(tree, str) else 'the architecture', domains)
+        _narrow(cfg, tasks, stated if isinstance(stated, str) else 'the architecture', domains)
         if cfg.get('tasks') is not None:
             cfg.tasks = [task for task in cfg.tasks if task in tasks]
 
@@ -56,7 +56,7 @@ def _narrow_domains(backbone: Any, kept: Sequence[str]) -> dict[str, tuple[str, 
 
 
 def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
-    """Keep of a config what some of its tasks need, as if their tree had been given.
+    """Keep of a config what some of its tasks need, as if their architecture had been given.
 
     Raises:
         InputError: The config has no such tasks, or a data set has none of them.
@@ -73,6 +73,25 @@ def narrow_to_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     _narrow(cfg, tasks, f'tasks={[*tasks]}')
 
 
+def check_metrics(cfg: Config) -> None:
+    """Refuse metrics of tasks that the network does not have, whose scores would be no numbers.
+
+    Raises:
+        InputError: There is one.
+    """
+    heads = cfg.model.get('decode_heads')
+    if not isinstance(heads, Mapping):
+        return
+    for name in ('val_evaluator', 'test_evaluator'):
+        for metric in _metrics_of(cfg.get(name)):
+            task = _task_of_metric(metric)
+            if task is not None and task not in heads:
+                raise InputError(
+                    f'{name} has {metric["type"]} of the task {task!r}, which has no decoder in '
+                    f'model.decode_heads: expected one of {[*heads]}'
+                )
+
+
 def _with_tasks(domains: Any, tasks: Collection[str]) -> Any:
     """Leave out domains without a task left, and the other tasks of those that have one."""
     if not isinstance(domains, Mapping):
@@ -87,12 +106,13 @@ def _narrow(
     order = [task for task in cfg.model.decode_heads if task in tasks]
     dropped = [task for task in cfg.model.decode_heads if task not in tasks]
     print_log(f'{what} leaves out the tasks {dropped} of the config.', logger='current')
-    for task in dropped:
-        del cfg.model.decode_heads[task]
+    for heads in (cfg.model.decode_heads, cfg.model.get('auxiliary_heads') or {}):
+        for task in dropped:
+            heads.pop(task, None)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader is not None and not _narrow_dataset(loader.dataset, order, domains):
-            raise InputError(f'{name} has labels of none of the tasks {order} of {what}')
+            raise InputError(f'{name} has no labels of any of the tasks {order} of {what}')
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg.get(name) is not None:
             cfg[name] = _narrow_evaluator(cfg[name], tasks)
@@ -136,13 +156,24 @@ def _narrow_evaluator(evaluator: Any, tasks: Collection[str]) -> Any:
     """Leave out the metrics of other tasks, of an evaluator's config or a list of metrics."""
     if isinstance(evaluator, Mapping) and 'metrics' in evaluator:
         return {**evaluator, 'metrics': _narrow_evaluator(evaluator['metrics'], tasks)}
-    metrics = evaluator if isinstance(evaluator, Sequence) else [evaluator]
+    metrics = _metrics_of(evaluator)
     return [metric for metric in metrics if _task_of_metric(metric) in (None, *tasks)]
+
+
+def _metrics_of(evaluator: Any) -> Sequence[Any]:
+    """List the metrics of an evaluator's config, of a list of metrics, of one, or of none."""
+    if isinstance(evaluator, Mapping) and 'metrics' in evaluator:
+        return _metrics_of(evaluator['metrics'])
+    if evaluator is None:
+        return []
+    return evaluator if isinstance(evaluator, Sequence) else [evaluator]
 
 
 def _task_of_metric(metric: Any) -> str | None:
     """Return the task that a metric's config is for, None if it is for no single one."""
+    if not isinstance(metric, Mapping) or 'type' not in metric:
+        return None
     kind = find_type(METRICS, metric['type'])
     if not (isinstance(kind, type) and issubclass(kind, TaskMetric)):
         return None
-    return metric.get('task') or kind.default_task
+    return metric.get('task') or getattr(kind, 'default_task', None)

@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmbmtas.cost import NetworkCost
+from mmbmtas.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import Tree
 from mmbmtas.launch import launch
 from mmbmtas.launch.overrides import add_cfg_options
-from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS, SCOPE, takes
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.writing import file_place
@@ -22,7 +22,7 @@ from mmbmtas.writing import file_place
 
 @dataclass(frozen=True)
 class TreeConfig:
-    """What a config says of the trees that fit it.
+    """The trees that fit a config.
 
     Attributes:
         cfg: The config.
@@ -190,7 +190,7 @@ def add_tree_arguments(parser: ArgumentParser) -> None:
         type=file_place,
         default='architecture.json',
         metavar='FILE.json',
-        help='file to write; of several, FILE_1.json, FILE_2.json, ...',
+        help='file to write; several trees become FILE_1.json, FILE_2.json, ...',
     )
     add_cfg_options(parser)
 

@@ -60,7 +60,7 @@ def _lock(folder: Path) -> TextIO:
         ) from error
     except OSError as error:
         print_log(
-            f'{folder} cannot be locked ({error}): start no other training there meanwhile.',
+            f'{folder} cannot be locked ({error}): do not start another training there.',
             logger='current',
             level=logging.WARNING,
         )

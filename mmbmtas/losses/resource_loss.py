@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from mmbmtas.cost import (
@@ -19,7 +18,9 @@ from mmbmtas.cost import (
     routed_madds,
     sampled_expected_cost,
     sampled_expected_madds,
+    unchecked,
 )
+from mmbmtas.devices import constants
 from mmbmtas.errors import InputError
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.documents import is_positive_number
@@ -133,7 +134,7 @@ class ResourceLoss(nn.Module):
         self.target = giga if latency is None else target_latency_ms
 
     def check_tasks(self, num_tasks: int) -> None:
-        """Check that the expectation can be computed for a number of tasks.
+        """Check that the expectation can be computed for this number of tasks.
 
         Raises:
             ValueError: There are too many.
@@ -165,8 +166,10 @@ class ResourceLoss(nn.Module):
             costs, fixed = [madds / 1e9 for madds in layer_madds], fixed_madds / 1e9
         else:
             costs, fixed = self.latency.layers_ms, self.latency.fixed_ms
-        layer_costs = torch.tensor(costs, dtype=torch.float64)
-        expected = self.expected(routing_probs, layer_costs)
+        rows = tuple(tuple(row) if isinstance(row, Sequence) else row for row in costs)
+        layer_costs = constants(rows, routing_probs.device)
+        with unchecked():  # costs were when they were measured; a loss that is NaN is found
+            expected = self.expected(routing_probs, layer_costs)
         if self.target is None:
             return self.weight * expected
         if self.budgeted == 'argmax':

@@ -1,5 +1,5 @@
-"""Networks: encoders, backbones, decoders and segmentors."""
+"""Networks: backbones, decoders and segmentors."""
 
-from . import backbones, decode_heads, encoders, segmentors
+from . import backbones, decode_heads, preprocessor, segmentors
 
-__all__ = ['backbones', 'decode_heads', 'encoders', 'segmentors']
+__all__ = ['backbones', 'decode_heads', 'preprocessor', 'segmentors']

@@ -1,4 +1,4 @@
-"""What makes a trained network faster to run without changing what it predicts."""
+"""Faster inference of a trained network with the same predictions."""
 
 from typing import Any, TypeVar
 
@@ -31,7 +31,7 @@ def prepare_for_inference(
     Raises:
         ValueError: ``fuse_conv_bn`` is set, and the network has normalisations that can't be
             folded: without affine parameters, as in a supernet, with statistics by domain of which
-            none was chosen, or with no convolution before them.
+            none was chosen, with an activation inside, or with no convolution before them.
     """
     if fuse_conv_bn:
         bare = [name for name, norm in _norms(network) if not _is_foldable(norm)]
@@ -64,8 +64,10 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def _is_foldable(norm: _BatchNorm) -> bool:
-    """Tell whether a normalisation scales each channel by the same numbers at all times."""
-    return bool(norm.affine) and norm.running_var is not None and norm.running_var.ndim == 1
+    """Tell whether a normalisation scales each channel by the same numbers, and does no more."""
+    same = bool(norm.affine) and norm.running_var is not None and norm.running_var.ndim == 1
+    # timm's can have an activation inside, which would be lost.
+    return same and all(isinstance(part, nn.Identity) for part in norm.children())
 
 
 def _norms(network: nn.Module) -> list[tuple[str, _BatchNorm]]:

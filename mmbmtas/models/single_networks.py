@@ -7,11 +7,11 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from mmbmtas.checkpoints import require_finite
+from mmbmtas.encoders import Encoder, check_fits
 from mmbmtas.errors import InputError
 from mmbmtas.structures import BranchedArchitecture
 
 from .backbones.state import STATE, decode_architecture
-from .encoders import Encoder, check_fits
 
 
 def read_single_network(path: str | PathLike, task: str, encoder: Encoder) -> dict[str, Tensor]:

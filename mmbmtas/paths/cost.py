@@ -1,6 +1,6 @@
-"""What networks of paths cost: their parts measured once, and sums of them."""
+"""Costs of networks of paths: the parts are measured once and then summed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmbmtas.cost import ModuleCost, PathCosts, path_costs
 from mmbmtas.cost.madds import forward_cost
-from mmbmtas.models.encoders import Encoder
+from mmbmtas.encoders import Encoder
 from mmbmtas.structures import PathArchitecture
 
 
@@ -85,6 +85,7 @@ def measure_paths(
     domains: Mapping[str, tuple[str, ...]],
     heads: Mapping[str, nn.Module],
     shape: tuple[int, int],
+    taps: Sequence[int] | None = None,
 ) -> PathNetworkCost:
     """Measure the parts of a network of paths; nothing is computed.
 
@@ -93,17 +94,20 @@ def measure_paths(
         domains: Tasks of each domain.
         heads: The decoder of each task.
         shape: Height and width of the input in pixels.
+        taps: The layers whose outputs the decoders are given, by default low-level and last.
     """
     x = torch.empty(1, 3, *shape, device='meta')
     with torch.device('meta'):
         x, stem = forward_cost(encoder.build_stem(), x)
-        low_level = x
+        levels = {}
         for index in range(encoder.num_searched):
             x = encoder.build_candidate(index, 0).eval()(x)
-            if index == encoder.low_level_index:
-                low_level = x
-        context, last = forward_cost(encoder.build_layer(encoder.num_searched), x)
-    decoders = {task: forward_cost(head, (low_level, context))[1] for task, head in heads.items()}
+            levels[index] = x
+        levels[encoder.num_searched], last = forward_cost(
+            encoder.build_layer(encoder.num_searched), x
+        )
+    features = tuple(levels[tap] for tap in taps or encoder.low_level_and_last)
+    decoders = {task: forward_cost(head, features)[1] for task, head in heads.items()}
     candidates = tuple(map(tuple, encoder.measure_candidates(shape)))
     return PathNetworkCost(stem, candidates, last, decoders, dict(domains))
 

@@ -10,6 +10,7 @@ from mmengine.model import ModuleDict
 from torch import Tensor
 
 from mmbmtas.cost import NetworkCost
+from mmbmtas.devices import to_device
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones.protocols import DomainBackbone, Features
 from mmbmtas.models.segmentors import MultiTaskEncoderDecoder
@@ -23,7 +24,7 @@ from .domains import require_domain
 
 @MODELS.register_module()
 class DomainEncoderDecoder(MultiTaskEncoderDecoder):
-    """An encoder with a path a domain, and a decoder for each task of each domain.
+    """An encoder with one path per domain, and a decoder for each task of each domain.
 
     A batch may mix domains: the images of each run on its path and through its own decoders alone.
     The domain of an image is ``domain`` in its sample's metainfo, or where that has none the
@@ -56,7 +57,7 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
 
     @property
     def domain(self) -> str | None:
-        """Whose images those are whose samples do not say."""
+        """The domain of images whose samples do not state one."""
         return self._domain
 
     @domain.setter
@@ -127,7 +128,8 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
         """Return zeros from which gradients flow into some decoders, and what balances them."""
         losses = {
             f'{task}.loss_unlabelled': sum(
-                (p.sum() for p in self.decode_heads[task].parameters()), torch.zeros(())
+                (p.sum() for _, head in self._heads_of(task) for p in head.parameters()),
+                torch.zeros(()),
             )
             * 0
             for task in tasks
@@ -186,6 +188,9 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
         network.decode_heads = ModuleDict(
             {task: self.decode_heads[task] for task in backbone.domains[domain]}
         )
+        network.auxiliary_heads = ModuleDict(
+            {task: heads for task, heads in self.auxiliary_heads.items() if task in network.tasks}
+        )
         network.loss_balancing = None
         network.domain = domain
         return network
@@ -197,20 +202,20 @@ class DomainEncoderDecoder(MultiTaskEncoderDecoder):
             shape: Height and width of the input; ``cost_shape`` by default.
         """
         shape = self.cost_shape if shape is None else require_shape('shape', shape)
-        return measure_paths(self.backbone.encoder, self.domains, self.decode_heads, shape)
+        backbone = self.backbone
+        taps = getattr(backbone, 'taps', None)
+        return measure_paths(backbone.encoder, self.domains, self.decode_heads, shape, taps)
 
     def measure_cost(self, shape: tuple[int, int] | None = None) -> NetworkCost:
         """Refuse: the parts of paths differ by domain, see :meth:`measure_paths`."""
         raise InputError(
-            f'{type(self).__name__} has paths of several candidates a layer, not copies of one: '
-            'what trees of copies would cost cannot be stated'
+            f'{type(self).__name__} has paths with several candidates per layer, not copies of one '
+            'layer: the cost of trees of copies is not defined'
         )
 
 
 def take_rows(inputs: Tensor, rows: Sequence[int]) -> Tensor:
     """Return some images of a batch, as a view where they lie at equal distances.
-
-    A list of positions would have to travel to the device first.
 
     Args:
         inputs: ``(N, 3, H, W)``.
@@ -219,4 +224,4 @@ def take_rows(inputs: Tensor, rows: Sequence[int]) -> Tensor:
     step = rows[1] - rows[0] if len(rows) > 1 else 1
     if [*rows] == [*range(rows[0], rows[-1] + 1, step)]:
         return inputs[rows[0] : rows[-1] + 1 : step]
-    return inputs[rows]
+    return inputs.index_select(0, to_device(torch.tensor([*rows]), inputs.device))

@@ -13,7 +13,7 @@ from mmbmtas.errors import InputError
 
 
 class DomainSwitch:
-    """Says to all normalisations of a network whose images are running through it."""
+    """Tells all normalisations of a network the domain of the images that it processes."""
 
     def __init__(self) -> None:
         self._domain: str | None = None

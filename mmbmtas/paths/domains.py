@@ -1,4 +1,4 @@
-"""Domains and their tasks: who has a path, and what is predicted along it."""
+"""Domains, which have a path each, and the tasks of each domain."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

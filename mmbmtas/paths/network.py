@@ -9,12 +9,12 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmbmtas.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones.checkpointing import run_checkpointed
 from mmbmtas.models.backbones.pretrained import init_encoder
 from mmbmtas.models.backbones.protocols import Features
 from mmbmtas.models.backbones.state import ArchitectureState
-from mmbmtas.models.encoders import Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.values import filled_in_from, require_choice
@@ -87,6 +87,7 @@ class PathNetwork(ArchitectureState, BaseModule):
         name = str(architecture) if is_file else 'the architecture'
         self.encoder: Encoder = build_encoder(encoder or paths.encoder, name)
         check_fits(paths, self.encoder, name)
+        self.taps: tuple[int, ...] = self.encoder.low_level_and_last
         searched = range(self.encoder.num_searched)
         paths.check_space([self.encoder.candidates(index) for index in searched], name)
         self.domains = as_domains(paths.domains if domains is None else domains)
@@ -168,14 +169,15 @@ class PathNetwork(ArchitectureState, BaseModule):
         outputs, places = self._step(
             [x], dict.fromkeys(domains, 0), dict.fromkeys(domains, self.stem)
         )
-        low_level = {domain: outputs[place] for domain, place in places.items()}
+        levels = {}
         for index, nodes in enumerate(self.layers):
             chosen = {d: nodes[str(self.architecture.routing[d][index])] for d in domains}
             outputs, places = self._step(outputs, places, chosen)
-            if index == self.encoder.low_level_index:
-                low_level = {domain: outputs[place] for domain, place in places.items()}
+            if index in self.taps:
+                levels[index] = {domain: outputs[place] for domain, place in places.items()}
         outputs, places = self._step(outputs, places, dict.fromkeys(domains, self.context))
-        return {domain: (low_level[domain], outputs[places[domain]]) for domain in domains}
+        levels[len(self.layers)] = {domain: outputs[place] for domain, place in places.items()}
+        return {domain: tuple(levels[tap][domain] for tap in self.taps) for domain in domains}
 
     def _step(
         self, inputs: Sequence[Tensor], places: Mapping[str, int], nodes: Mapping[str, nn.Module]
@@ -226,6 +228,7 @@ class PathNetwork(ArchitectureState, BaseModule):
             self.encoder,
             with_cp=self.with_cp,
         )
+        network.taps = self.taps
         network.stem = deepcopy(self.stem)
         network.layers = nn.ModuleList(
             nn.ModuleDict({candidate: deepcopy(nodes[candidate]) for candidate in own})

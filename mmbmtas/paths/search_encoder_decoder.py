@@ -49,7 +49,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
 
     @property
     def policy(self) -> Any:
-        """What draws paths, see :class:`~mmbmtas.models.backbones.policies.Policy`."""
+        """What draws paths, see :class:`~mmbmtas.paths.policies.Policy`."""
         return self.backbone.policy
 
     def routing_probs(self) -> Tensor:
@@ -62,7 +62,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
         Args:
             generator: Source of randomness, on the CPU; torch's by default.
         """
-        return {domain: self.policy.sample(domain, generator) for domain in self.domains}
+        return self.policy.sample_all(generator)
 
     def forward(
         self,
@@ -72,7 +72,7 @@ class PathSearchEncoderDecoder(DomainEncoderDecoder):
         paths: Paths | None = None,
         averaging: float = 0.0,
     ) -> Any:
-        """As every segmentor, along given paths.
+        """Run as every segmentor does, along given paths.
 
         Args:
             inputs: ``(N, 3, H, W)``.

@@ -8,15 +8,14 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmbmtas.encoders import Encoder, build_encoder
+from mmbmtas.encoders.candidates import Choices, SeparateChoices
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones.checkpointing import run_checkpointed
-from mmbmtas.models.backbones.policies import Policy
 from mmbmtas.models.backbones.pretrained import init_encoder, init_random
 from mmbmtas.models.backbones.protocols import Features
 from mmbmtas.models.backbones.routing import Mixture
 from mmbmtas.models.backbones.state import decode_json, encode_json, kind_of
-from mmbmtas.models.encoders import Encoder, build_encoder
-from mmbmtas.models.encoders.candidates import Choices, SeparateChoices
 from mmbmtas.registry import MODELS, build_kind
 from mmbmtas.structures import PathArchitecture
 from mmbmtas.structures.paths import Candidate
@@ -24,6 +23,7 @@ from mmbmtas.structures.values import require_choice
 
 from .domain_norm import drop_running_statistics, is_statistic
 from .domains import as_domains, require_domain
+from .policies import Policy
 
 
 @MODELS.register_module()
@@ -74,6 +74,7 @@ class PathSupernet(BaseModule):
                 "their own to load; leave it out, or choose sharing='separate'"
             )
         self.encoder = build_encoder(encoder)
+        self.taps: tuple[int, ...] = self.encoder.low_level_and_last
         searched = range(self.encoder.num_searched)
         self.candidates = searched_candidates(self.encoder)
         self.stem = self.encoder.build_stem()
@@ -147,21 +148,22 @@ class PathSupernet(BaseModule):
                 do; drawn from torch's global generator.
 
         Returns:
-            Low-level and context features.
+            The features of the domain's tasks.
         """
         if self.training and x.device.type == 'cpu':  # faster there, and rounded otherwise
             x = x.contiguous(memory_format=torch.channels_last)
         path = self.path(domain) if path is None else path
         x = self.stem(x)
-        low_level = x
+        levels = {}
         for index, (choices, candidate) in enumerate(zip(self.layers, path, strict=True)):
             if self.with_cp:
                 x = run_checkpointed(_run_layer, choices, choices, x, candidate, averaging)
             else:
                 x = _run_layer(choices, x, candidate, averaging)
-            if index == self.encoder.low_level_index:
-                low_level = x
-        return low_level, self.context(x)
+            if index in self.taps:
+                levels[index] = x
+        levels[len(self.layers)] = self.context(x)
+        return tuple(levels[tap] for tap in self.taps)
 
     def export_architecture(self, source: str | dict[str, Any] | None = None) -> PathArchitecture:
         """Return the most probable paths, without their cost."""

@@ -1,4 +1,4 @@
-"""Looks into label files: what numbers they hold, and which kind of label these are."""
+"""Inspects label files: which numbers they hold, and which kind of label they are."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -166,7 +166,7 @@ def _read_any(path: Path, facts: Facts) -> np.ndarray:
     if array.ndim not in (2, 3) or array.dtype.kind not in 'biuf' or array.size == 0:
         raise InputError(f'expected a map of numbers, found {array.dtype} of shape {array.shape}')
     if array.ndim == 3 and array.shape[2] != 3:
-        raise InputError(f'expected one number or three a pixel, found shape {array.shape}')
+        raise InputError(f'expected one or three numbers per pixel, found shape {array.shape}')
     return array.astype(np.uint8) if array.dtype.kind == 'b' else array
 
 

@@ -1,4 +1,4 @@
-"""Looks at a folder: which files are images, which are labels, and what is wrong with them."""
+"""Inspects a folder: which files are images, which are labels, and their problems."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -121,7 +121,7 @@ def inspect_folder(root: str | Path) -> Found:
                 task.wrong_size.append(path)
         if len(task.wrong_size) == facts.read:
             found.skipped[group.pattern] = (
-                f'all have another size than their images, {task.wrong_size[0]} for one'
+                f'all have another size than their images, such as {task.wrong_size[0]}'
             )
             continue
         found.tasks.append(task)
@@ -142,7 +142,7 @@ def inspect_folder(root: str | Path) -> Found:
 def _why_not(facts: Facts) -> str:
     if not facts.read:
         path, why = next(iter(facts.unreadable.items()), ('', 'no file'))
-        return f'none can be read, {path} for one: {why}'
+        return f'none can be read, such as {path}: {why}'
     return 'colour pictures of too many colours to be classes, and no normals'
 
 

@@ -1,4 +1,4 @@
-"""Tells the images of a folder from their labels by the names of the files alone."""
+"""Distinguishes images from labels by the names of the files alone."""
 
 import re
 from collections import Counter, defaultdict

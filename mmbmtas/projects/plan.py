@@ -88,7 +88,7 @@ class TaskPlan:
 
 @dataclass
 class Plan:
-    """All that the files of a project say.
+    """The content of a project's files.
 
     Attributes:
         found: What was found in the folder.
@@ -129,7 +129,7 @@ class Plan:
 
 
 def make_plan(found: Found, device: Device | None = None) -> Plan:
-    """Choose for what was found.
+    """Choose the settings for the files that were found.
 
     Args:
         found: The folder.

@@ -1,4 +1,4 @@
-"""Says what was found in a folder and what was chosen, for a terminal."""
+"""Reports what was found in a folder and what was chosen, for a terminal."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,7 +9,7 @@ _SHOWN = 3
 
 
 def report(plan: Plan) -> str:
-    """Say what is in the folder and what was chosen, for a terminal."""
+    """Report what is in the folder and what was chosen, for a terminal."""
     found = plan.found
     lines = [f'{found.root}: {len(found.images.files)} images ({found.images.pattern})']
     sizes = ', '.join(
@@ -28,7 +28,7 @@ def report(plan: Plan) -> str:
         f'{plan.device.name}: images at {plan.scale:g} of their size, crops of {plan.crop[0]} x '
         f'{plan.crop[1]}, batches of {plan.batch}, {plan.device.search_iters} iterations of '
         f'search and {plan.device.train_iters} of retraining',
-        f'budget: {plan.budget / 1e6:.0f} million multiply-adds, half way between shared '
+        f'budget: {plan.budget / 1e6:.0f} million multiply-adds, halfway between shared '
         f'({plan.shared / 1e6:.0f}) and all apart ({plan.apart / 1e6:.0f})',
     ]
     return '\n'.join(lines)
@@ -56,11 +56,11 @@ def _describe_task(task: FoundTask, notes: list[str]) -> Iterator[str]:
     for note in [*task.guess.notes, *notes]:
         yield f'  {note}'
     if task.missing:
-        yield f'  missing for {len(task.missing)} images, {task.missing[0]} for one'
+        yield f'  missing for {len(task.missing)} images, such as {task.missing[0]}'
     if task.wrong_size:
         yield (
             f'  WRONG: {len(task.wrong_size)} have another size than their image, '
-            f'{task.wrong_size[0]} for one'
+            f'such as {task.wrong_size[0]}'
         )
     yield from _broken(facts.unreadable, 'labels')
 
@@ -68,4 +68,4 @@ def _describe_task(task: FoundTask, notes: list[str]) -> Iterator[str]:
 def _broken(unreadable: Mapping[str, str], what: str) -> Iterator[str]:
     if unreadable:
         path, why = next(iter(unreadable.items()))
-        yield f'  WRONG: {len(unreadable)} {what} cannot be read, {path} for one: {why}'
+        yield f'  WRONG: {len(unreadable)} {what} cannot be read, such as {path}: {why}'

@@ -37,7 +37,7 @@ def read_id_list(path: str | Path) -> list[str]:
     lines = (line.strip().strip(_INVISIBLE).strip() for line in text.splitlines())
     ids = [line for line in lines if line]
     if not ids:
-        raise InputError(f'{path}: expected one id a line, found none')
+        raise InputError(f'{path}: expected one id per line, found none')
     return ids
 
 

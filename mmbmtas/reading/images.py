@@ -184,7 +184,9 @@ def read_stored_values(path: str | Path) -> np.ndarray:
             values = np.array(image)
             return values.astype(values.dtype.newbyteorder('='), copy=False)
         if mode not in ('P', 'L', '1'):
-            raise InputError(f'{path}: expected one number a pixel, found an image of mode {mode}')
+            raise InputError(
+                f'{path}: expected one number per pixel, found an image of mode {mode}'
+            )
     return read_index_image(path)
 
 

@@ -285,7 +285,7 @@ def _cast_some(
 
 
 def cast_room(view: View, room: tuple[float, float, float]) -> tuple[Array, NDArray[np.int32]]:
-    """What a view inside the empty room ``[0, X] x [0, Y] x [0, Z]`` sees, as `cast` gives it.
+    """Cast a view inside the empty room ``[0, X] x [0, Y] x [0, Z]``, as `cast` does.
 
     Indices are the faces x = 0, x = X, y = 0, y = Y, z = 0 (floor), z = Z (ceiling).
     """

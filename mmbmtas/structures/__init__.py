@@ -1,4 +1,4 @@
-"""What the other rooms pass around: tasks, groupings, trees, paths, dense prediction cells.
+"""Data structures of the package: tasks, groupings, trees, paths, dense prediction cells.
 
 :class:`~mmbmtas.structures.data_sample.MultiTaskDataSample` is imported from its module, since it
 needs mmseg and nothing else here does.

@@ -130,11 +130,6 @@ class BranchedArchitecture(RoutedArchitecture):
             groupings.append(grouping)
         return tuple(groupings)
 
-    def canonical(self) -> 'BranchedArchitecture':
-        """Return the same tree with every group at the candidate of its first task."""
-        details = {'layers': self.layers, 'madds': self.madds, 'source': self.source}
-        return self.from_groupings(self.tasks, self.encoder, self.groupings, **details)
-
     def describe(self) -> str:
         """Say in a line what is shared where, for messages and logs.
 
@@ -159,5 +154,5 @@ class BranchedArchitecture(RoutedArchitecture):
 
     @property
     def _identity(self) -> tuple:
-        """What equality is about."""
+        """The values that equality compares."""
         return self.tasks, json.dumps(self.encoder, sort_keys=True), self.groupings

@@ -133,7 +133,7 @@ class DenseCell:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> 'DenseCell':
-        """Read ``cell.json``, which may come from a stranger: all of it is checked.
+        """Read ``cell.json``; the file is untrusted, so all of it is checked.
 
         Raises:
             InputError: If the file is too large, not JSON or not a cell; the message names the
@@ -214,7 +214,7 @@ class DenseCell:
         )
 
     def draw(self) -> str:
-        """Draw the cell as a tree of text, a branch a line.
+        """Draw the cell as a tree of text, one branch per line.
 
         Example:
             >>> print(DenseCell.from_branches([

@@ -61,7 +61,7 @@ class CellSpace:
 
     @cached_property
     def operations(self) -> tuple[Operation, ...]:
-        """What a branch may compute."""
+        """The operations that a branch may use."""
         return (
             Operation(CONV),
             *(Operation(CONV, (3, 3), rate) for rate in itertools.product(self.rates, self.rates)),

@@ -1,10 +1,16 @@
 """The data element that carries every task's label and prediction of one image."""
 
+from typing import Any
+
+from mmengine.structures import BaseDataElement
 from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmbmtas.devices import remember
 
 
 class MultiTaskDataSample(SegDataSample):
-    """Labels and predictions of one image, a field a task.
+    """Labels and predictions of one image, one field per task.
 
     The label of task ``t`` is ``gt_t``, its prediction ``pred_t``, both
     :class:`mmengine.structures.PixelData` whose ``data`` is ``(channels, height, width)``:
@@ -29,3 +35,38 @@ class MultiTaskDataSample(SegDataSample):
     A task without a label in this image has no ``gt_`` field. As a subclass of mmseg's sample it
     also passes through mmseg's heads and metrics, which read ``gt_sem_seg``.
     """
+
+    def to(self, *args: Any, **kwargs: Any) -> 'MultiTaskDataSample':
+        """Copy to a device; :func:`~mmbmtas.devices.as_on_cpu` finds what labels were there."""
+        moved = super().to(*args, **kwargs)
+        for name, part in moved.items():
+            _remember(part, self.get(name))
+        return moved
+
+    def pin_memory(self) -> 'MultiTaskDataSample':
+        """Copy to memory that a GPU reads by itself, as loaders do with ``pin_memory=True``."""
+        pinned = self.new()
+        for name, part in self.items():
+            pinned.set_data({name: _pinned(part)})
+        return pinned
+
+
+def _remember(moved: Any, original: Any) -> None:
+    """Remember the originals of all tensors within a field."""
+    if isinstance(moved, Tensor):
+        remember(moved, original)
+    elif isinstance(moved, BaseDataElement):
+        for name, part in moved.items():
+            _remember(part, original.get(name))
+
+
+def _pinned(part: Any) -> Any:
+    """Copy all tensors within a field to pinned memory."""
+    if isinstance(part, Tensor):
+        return part if part.is_cuda else part.pin_memory()
+    if isinstance(part, BaseDataElement):
+        pinned = part.new()
+        for name, value in part.items():
+            pinned.set_data({name: _pinned(value)})
+        return pinned
+    return part

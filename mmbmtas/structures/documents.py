@@ -1,4 +1,4 @@
-"""Small JSON documents that may come from a stranger: read with limits, checked key by key."""
+"""Small, untrusted JSON documents: read with limits, checked key by key."""
 
 import json
 import math
@@ -26,7 +26,7 @@ def write_document(document: Document, path: str | os.PathLike) -> None:
 
 
 def format_document(document: Document) -> str:
-    """Lay a document out with one task's routing or one layer's groups a line."""
+    """Format a document with one task's routing or one layer's groups per line."""
     entries = []
     for key, value in document.items():
         nested = [*value.values()] if isinstance(value, dict) else value
@@ -64,7 +64,9 @@ def read_document(path: str | os.PathLike) -> Any:
         )
         _check_nesting([document])
     except (ValueError, RecursionError) as error:
-        raise InputError(f'{os.fspath(path)}: not a JSON document we read: {error}') from error
+        raise InputError(
+            f'{os.fspath(path)}: not a JSON document that can be read: {error}'
+        ) from error
     return document
 
 

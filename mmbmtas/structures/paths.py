@@ -1,4 +1,4 @@
-"""Paths of several domains through one network: who passes which candidate of which layer."""
+"""Paths of several domains through one network: each domain's candidate in every layer."""
 
 import json
 from collections.abc import Mapping
@@ -15,6 +15,10 @@ from mmbmtas.structures.task_grouping import TaskGrouping
 
 Candidate = dict[str, Any]
 """What a layer may be, for example ``{'kernel': 3, 'expansion': 6, 'squeeze': True}``."""
+
+
+CHANGED_FOR_BUDGET = 'choices_changed_for_budget'
+"""In ``source``: how many choices were not the most probable ones, so that a budget was met."""
 
 
 def is_zero(candidate: Mapping[str, Any]) -> bool:
@@ -67,6 +71,14 @@ class PathArchitecture(RoutedArchitecture):
         """Which domains pass the same node of each layer."""
         return tuple(map(TaskGrouping.from_labels, zip(*self.routing.values(), strict=False)))
 
+    def differences(self, other: 'PathArchitecture') -> int:
+        """Return in how many choices paths of the same domains and layers differ from others."""
+        return sum(
+            ours != theirs
+            for domain in self.domains
+            for ours, theirs in zip(self.routing[domain], other.routing[domain], strict=True)
+        )
+
     def jaccard(self, zero_is_node: bool = True) -> np.ndarray:
         """Return how alike the paths are: nodes in both over nodes in either.
 
@@ -111,7 +123,7 @@ class PathArchitecture(RoutedArchitecture):
         )
 
     def check_space(self, candidates: Any, name: str = 'the architecture') -> None:
-        """Refuse another space than that the paths were found in.
+        """Refuse a space other than the one in which the paths were found.
 
         Args:
             candidates: Those of the space at hand, by layer.
@@ -148,7 +160,7 @@ class PathArchitecture(RoutedArchitecture):
 
     @property
     def _identity(self) -> tuple:
-        """What equality is about."""
+        """The values that equality compares."""
         space = json.dumps([self.encoder, self.candidates], sort_keys=True)
         return self.tasks, space, tuple(self.routing.values())
 

@@ -1,4 +1,4 @@
-"""What all searched architectures have: each task's candidate in every layer, and their file."""
+"""The base of searched architectures: each task's candidate in every layer, and the file."""
 
 import os
 from abc import ABC, abstractmethod
@@ -177,7 +177,7 @@ class RoutedArchitecture(ABC):
 
     @classmethod
     def load(cls: type[Routed], path: str | os.PathLike) -> Routed:
-        """Read ``architecture.json``, which may come from a stranger: all of it is checked.
+        """Read ``architecture.json``; the file is untrusted, so all of it is checked.
 
         Raises:
             InputError: If the file is too large, not JSON or not an architecture of this kind; the
@@ -216,7 +216,7 @@ class RoutedArchitecture(ABC):
     @property
     @abstractmethod
     def _identity(self) -> tuple:
-        """What equality is about."""
+        """The values that equality compares."""
 
     def _own(self) -> dict[str, Any]:
         """Return the attributes that this kind has beside those of all."""

@@ -36,7 +36,7 @@ class Task:
 
     @property
     def pad_value(self) -> float:
-        """What padding a label map puts in: ignored in every kind."""
+        """The value that pads a label map: ignored in every kind."""
         if self.kind in ('classes', 'binary'):
             return IGNORE_INDEX
         return math.nan if self.zero_counts else 0
@@ -56,7 +56,7 @@ TASKS: dict[str, Task] = {
 
 
 def label_task(name: str, holds_floats: bool, kinds: Mapping[str, LabelKind] | None = None) -> Task:
-    """Find a task by its name; one that the table lacks is known by what its map holds.
+    """Find a task by its name; the kind of an unknown task follows from its map.
 
     Args:
         name: Task name.

@@ -1,4 +1,4 @@
-"""Checks of what a user states in a config: what fits, and what to say otherwise."""
+"""Checks of the values that a user states in a config, with error messages."""
 
 import functools
 import inspect

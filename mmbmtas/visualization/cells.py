@@ -58,9 +58,10 @@ def plot_fidelity(
     short: Sequence[float],
     full: Sequence[float],
     path: str | os.PathLike,
+    titles: tuple[str, str] = ('score of the trial', 'score of the full training'),
 ) -> None:
-    """Draw the scores of full trainings against those of the trials."""
-    figure, axes = _axes('score of the trial', 'score of the full training')
+    """Draw the scores of full trainings against those of the trials; ``titles`` of the axes."""
+    figure, axes = _axes(*titles)
     axes.plot(short, full, 'o', color=COLOURS[0])
     for name, x, y in zip(names, short, full, strict=True):
         axes.annotate(name, (x, y), textcoords='offset points', xytext=(5, 3), color=INK)

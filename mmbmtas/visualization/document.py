@@ -37,7 +37,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Code:
-    """Lines as they are."""
+    """Preformatted lines."""
 
     text: str
 

@@ -15,7 +15,7 @@ from mmbmtas.writing import written_beside
 
 @VISBACKENDS.register_module()
 class LocalVisBackend(_LocalVisBackend):
-    """mmengine's local backend, but pictures and config appear whole or not at all.
+    """mmengine's local backend, but pictures and config are written whole or not at all.
 
     Example:
         >>> vis_backends = [dict(type='LocalVisBackend')]

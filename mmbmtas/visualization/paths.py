@@ -1,4 +1,4 @@
-"""Draw the paths of domains: every node that could be, and who passes which.
+"""Draws the paths of domains: all possible nodes, and the domains that use them.
 
 Columns are layers, rows are candidates. A node that several domains pass is dark, one that a single
 domain passes light, one that none passes dotted. Domains keep their colours from column to column.

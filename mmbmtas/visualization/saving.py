@@ -1,4 +1,4 @@
-"""How figures become files."""
+"""Writes figures to files."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,9 @@ def picture_place(path: str | os.PathLike) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in ('.png', '.svg', '.pdf'):
-        raise InputError(f'{path}: no picture format {path.suffix!r}, expected .png, .svg or .pdf')
+        raise InputError(
+            f'{path}: not a picture format: {path.suffix!r}, expected .png, .svg or .pdf'
+        )
     return path
 
 

@@ -7,8 +7,8 @@ from torch import nn
 
 from mmbmtas.comparison.networks import network_cost
 from mmbmtas.comparison.results import read_rows
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.registry import MODELS
 
 SPEC = """

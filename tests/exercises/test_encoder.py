@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmbmtas.encoders import CONTEXT, ContextModule, Encoder
 from mmbmtas.models.backbones import BranchedNetwork, copy_supernet_weights
-from mmbmtas.models.encoders import CONTEXT, ContextModule, Encoder
 from mmbmtas.registry import MODELS, TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture
 

@@ -115,6 +115,18 @@ def test_the_command(files, photo, tmp_path, monkeypatch):
     assert not (tmp_path / 'out/semseg').exists()
 
 
+def test_the_command_without_a_domain_says_so_at_once(files, photo, tmp_path, monkeypatch, capsys):
+    words = ['infer.py', *files, photo, '-o', tmp_path / 'out', '--device', 'cpu']
+    monkeypatch.setattr(sys, 'argv', [*map(str, words)])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / 'tools/infer.py'), run_name='__main__')
+    assert caught.value.code != 0
+    told = capsys.readouterr().err
+    assert "one of ['digits', 'rooms']" in told
+    assert 'predicting images' not in told
+    assert not (tmp_path / 'out').exists()
+
+
 def test_exported_by_command(files, tmp_path):
     """The file of a domain, and that of all, agree with the network."""
     pytest.importorskip('onnxruntime')

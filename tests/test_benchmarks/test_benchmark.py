@@ -282,6 +282,18 @@ class TestSearch:
         (line,) = (x for x in capsys.readouterr().err.splitlines() if x.startswith('error: '))
         assert 'semseg' in line
 
+    @pytest.mark.slow  # tracing takes long
+    def test_options_of_layout_and_compiler(self, benchmark, search_config):
+        options = ['--channels-last', '--compile', 'eager', '--phases', 'weights']
+        result = benchmark('search', search_config, *SIZE, *ROUNDS, *options)
+        assert (result['channels_last'], result['compile']) == (True, 'eager')
+        assert result['phases']['weights']['ours']['seconds'] > 0
+
+    def test_an_unknown_compiler_is_refused(self, benchmark, search_config, capsys):
+        with pytest.raises(SystemExit):
+            benchmark('search', search_config, *SIZE, '--compile', 'gcc')
+        assert "--compile gcc: expected one of ['" in capsys.readouterr().err
+
     def test_another_config_is_refused(self, benchmark, capsys):
         with pytest.raises(SystemExit):
             benchmark('search', 'configs/branched_scenes.py')
@@ -341,7 +353,8 @@ class TestLayers:
         assert sizes == {'0': [2, 8, 32, 32], '5': [2, 8, 8, 8]}  # strides 2 and 8
         for layer in result['layers'].values():
             for phase in ('arch', 'weights'):
-                assert [*layer[phase]] == ['plain', 'channels_last', 'wide', 'operations']
+                names = ['plain', 'channels_last', 'wide', 'operations', 'apart', 'folded']
+                assert [*layer[phase]] == names[: 5 if layer['name'] == 'layer1.0' else 6]
                 assert layer[phase]['plain']['ratio'] == 1
                 assert all(found['seconds'] > 0 < found['ratio'] for found in layer[phase].values())
 
@@ -366,8 +379,8 @@ class TestLayers:
             strict=True,
         ):
             weights = torch.tensor([0.3, 0.7], dtype=torch.double, requires_grad=True)
-            ways = layers.ways(candidates)
-            assert len(ways) == 4
+            ways = layers.ways(candidates, x)
+            assert len(ways) >= 4
             found = []
             for mixture, memory_format in ways.values():
                 y = mixture(x.contiguous(memory_format=memory_format), weights)
@@ -378,7 +391,7 @@ class TestLayers:
     def test_blocks_that_do_not_run_as_one(self, toys):
         layers = importlib.import_module('benchmarking.layers')
         candidates = nn.ModuleList(nn.Conv2d(2, 2, 3, groups=1) for _ in 'ab')
-        assert [*layers.ways(candidates)] == ['plain', 'channels_last']
+        assert [*layers.ways(candidates, torch.zeros(1, 2, 4, 4))] == ['plain', 'channels_last']
 
 
 class TestTrainAndInfer:

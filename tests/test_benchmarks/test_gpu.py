@@ -161,5 +161,6 @@ def test_a_dry_run(tmp_path):
     assert done.returncode == 0, done.stderr
     tests = found['steps']['a tests']['result']
     assert 0 < tests['tests'] == tests['skipped']
-    assert set(found['c whole search, hours']) == {'pascal', 'nyud', 'pascal amp', 'nyud amp'}
+    names = {'pascal', 'nyud', 'pascal amp', 'nyud amp', 'pascal channels last'}
+    assert set(found['c whole search, hours']) == names
     assert found['steps']['e inference by the table']['result']['ours']['table_ms'] > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import spearmanr
 
-from mmbmtas.cells.report import rank_correlation, write_report
+from mmbmtas.cells.report import write_report
 from mmbmtas.cells.search import coincidence
 from mmbmtas.cells.settings import CellSearchSettings
 from mmbmtas.cells.trial import Trial
@@ -206,12 +206,6 @@ class TestReport:
         html = (search.folder / 'report.html').read_text()
         assert html.count('<img') == 8
         write_report(search.folder, 'command', [], {})
-
-    def test_rank_correlation(self):
-        assert rank_correlation([1, 2, 3], [10, 20, 30]) == 1
-        assert rank_correlation([1, 2, 3], [3, 2, 1]) == -1
-        assert rank_correlation([1, 2], [1, 2]) is None
-        assert rank_correlation([1, 1, 1], [1, 2, 3]) is None
 
 
 class TestTool:

@@ -1,5 +1,7 @@
 """Trials: common random numbers, no pass of the backbone, a score that follows the labels."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from torch import nn
 
 from mmbmtas.cells.trial import score_of
 from mmbmtas.cells.worker import context_of
+from mmbmtas.cost import timing
+from mmbmtas.encoders import DensePredictionCell
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import DensePredictionCell
 from mmbmtas.structures import DenseCell
 
 CELL = DenseCell.from_branches(
@@ -64,6 +67,13 @@ def test_costs_of_parts_add_up(make_search):
     for _ in range(5):
         cell = search.settings.cells.sample(rng)
         assert search.trial.madds_of_cell(cell) == search.trial.cost(context_of(cell))[0]
+
+
+def test_a_module_is_timed_by_the_common_clock(make_search, monkeypatch):
+    """Each look at the clock is a quarter of a second after the last; warm-up is not timed."""
+    ticks = itertools.count(step=0.25)
+    monkeypatch.setitem(timing.CLOCKS, 'wall', lambda: next(ticks))
+    assert make_search().trial.milliseconds(context_of(CELL)) == 250
 
 
 def test_rungs_continue_a_trial(make_search):

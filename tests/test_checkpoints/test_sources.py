@@ -137,7 +137,7 @@ class TestDigest:
 
     def test_another_file(self, named, tmp_path):
         named[0].write_bytes((named[0].parent / 'b' / 'net.pth').read_bytes())
-        with pytest.raises(ValueError, match='is not the file that its name says'):
+        with pytest.raises(ValueError, match='is not the file that its name promises'):
             CheckpointLoader.load_checkpoint(named[1])
         assert not [*(tmp_path / 'hub').rglob('*.pth')]
 

@@ -5,9 +5,10 @@ import textwrap
 import pytest
 
 from mmbmtas.comparison import configs, harness, outcome
-from mmbmtas.comparison.harness import Harness, Resources
+from mmbmtas.comparison.harness import Harness
 from mmbmtas.comparison.spec import read_comparison
 from mmbmtas.cost import ModuleCost
+from mmbmtas.launch.jobs import Resources
 from mmbmtas.launch.tree_config import read_tree_config
 from mmbmtas.structures import BranchedArchitecture
 

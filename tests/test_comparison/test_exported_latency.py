@@ -3,7 +3,8 @@
 import pytest
 from mmengine.config import Config
 
-from mmbmtas.comparison import exported_latency, timing
+from mmbmtas.comparison import exported_latency
+from mmbmtas.cost import timing
 from mmbmtas.launch.tree_config import read_tree_config
 
 pytest.importorskip('onnx')

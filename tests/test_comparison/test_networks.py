@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from mmbmtas.comparison import timing
 from mmbmtas.comparison.networks import (
     build_network,
     build_networks,
     measure_latencies,
 )
-from mmbmtas.comparison.timing import latency_place
+from mmbmtas.cost import timing
+from mmbmtas.cost.timing import latency_place
 from mmbmtas.structures import BranchedArchitecture
 
 NOW = [0.0]

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
 
+from mmbmtas import launch
 from mmbmtas.comparison.harness import Harness
 from mmbmtas.comparison.kinds import KINDS
 from mmbmtas.comparison.networks import network_cost, path_costs
@@ -96,6 +99,35 @@ class TestChosenPaths:
             "models = dict(one=dict(kind='single_path', path='small'))\n"
         )
         with pytest.raises(InputError, match=r"one: path 'small', expected 'middle' or 'largest'"):
+            read_comparison(str(tmp_path / 'spec.py'))
+
+    def test_a_frozen_path_does_not_learn(self, tmp_path, toys):
+        file = tmp_path / 'spec.py'
+        file.write_text(
+            f'branched = {TRAINING!r}\nsearch = {SEARCH!r}\nseeds = [0]\n'
+            "models = dict(one=dict(kind='single_path', frozen=True), two=dict(kind='single_path'))"
+        )
+        harness = Harness(read_comparison(str(file)), tmp_path, tmp_path / 'work', ROOT / 'tools')
+        frozen, trained = harness.plan()
+        words = {*words_of(frozen)} - {*words_of(trained)}
+        name = 'optim_wrapper.paramwise_cfg.custom_keys.backbone'
+        assert {f'{name}.lr_mult=0.0', f'{name}.decay_mult=0.0'} <= words
+        cfg = launch.read_config(TRAINING, frozen.networks[0].options)
+        model = toys.build(toys.path_config(['digits', 'faces']))
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+        loss, _ = model.parse_losses(model.loss(*toys.domain_batch({'digits': ['digits']})))
+        wrapper.update_params(loss)
+        moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+        assert moved
+        assert all(name.startswith('decode_heads.digits.') for name in moved)
+
+    def test_frozen_is_yes_or_no(self, tmp_path):
+        (tmp_path / 'spec.py').write_text(
+            f'branched = {TRAINING!r}\nsearch = {SEARCH!r}\n'
+            "models = dict(one=dict(kind='single_path', frozen=1))\n"
+        )
+        with pytest.raises(InputError, match='one: frozen 1, expected True or False'):
             read_comparison(str(tmp_path / 'spec.py'))
 
     def test_random_paths_take_each_candidate_as_often(self, config):

@@ -17,7 +17,7 @@ from mmbmtas.comparison.report import (
     write_report,
 )
 from mmbmtas.comparison.results import Row
-from mmbmtas.evaluation import HEADLINE_METRICS, HeadlineMetric
+from mmbmtas.evaluation import HeadlineMetric, NormalsMetric, SemSegMetric
 from mmbmtas.evaluation.functional import delta_m
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.visualization.comparison import plot_pareto
@@ -32,7 +32,7 @@ from mmbmtas.visualization.document import (
 )
 
 TASKS = ('semseg', 'normals')
-HEADLINES = [HEADLINE_METRICS[task] for task in TASKS]
+HEADLINES = [SemSegMetric.headline_of(), NormalsMetric.headline_of()]
 
 
 def row(model, kind, seed, gain, member=0, **numbers):

@@ -12,10 +12,10 @@ from mmbmtas.comparison.results import (
     set_delta_m,
     write_rows,
 )
-from mmbmtas.evaluation import HEADLINE_METRICS
+from mmbmtas.evaluation import NormalsMetric, SemSegMetric
 
 KEYS = ['semseg/mIoU', 'normals/mean']
-HEADLINES = [HEADLINE_METRICS['semseg'], HEADLINE_METRICS['normals']]
+HEADLINES = [SemSegMetric.headline_of(), NormalsMetric.headline_of()]
 
 
 def row(model, seed, semseg, normals, **options):

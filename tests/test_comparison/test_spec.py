@@ -104,7 +104,7 @@ def _with(line, old='', new=''):
         (_with("models['random']['reference'] = 'random'"), "reference 'random', expected"),
         (
             _with("models['v'] = dict(kind='vanilla', reference='random')"),
-            r"v: reference 'random' has 2 trees a seed \(number\), expected a model with one",
+            r"v: reference 'random' has 2 trees per seed \(number\), expected a model with one",
         ),
         (_with('train_options = dict(hooks={})'), 'train_options: hooks = {} cannot be handed'),
         (_with("cfg_options = {'a': [dict(b=1)]}"), r'cfg_options: a = \[{.b.: 1}\] cannot be'),

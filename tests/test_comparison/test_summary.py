@@ -9,7 +9,12 @@ import pytest
 from mmengine.config import Config
 
 from mmbmtas.comparison.summary import beats_constant, format_summary, score_constants, summarise
-from mmbmtas.evaluation.headline import HEADLINE_METRICS
+from mmbmtas.evaluation import (
+    HumanPartsMetric,
+    NormalsMetric,
+    SaliencyMetric,
+    SemSegMetric,
+)
 from mmbmtas.evaluation.metrics import EdgePixelMetric
 from mmbmtas.scenes import write_scenes
 
@@ -19,7 +24,8 @@ FIVE = ('semseg', 'human_parts', 'saliency', 'normals', 'edge')
 
 @pytest.fixture
 def summary():
-    headlines = [HEADLINE_METRICS[task] for task in FIVE[:4]]
+    metrics = SemSegMetric, HumanPartsMetric, SaliencyMetric, NormalsMetric
+    headlines = [metric.headline_of() for metric in metrics]
     headlines += [EdgePixelMetric.headline_of()]
     numbers = {headline.key: 40.0 for headline in headlines}
     costs = {

@@ -7,9 +7,9 @@ import pytest
 
 from mmbmtas.comparison.results import Row
 from mmbmtas.comparison.tables import write_tables
-from mmbmtas.evaluation import HEADLINE_METRICS, HeadlineMetric
+from mmbmtas.evaluation import HeadlineMetric, HumanPartsMetric, NormalsMetric
 
-HEADLINES = [HEADLINE_METRICS[task] for task in ('human_parts', 'normals')]
+HEADLINES = [HumanPartsMetric.headline_of(), NormalsMetric.headline_of()]
 T_975_1 = math.tan(math.pi * 0.475)  # Student's t with one degree of freedom is Cauchy's: 12.71
 
 

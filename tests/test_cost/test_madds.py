@@ -211,6 +211,26 @@ def test_leaves_the_module_as_it_was_after_an_error():
     assert module[0].weight.device.type == 'cpu'
 
 
+def test_leaves_shared_modules_and_weights_as_they_were():
+    """A module of two names, as attention with common keys and queries has it, and tied weights."""
+    shared, tied = nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 3, 1, bias=False)
+    twin = nn.Conv2d(3, 3, 1, bias=False)
+    twin.weight = tied.weight
+    module = nn.Sequential(shared, shared, nn.Sequential(shared), tied, twin)
+    cost = count_madds(module, torch.empty(1, 3, 8, 8))
+    assert (cost.madds, cost.params) == (5 * 9 * 64, 2 * 9)
+    assert {p.device.type for p in module.parameters()} == {'cpu'}
+    assert twin.weight is tied.weight
+
+
+def test_a_batch_normalisation_without_statistics_counts_at_one_value():
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 4, 1), norm)
+    assert count_madds(module, torch.empty(1, 3, 8, 8)).madds == 12
+    assert norm.running_mean is norm.running_var is None
+    assert [*norm.state_dict()] == ['weight', 'bias']
+
+
 def test_costs_add_and_multiply():
     cost = ModuleCost(3, 5, 2)
     assert cost + 2 * cost == cost * 3 == ModuleCost(9, 15, 6)

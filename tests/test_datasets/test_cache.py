@@ -169,10 +169,10 @@ def test_incomplete_cache(pascal):
     cache = default_cache(pascal)
     (cache / 'train/2008_000003.sample').unlink()
     assert not is_cached(train_set(pascal))
-    with pytest.raises(ValueError, match='lacks 1 of 3 samples, 2008_000003 for one'):
+    with pytest.raises(ValueError, match='does not have 1 of 3 samples, such as 2008_000003'):
         train_set(pascal, cache=str(cache))
     (cache / 'index.json').unlink()
-    with pytest.raises(ValueError, match='is no complete cache: run'):
+    with pytest.raises(ValueError, match='is not a complete cache: run'):
         train_set(pascal, cache=str(cache))
     (cache / 'train/.2008_000003.sample.killed.part').mkdir()
     assert write_cache(PascalContextMT, pascal, cache) == {'kept': 8, 'written': 1}

@@ -205,7 +205,7 @@ def test_lists_of_ids(nyud):
     assert messages == [
         "lists '0001' 2 times",
         "'../0002' cannot name a file",
-        'expected one id a line, found none',
+        'expected one id per line, found none',
     ]
     missing = [p for p in report.problems if p.kind == 'missing']
     assert len(missing) == 5
@@ -220,11 +220,11 @@ def test_ids_of_both_splits(nyud):
     lists[1].write_text('9001\n9002\n0002\n')
     problem = only_problem(nyud)
     assert (problem.kind, problem.path) == ('split', str(lists[1]))
-    assert '1 ids are in the other split, too, 0002 for one' in problem.message
+    assert '1 ids are in the other split, too, such as 0002' in problem.message
     lists[1].write_bytes(lists[0].read_bytes())
     report = check_dataset(nyud)
     assert report.passed
-    assert '3 ids are in both splits, 0001 for one' in report.notes
+    assert '3 ids are in both splits, such as 0001' in report.notes
 
 
 @pytest.mark.parametrize(('unit', 'sound'), [(1, True), (1000, False), (100, False)])
@@ -245,7 +245,7 @@ def test_turned_images(nyud, orientation, fits):
     path = nyud / 'images/0001.jpg'
     Image.open(path).save(path, exif=exif)
     report = check_dataset(nyud)
-    told = [note for note in report.notes if f'EXIF data say, {path} for one' in note]
+    told = [note for note in report.notes if f'EXIF data, such as {path}' in note]
     assert len(told) == (orientation > 1)
     # A quarter turn leaves labels of the wrong size; half a turn only the eye can tell.
     assert {problem.kind for problem in report.problems} == (set() if fits else {'size'})
@@ -270,7 +270,7 @@ def test_masks_of_two_forms(layouts, tmp_path):
     Image.fromarray(np.asarray(Image.open(path)) // 255).save(path)
     report = check_dataset(root)
     assert report.passed
-    assert any(f'1 masks hold 0 and 1, {path} for one, and 4 hold' in n for n in report.notes)
+    assert any(f'1 masks hold 0 and 1, such as {path}, and 4 hold' in n for n in report.notes)
 
 
 def test_folder_of_neither_dataset(tmp_path, pascal_root):
@@ -444,5 +444,5 @@ class TestDatasetsOfUsers:
 
     @pytest.mark.parametrize('name', ['Nowhere', 'no.such.Class', 'mmengine.dataset.BaseDataset'])
     def test_other_classes(self, name):
-        with pytest.raises(InputError, match=f'{name} is no data set that can be checked'):
+        with pytest.raises(InputError, match=f'{name} is not a data set that can be checked'):
             find_dataset_class(name)

@@ -100,7 +100,7 @@ def test_parts_cache_stays_in_memory_on_a_read_only_folder(pascal_copy, monkeypa
         pascal_context_module, 'print_log', lambda text, *_, **__: messages.append(text)
     )
     assert len(PascalContextMT(str(pascal_copy), tasks=['human_parts'])) == 2
-    assert 'kept in memory' in messages[-1]
+    assert 'kept only in memory' in messages[-1]
     assert not (pascal_copy / 'ImageSets/Parts/train.txt').exists()
 
 
@@ -125,7 +125,7 @@ def test_lazy_init_looks_at_nothing(tmp_path):
 
 def test_empty_list_of_ids(pascal_copy):
     (pascal_copy / 'ImageSets/Context/train.txt').write_text('\n')
-    with pytest.raises(ValueError, match='expected one id a line, found none'):
+    with pytest.raises(ValueError, match='expected one id per line, found none'):
         PascalContextMT(str(pascal_copy))
 
 

@@ -51,8 +51,8 @@ SYM, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
         ('a/link', {'type': SYM, 'linkname': '../../secret'}, 'links out of the folder'),
         ('link', {'type': SYM, 'linkname': '/etc/passwd'}, 'links out of the folder'),
         ('link', {'type': HARD, 'linkname': '../secret'}, 'links out of the folder'),
-        ('link', {'type': HARD, 'linkname': 'absent'}, 'links to what is no file'),
-        ('link', {'type': SYM, 'linkname': '.'}, 'links to what is no file'),
+        ('link', {'type': HARD, 'linkname': 'absent'}, 'links to something that is not a file'),
+        ('link', {'type': SYM, 'linkname': '.'}, 'links to something that is not a file'),
         ('device', {'type': tarfile.CHRTYPE}, 'device or pipe'),
         ('device', {'type': tarfile.BLKTYPE}, 'device or pipe'),
         ('pipe', {'type': tarfile.FIFOTYPE}, 'device or pipe'),
@@ -212,7 +212,7 @@ def test_command_line(layouts, tmp_path, monkeypatch, capsys, sound):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert end.value.code == (0 if sound else 1)
     said = capsys.readouterr().out
-    assert ('use it by themselves' if sound else 'no cache was written') in said
+    assert ('use it automatically' if sound else 'no cache was written') in said
 
 
 def test_command_line_names_a_harmful_archive(tmp_path, monkeypatch, capsys):

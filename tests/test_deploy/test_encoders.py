@@ -6,9 +6,9 @@ One network of each family, images of 64 x 64 and, where sizes can be free, of a
 import numpy as np
 import pytest
 import torch
+from mmbmtas.models.encoders import build_encoder
 
 from mmbmtas import deploy
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.registry import TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture
 

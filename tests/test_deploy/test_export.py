@@ -68,6 +68,32 @@ def test_networks_of_every_kind(toys, build_network, kind, encoder):
             np.testing.assert_allclose(found / scale, expected[task] / scale, rtol=0, atol=1e-5)
 
 
+def test_heads_of_mmseg(toys, build_network):
+    """Beside ours, on four levels, with an auxiliary head that is left out."""
+    config = toys.branched_config(('semseg', 'normals', 'edge'))
+    fixed = {'in_index': [0, 1, 2, 3], 'channels': 8, 'norm_cfg': {'type': 'BN'}}
+    loss = {'output': 'probability', 'loss_decode': {'type': 'mmbmtas.BalancedBCELoss'}}
+    config['decode_heads'] |= {
+        'semseg': {'type': 'mmseg.UPerHead', 'num_classes': 21, **fixed},
+        'edge': {'type': 'mmseg.SegformerHead', 'num_classes': 1, **loss, **fixed},
+    }
+    config['auxiliary_heads'] = {'semseg': {'type': 'mmseg.FCNHead', 'channels': 8}}
+    network = build_network(config)
+    exported = deploy.export_network(network, {}, dynamic=True)
+    cost = network.measure_network((64, 64))
+    assert exported.description['madds']['network'] == cost.madds
+    assert exported.description['tasks']['edge']['output'] == 'probability'
+    assert weights_of(exported) < sum(p.numel() for p in network.parameters())
+    network.double()
+    for shape in ((1, 64, 64), (2, 45, 71)):  # 4 x 4 and 3 x 5 features, pooled to 1, 2, 3 and 6
+        images = draw(*shape)
+        with torch.no_grad():
+            expected = network.encode_decode(normalise(images))
+        for task, found in run(exported, images).items():
+            scale = expected[task].abs().max()
+            np.testing.assert_allclose(found / scale, expected[task] / scale, rtol=0, atol=1e-5)
+
+
 DOMAINS = {'digits': ['digits'], 'rooms': ['semseg', 'depth'], 'roads': ['edge']}
 
 

@@ -135,10 +135,10 @@ def test_files_that_are_no_exported_network(maps, tmp_path):
         OnnxInferencer(tmp_path / 'lost.onnx')
     path = tmp_path / 'broken.onnx'
     path.write_bytes(maps.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r'broken\.onnx is no ONNX file that can be run'):
+    with pytest.raises(ValueError, match=r'broken\.onnx is not an ONNX file that can be run'):
         OnnxInferencer(path)
     for change, message in (
-        (lambda model: model.ClearField('metadata_props'), 'says nothing of its tasks'),
+        (lambda model: model.ClearField('metadata_props'), 'does not describe its tasks'),
         (lambda model: _say(model, 'version', '2'), 'version: found 2, expected 1'),
         (lambda model: _say(model, 'tasks', '{"../up": {}}'), 'tasks: found'),
         (lambda model: _say(model, 'tasks', '{'), 'its metadata cannot be read'),

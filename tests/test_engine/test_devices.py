@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
-from mmbmtas.comparison import timing
+from mmbmtas.cost import timing
 from mmbmtas.engine import failures
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
 from mmbmtas.losses.balancing import carry_parts

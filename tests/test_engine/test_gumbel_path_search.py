@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from mmbmtas.encoders.candidates import SeparateChoices
 from mmbmtas.engine.runner import GumbelPathSearchLoop
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones.routing import build_routing
-from mmbmtas.models.encoders.candidates import SeparateChoices
 from mmbmtas.paths.supernet import _run_layer
 
 

@@ -5,7 +5,7 @@ import torch
 
 from mmbmtas.engine.controllers import Baseline, Reward, Schedule, policy_loss
 from mmbmtas.errors import InputError
-from mmbmtas.models.backbones import FlatPolicy
+from mmbmtas.paths import FlatPolicy
 
 # Spec, section 10: two layers, of two and of three candidates.
 LAYERS = [[{'c': 0}, {'c': 1}], [{'c': 0}, {'c': 1}, {'c': 2}]]

@@ -20,7 +20,8 @@ from mmbmtas.engine.hooks.architecture_hooks import routing_entropy
 from mmbmtas.engine.randomness import Stream
 from mmbmtas.engine.runner import split_dataset
 from mmbmtas.errors import InputError
-from mmbmtas.launch.trees import architecture_of_checkpoint
+from mmbmtas.launch.architectures import architecture_of_checkpoint
+from mmbmtas.models.backbones import forms
 from mmbmtas.structures import BranchedArchitecture
 
 PHASES = ['warmup'] * 2 + (['arch'] * 2 + ['weights'] * 3) * 2
@@ -352,6 +353,32 @@ def test_a_search_goes_on_where_it_was_stopped(stop_at, search_runner, entries, 
     assert (tmp_path / 'architectures' / 'iter_12.json').is_file()
 
 
+def test_timed_forms_outlive_an_interruption(search_runner, toys, tmp_path, monkeypatch):
+    """A resumed search rounds as the one that it goes on with, whatever it would time."""
+    model = toys.search_config(TASKS[:2], weight=1.0)
+    model['backbone']['forms'] = 'timed'
+
+    def search(name, turn, **options):
+        monkeypatch.setattr(forms, 'fastest', lambda calls: [*calls][turn % len(calls)])
+        hook = {'type': 'CheckpointHook', 'by_epoch': False, 'interval': 4}
+        runner = search_runner(
+            tmp_path / name,
+            loop={'weight_iters': 3, 'warmup_iters': 0},
+            model=model,
+            default_hooks={'checkpoint': hook},
+            **options,
+        )
+        runner.train()
+        backbone = runner.model.backbone
+        assert {*backbone.forms.timed} == {'arch', 'weights'}
+        return runner.model.state_dict()
+
+    whole = search('whole', 2)
+    resume = {'load_from': str(tmp_path / 'whole/iter_4.pth'), 'resume': True}
+    resumed = search('resumed', 0, **resume)
+    assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
+
+
 def test_a_batch_without_labels_goes_by(search_runner, toys, tmp_path):
     """The weights rest, the architecture still feels the resource loss."""
 
@@ -452,7 +479,7 @@ def test_a_batch_size_that_nobody_has_filled_in(search_runner, tmp_path):
 
 def test_an_endless_sampler_is_refused(search_runner, tmp_path):
     runner = search_runner(tmp_path, loader={'sampler': {'type': 'InfiniteSampler'}})
-    with pytest.raises(ValueError, match=r'sampler is endless, .* expected .*DefaultSampler'):
+    with pytest.raises(ValueError, match=r'sampler is infinite, .* expected .*DefaultSampler'):
         runner.train()
 
 
@@ -496,6 +523,6 @@ def test_hooks_of_a_search_say_that_a_training_is_none(hook, make_runner, toys, 
         custom_hooks=[{'type': hook} | ({'interval': 1} if 'Logger' in hook else {})],
     )
     with pytest.raises(
-        InputError, match=f'{hook} goes with a search loop.*, found IterBasedTrainLoop'
+        InputError, match=f'{hook} works only with a search loop.*, found IterBasedTrainLoop'
     ):
         runner.train()

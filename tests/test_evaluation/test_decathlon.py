@@ -37,7 +37,7 @@ class TestScore:
         ('accuracies', 'message'),
         [
             ({'a': 50}, 'needs the accuracies of b'),
-            ({'a': 50, 'b': 50, 'c': 50}, 'no accuracy to compare c with'),
+            ({'a': 50, 'b': 50, 'c': 50}, 'no reference accuracy to compare c with'),
             ({'a': 50, 'b': 150}, 'accuracy in b: 150'),
             ({'a': 50, 'b': float('nan')}, 'accuracy in b: nan'),
         ],
@@ -138,7 +138,7 @@ class TestEvaluator:
         assert evaluator.evaluate(2) == {'dtd/top1': 100, 'top1': 100}
 
     def test_domains_must_be_those_of_the_reference(self):
-        with pytest.raises(InputError, match='no accuracy to compare digits with'):
+        with pytest.raises(InputError, match='no reference accuracy to compare digits with'):
             DecathlonEvaluator([Accuracy(task='digits')], reference='decathlon')
         with pytest.raises(InputError, match="reference 'resnet'"):
             DecathlonEvaluator([Accuracy(task='imagenet12')], reference='resnet')

@@ -7,11 +7,13 @@ import torch
 from mmengine.structures import PixelData
 
 from mmbmtas.evaluation import (
-    HEADLINE_METRICS,
     ConstantBaseline,
     DepthMetric,
     EdgePixelMetric,
+    HumanPartsMetric,
     MultiTaskEvaluator,
+    NormalsMetric,
+    SaliencyMetric,
     SemSegMetric,
     TaskMetric,
     ValueMetric,
@@ -32,9 +34,20 @@ METRICS = [
     dict(type='EdgePixelMetric'),
     dict(type='DepthMetric'),
 ]
+HEADLINES = {
+    metric.default_task: metric.headline_of()
+    for metric in (
+        SemSegMetric,
+        HumanPartsMetric,
+        SaliencyMetric,
+        NormalsMetric,
+        EdgePixelMetric,
+        DepthMetric,
+    )
+}
 
 
-def make_sample(seed=0, size=(12, 16), tasks=tuple(HEADLINE_METRICS)):
+def make_sample(seed=0, size=(12, 16), tasks=tuple(HEADLINES)):
     rng = torch.Generator().manual_seed(seed)
     classes = {'semseg': 5, 'human_parts': 7, 'saliency': 2, 'edge': 2}
     sample = MultiTaskDataSample(metainfo={'img_path': f'{seed}.jpg'})
@@ -62,14 +75,14 @@ def run(metrics, samples, **kwargs):
 
 def test_evaluator_gives_every_headline():
     results = run(METRICS, [make_sample(i) for i in range(3)])
-    for headline in HEADLINE_METRICS.values():
+    for headline in HEADLINES.values():
         assert math.isfinite(results[headline.key])
     assert 'delta_m' not in results
 
 
 def test_perfect_predictions():
     sample = make_sample()
-    for task in HEADLINE_METRICS:
+    for task in HEADLINES:
         data = sample.get(f'gt_{task}').data
         if task in ('saliency', 'edge'):
             data = data.float()
@@ -77,7 +90,7 @@ def test_perfect_predictions():
             data = data.clone().masked_fill(data == 255, 0)
         sample.set_field(PixelData(data=data), f'pred_{task}')
     results = run(METRICS, [sample])
-    for headline in HEADLINE_METRICS.values():
+    for headline in HEADLINES.values():
         expected = 0 if headline.lower_is_better else 100
         assert results[headline.key] == pytest.approx(expected, abs=1e-5)
 
@@ -139,9 +152,9 @@ def test_task_renames_everything():
 
 
 def test_directions_and_keys():
-    assert [t for t, h in HEADLINE_METRICS.items() if h.lower_is_better] == ['normals', 'depth']
+    assert [t for t, h in HEADLINES.items() if h.lower_is_better] == ['normals', 'depth']
     assert declared_metrics()['edge/odsF'].unit == '%'
-    assert HEADLINE_METRICS['edge'].key == EdgePixelMetric().headline.key == 'edge/pixel_AP'
+    assert HEADLINES['edge'].key == EdgePixelMetric().headline.key == 'edge/pixel_AP'
 
 
 class Height(TaskMetric):
@@ -168,9 +181,9 @@ def test_a_users_metric_is_declared_with_its_own_unit(monkeypatch):
 
 
 def test_units_are_printed_as_readers_know_them():
-    assert HEADLINE_METRICS['semseg'].format(40) == '40.00%'
-    assert HEADLINE_METRICS['normals'].format(15.5) == '15.50°'
-    assert HEADLINE_METRICS['depth'].format(0.5) == '0.5000 m'
+    assert HEADLINES['semseg'].format(40) == '40.00%'
+    assert HEADLINES['normals'].format(15.5) == '15.50°'
+    assert HEADLINES['depth'].format(0.5) == '0.5000 m'
 
 
 def test_a_metric_without_a_headline_says_what_is_missing():
@@ -201,7 +214,7 @@ def test_delta_m_from_files(tmp_path):
     single.write_text(json.dumps(plain))
     assert run(METRICS, samples, baseline=str(single))['delta_m'] == 0
     worse = {key: value * 1.1 for key, value in plain.items()}
-    signs = [1 if h.lower_is_better else -1 for h in HEADLINE_METRICS.values()]
+    signs = [1 if h.lower_is_better else -1 for h in HEADLINES.values()]
     expected = 100 * sum(sign * (1 - 1 / 1.1) for sign in signs) / len(signs)
     assert run(METRICS, samples, baseline=worse)['delta_m'] == pytest.approx(expected)
     assert delta_m(plain, worse) == pytest.approx(expected)

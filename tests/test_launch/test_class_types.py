@@ -85,7 +85,7 @@ def test_wrappers_of_mixed_precision():
 
 
 def test_an_encoder_of_no_registry_is_refused(toys):
-    from mmbmtas.models.encoders import MobileNetV2Encoder, build_encoder
+    from mmbmtas.encoders import MobileNetV2Encoder, build_encoder
 
     class Own(MobileNetV2Encoder):
         pass
@@ -108,7 +108,7 @@ def test_synchronised_normalisation_is_replaced():
 def test_pretrained_weights(toys):
     from mmengine.model import PretrainedInit
 
-    from mmbmtas.models.encoders import build_encoder
+    from mmbmtas.encoders import build_encoder
 
     encoder = build_encoder(toys.MOBILENET)
     for kind in ('Pretrained', PretrainedInit):

@@ -20,7 +20,7 @@ CELL = Path(__file__).parents[2] / 'configs/cells/dpc_cityscapes.json'
         ('c.py', '# nothing\n', 'c.py is empty'),
         ('c.py', 'x = 1\ny = = 1\n', 'c.py, line 2: invalid syntax: y = = 1'),
         ('c.py', 'x = 1\ny = nowhere\n', r"c.py, line 2: NameError: name 'nowhere' is not defined"),
-        ('c.py', "_base_ = 'c.py'\n", 'c.py cannot be read: _base_ leads back'),
+        ('c.py', "_base_ = 'c.py'\n", 'c.py cannot be read: its _base_ includes the file itself'),
         ('c.py', "_base_ = 'lost.py'\n", 'c.py: FileNotFoundError: .*lost.py'),
         ('c.py', '\xff', 'c.py.*'),
         ('c.py', 'with read_base():\n    from .lost import *\n', r'c.py.*lost.py'),
@@ -61,7 +61,9 @@ def test_results_in_the_place_of_a_config(tmp_path):
 def test_files_that_lead_to_one_another(tmp_path):
     (tmp_path / 'a.py').write_text("_base_ = 'b.py'\n")
     (tmp_path / 'b.py').write_text("_base_ = 'a.py'\n")
-    with pytest.raises(InputError, match=r'a\.py cannot be read: _base_ leads back'):
+    with pytest.raises(
+        InputError, match=r'a\.py cannot be read: its _base_ includes the file itself'
+    ):
         read_config_file(tmp_path / 'a.py')
 
 

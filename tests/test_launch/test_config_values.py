@@ -41,7 +41,9 @@ def test_values_without_meaning(pytestconfig, name, value):
 
 def test_a_tree_is_a_file_or_a_dict():
     for value in (5, ['tree.json']):
-        with pytest.raises(ValueError, match=r'architecture=.*: expected a tree or its file'):
+        with pytest.raises(
+            ValueError, match=r'architecture=.*: expected an architecture or its file'
+        ):
             check_values({'architecture': value})
     check_values({'architecture': 'tree.json', 'model': {'backbone': {'architecture': {}}}})
 

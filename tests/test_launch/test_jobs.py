@@ -14,6 +14,7 @@ from mmbmtas.launch.jobs import (
     Step,
     StepFolders,
     describe_changes,
+    lock_folder,
     with_needs,
 )
 
@@ -190,3 +191,34 @@ def test_the_tail_of_a_log_is_short_and_without_bars(make):
     make.folders.log(step).write_text('first\n' * 9999 + bar + '\n\nlast\n')
     assert make.folders.tail(step, 2) == ['[98/99]', 'last']
     assert make.folders.tail(make('b')) == []
+
+
+def test_a_folder_of_something_else_is_left_alone(make):
+    step = make('a')
+    make.folders['a'].mkdir(parents=True)
+    Scheduler([step], make.folders)
+    thesis = make.folders['a'] / 'thesis.tex'
+    thesis.write_text('years of work')
+    with pytest.raises(FileExistsError, match=r'thesis\.tex is in the way of the step a'):
+        Scheduler([step], make.folders)
+    make.folders.forget(step)
+    assert thesis.is_file()
+
+
+def test_the_next_process_waits_for_one_that_still_works(tmp_path, capsys):
+    script = (
+        'import sys, time\n'
+        'from pathlib import Path\n'
+        'from mmbmtas.launch.jobs import lock_folder\n'
+        'lock = lock_folder(Path(sys.argv[1]))\n'
+        "print('ready', flush=True)\n"
+        'time.sleep(1)\n'
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == 'ready\n'
+        start = time.monotonic()
+        lock_folder(tmp_path).close()
+        assert time.monotonic() - start > 0.5
+    assert 'Another process works in' in capsys.readouterr().out

@@ -315,22 +315,22 @@ class TestTreeOfCheckpoint:
 
     def test_takes_the_place_of_the_configs(self, toys, checkpoint):
         cfg = _config(architecture='example.json')
-        launch.use_tree_of_checkpoint(cfg, checkpoint, None)
+        launch.use_architecture_of_checkpoint(cfg, checkpoint, None)
         launch.prepare_config(cfg)
         network = MODELS.build({'type': 'mmbmtas.BranchedNetwork', **cfg.model.backbone})
         assert network.architecture == toys.random_tree(toys.SIX)
 
     def test_an_override_has_its_way(self, checkpoint):
         cfg = _config(architecture='mine.json')
-        launch.use_tree_of_checkpoint(cfg, checkpoint, {'architecture': 'mine.json'})
+        launch.use_architecture_of_checkpoint(cfg, checkpoint, {'architecture': 'mine.json'})
         assert cfg.architecture == 'mine.json'
 
     def test_configs_and_checkpoints_without_one_stay(self, checkpoint, tmp_path):
         cfg = _config()
-        launch.use_tree_of_checkpoint(cfg, checkpoint, None)
+        launch.use_architecture_of_checkpoint(cfg, checkpoint, None)
         assert 'architecture' not in cfg
         cfg = _config(architecture='mine.json')
-        launch.use_tree_of_checkpoint(cfg, str(tmp_path / 'other.pth'), None)
+        launch.use_architecture_of_checkpoint(cfg, str(tmp_path / 'other.pth'), None)
         assert cfg.architecture == 'mine.json'
 
 

@@ -76,7 +76,7 @@ class TestWithoutEffect:
 
     @pytest.mark.parametrize('option', ['size', 'head.channels', 'secret'])
     def test_names_that_others_were_computed_from(self, cfg, option):
-        how = r'has used it already.* Set the entries that hold it: tools/misc/print_config\.py'
+        how = r'has already used it.* Set the entries that hold it: tools/misc/print_config\.py'
         with pytest.raises(ValueError, match=f'{option} has no effect: the config {how}'):
             apply_overrides(cfg, {option: 1})
 

@@ -1,12 +1,13 @@
-"""Configs for several tasks, narrowed to those of a tree."""
+"""Configs for several tasks, narrowed to those of an architecture."""
 
 import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmbmtas import launch
+from mmbmtas.errors import InputError
 from mmbmtas.launch import task_subset
-from mmbmtas.launch.task_subset import narrow_to_architecture
+from mmbmtas.launch.task_subset import narrow_to_architecture, narrow_to_tasks
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 
@@ -74,10 +75,13 @@ def test_data_sets_of_other_tasks_leave_a_concatenation(narrowed):
     assert [dataset.tasks for dataset in both] == [['semseg', 'normals'], ['normals']]
 
 
-def test_all_tasks_change_nothing(narrowed, pytestconfig):
+def test_all_tasks_change_nothing(narrowed, pytestconfig, monkeypatch):
     tasks = ['edge', 'normals', 'saliency', 'human_parts', 'semseg']
     whole = launch.read_config(str(pytestconfig.rootpath / SCENES))
+    lines = []
+    monkeypatch.setattr(task_subset, 'print_log', lambda line, logger: lines.append(line))
     cfg = narrowed(SCENES, tasks)
+    assert not lines
     for key in ('decode_heads', 'test_evaluator', 'test_dataloader'):
         assert cfg.get(key, cfg.model.get(key)) == whole.get(key, whole.model.get(key))
 
@@ -130,10 +134,14 @@ def test_wrapped_data_sets_and_data_without_the_task(tree):
     )
     narrow_to_architecture(cfg)
     assert cfg.train_dataloader.dataset.dataset.tasks == ['edge']
-    cfg.model.decode_heads.rim = {}
-    cfg.test_dataloader = {'dataset': {'tasks': ['rim']}}
-    with pytest.raises(ValueError, match=r"test_dataloader has labels of none of .*\['edge'\]"):
-        narrow_to_architecture(cfg)
+    repeated_alone = {'type': 'RepeatDataset', 'dataset': {'tasks': ['rim']}}
+    for dataset in ({'tasks': ['rim']}, repeated_alone):
+        cfg.model.decode_heads.rim = {}
+        cfg.test_dataloader = {'dataset': dataset}
+        with pytest.raises(
+            ValueError, match=r"test_dataloader has no labels of any of .*\['edge'\]"
+        ):
+            narrow_to_architecture(cfg)
 
 
 def test_a_concatenation_without_the_tasks_is_like_any_data_without_them(tree):
@@ -151,7 +159,7 @@ def test_a_concatenation_without_the_tasks_is_like_any_data_without_them(tree):
     assert cfg.train_dataloader.dataset.datasets == [{'tasks': ['edge']}]
     cfg.model.decode_heads.rim = {}
     cfg.val_dataloader = {'dataset': others}
-    with pytest.raises(ValueError, match=r"val_dataloader has labels of none of .*\['edge'\]"):
+    with pytest.raises(ValueError, match=r"val_dataloader has no labels of any of .*\['edge'\]"):
         narrow_to_architecture(cfg)
 
 
@@ -171,9 +179,103 @@ def test_paths_of_fewer_domains(toys):
     narrow_to_architecture(cfg)
     assert {*cfg.model.decode_heads} == {'digits', 'semseg', 'depth'}
     assert cfg.model.backbone.domains == {'digits': ['digits'], 'rooms': ['semseg', 'depth']}
+    assert cfg.tasks == [task for task in toys.SIX if task in ('semseg', 'depth')]
     assert cfg.train_dataloader.dataset.domains == ['digits', 'rooms']
     assert len(cfg.train_dataloader.dataset.datasets) == 2
     init_default_scope('mmbmtas')
     model = MODELS.build(cfg.model)
     assert [*model.domains] == ['digits', 'rooms']
     model.loss(*toys.domain_batch({d: domains[d] for d in ('digits', 'rooms')}))
+
+
+def test_auxiliary_heads_of_other_tasks_are_left_out(narrowed):
+    head = {'type': 'mmseg.FCNHead', 'in_index': 1, 'channels': 4}
+    heads = {
+        task: dict(head, loss_decode={'type': 'BalancedBCELoss'}) for task in ('edge', 'saliency')
+    }
+    cfg = narrowed(SCENES, ['saliency'], **{'model.auxiliary_heads': heads})
+    init_default_scope('mmbmtas')
+    assert [*MODELS.build(cfg.model).auxiliary_heads] == ['saliency']
+
+
+@pytest.mark.parametrize('named', [False, True])
+def test_data_of_domains_without_a_path_goes_whatever_its_tasks(toys, named):
+    """A data set of the roads has no place without their path, even with labels of the rooms."""
+    sets = [{'tasks': ['semseg']}, {'tasks': ['semseg', 'edge']}, {'type': 'reads what there is'}]
+    names = ['rooms', 'roads', 'rooms']
+    data = {'type': 'ConcatDataset', 'datasets': sets}
+    if named:
+        data['domains'] = names
+    else:
+        for dataset, name in zip(sets, names, strict=True):
+            dataset['domain'] = name
+    domains = {'rooms': ['semseg'], 'roads': ['edge']}
+    paths = toys.random_paths(['rooms']).to_dict()
+    cfg = Config(
+        {
+            'model': {
+                'backbone': {'architecture': paths, 'domains': domains},
+                'decode_heads': {'semseg': {}, 'edge': {}},
+            },
+            'train_dataloader': {'dataset': data},
+        }
+    )
+    narrow_to_architecture(cfg)
+    assert cfg.train_dataloader.dataset.datasets == [sets[0], sets[2]]
+
+
+@pytest.mark.parametrize(
+    ('domains', 'left'),
+    [
+        (
+            {'rooms': ['semseg', 'depth'], 'roads': ['edge'], 'digits': ['digits']},
+            {'rooms': ['depth']},
+        ),
+        (['semseg', 'depth', 'edge', 'digits'], ['depth']),
+    ],
+)
+def test_some_tasks_of_domains(domains, left):
+    """Other tasks go, and with its last task a domain and its data."""
+    sets = [
+        {'tasks': ['semseg', 'depth']},
+        {'tasks': ['edge']},
+        {'type': 'VisualDecathlon', 'domain': 'digits'},
+    ]
+    cfg = Config(
+        {
+            'model': {
+                'backbone': {'domains': domains},
+                'decode_heads': {task: {} for task in ('semseg', 'depth', 'edge', 'digits')},
+            },
+            'train_dataloader': {'dataset': {'type': 'ConcatDataset', 'datasets': sets}},
+        }
+    )
+    narrow_to_tasks(cfg, ['depth'])
+    assert cfg.model.backbone.domains == left
+    assert [*cfg.model.decode_heads] == ['depth']
+    assert cfg.train_dataloader.dataset.datasets == [{'tasks': ['depth']}]
+
+
+@pytest.mark.parametrize('tasks', [[], ['edge', 'edge'], ['edge', 'other']])
+def test_tasks_that_are_none_of_the_config_are_refused(tasks):
+    cfg = Config({'model': {'backbone': {}, 'decode_heads': {'edge': {}, 'rim': {}}}})
+    with pytest.raises(InputError, match=r"expected different ones out of \['edge', 'rim'\]"):
+        narrow_to_tasks(cfg, tasks)
+
+
+ACCURACY = {'type': 'Accuracy', 'task': 'birds'}
+
+
+@pytest.mark.parametrize(
+    'evaluator', [ACCURACY, [{'type': 'SaliencyMetric'}, ACCURACY], {'metrics': [ACCURACY]}]
+)
+@pytest.mark.parametrize('name', ['val_evaluator', 'test_evaluator'])
+def test_metrics_of_tasks_that_the_network_lacks_are_refused(toys, name, evaluator):
+    model = toys.branched_config(['saliency', 'edge'], toys.TINY)
+    cfg = Config({'model': model, 'launcher': 'none', name: evaluator})
+    with pytest.raises(
+        InputError, match=rf"{name} has Accuracy of the task 'birds', .* \['saliency', 'edge'\]"
+    ):
+        launch.prepare_config(cfg, training=False)
+    cfg[name] = {'type': 'SaliencyMetric'}
+    launch.prepare_config(cfg, training=False)

@@ -236,7 +236,7 @@ class TestGradNorm:
             with pytest.raises(ValueError, match=message):
                 build(toys, {'type': 'GradNorm', **options})
         model = build(toys, {'type': 'GradNorm', 'layer': 'decode_heads.edge'})
-        with pytest.raises(ValueError, match=r"task 'semseg'.*does not pass"):
+        with pytest.raises(ValueError, match=r"task 'semseg'.*does not use it"):
             model.parse_losses(model(*toys.batch(TASKS, (32, 32)), mode='loss'))
 
 

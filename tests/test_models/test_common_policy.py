@@ -2,7 +2,7 @@
 
 import torch
 
-from mmbmtas.models.backbones import CommonPolicy, FactoredPolicy
+from mmbmtas.paths import CommonPolicy, FactoredPolicy
 from mmbmtas.registry import MODELS
 
 LAYERS = [

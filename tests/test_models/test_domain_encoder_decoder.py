@@ -121,6 +121,16 @@ class TestWhoseImages:
         with pytest.raises(InputError, match=r"of no domain: expected one of .*'roads'"):
             build(toys).predict(torch.randn(1, 3, 64, 64))
 
+    def test_a_network_that_knows_no_domains_is_refused(self, toys):
+        config = {**toys.path_config(DOMAINS), 'type': 'MultiTaskEncoderDecoder'}
+        with pytest.raises(InputError, match=r"all domains of its PathNetwork: .*'DomainEncoder"):
+            toys.build(config)
+        one = {'rooms': ['semseg', 'depth']}
+        config = {**toys.path_config(one), 'type': 'MultiTaskEncoderDecoder'}
+        images, samples = toys.domain_batch(one)
+        found = toys.build(config).loss(images, samples)  # of one path it is as good
+        assert {name.partition('.')[0] for name in found} == {'semseg', 'depth'}
+
     def test_the_only_domain_needs_no_name(self, toys):
         (found,) = build(toys, ['digits']).eval().predict(torch.randn(1, 3, 64, 64))
         assert found.pred_digits.score.shape == (3,)
@@ -170,7 +180,7 @@ class TestCosts:
         assert stem == cost.stem.madds
 
     def test_costs_of_copies_are_refused(self, toys):
-        with pytest.raises(InputError, match='candidates a layer'):
+        with pytest.raises(InputError, match='candidates per layer'):
             build(toys).measure_cost()
 
 

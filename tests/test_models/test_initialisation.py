@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.model import PretrainedInit
 from torch import nn
 
 from mmbmtas.errors import InputError
@@ -86,13 +87,13 @@ def test_a_checkpoint_of_which_nothing_fits_is_refused(prefix, config, toys, tmp
         toys.build(config).init_weights()
 
 
-@pytest.mark.parametrize('listed', [False, True])
-def test_a_model_starts_from_a_checkpoint_that_fits(listed, config, toys, tmp_path):
+@pytest.mark.parametrize(('listed', 'kind'), [(False, 'Pretrained'), (True, PretrainedInit)])
+def test_a_model_starts_from_a_checkpoint_that_fits(listed, kind, config, toys, tmp_path):
     trained = toys.build(config)
     toys.randomise(trained)
     torch.save({'state_dict': trained.state_dict()}, tmp_path / 'trained.pth')
     torch.save({'state_dict': {'stranger': torch.ones(2)}}, tmp_path / 'other.pth')
-    init_cfg = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'trained.pth')}
+    init_cfg = {'type': kind, 'checkpoint': str(tmp_path / 'trained.pth')}
     config['init_cfg'] = [init_cfg] if listed else init_cfg
     model = toys.build(config)
     model.init_weights()

@@ -8,9 +8,9 @@ import torchvision
 from mmcv.cnn import ConvModule
 from torch import nn
 
+from mmbmtas.encoders import Encoder, build_encoder
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import BranchedNetwork
-from mmbmtas.models.encoders import Encoder, build_encoder
 from mmbmtas.paths import DomainBatchNorm2d, PathNetwork
 from mmbmtas.paths.domain_norm import DomainSwitch
 from mmbmtas.registry import TASK_UTILS

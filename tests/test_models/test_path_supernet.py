@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmbmtas.cost import count_madds
+from mmbmtas.encoders import CollapsedInvertedResidual, Encoder, MobileNetV3PathEncoder
+from mmbmtas.encoders.candidates import SeparateChoices
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import BranchedNetwork
-from mmbmtas.models.encoders import CollapsedInvertedResidual, Encoder, MobileNetV3PathEncoder
-from mmbmtas.models.encoders.candidates import SeparateChoices
 from mmbmtas.paths import PathSupernet
 from mmbmtas.structures import BranchedArchitecture, is_zero
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmbmtas.errors import InputError
-from mmbmtas.models.backbones import FactoredPolicy, FlatPolicy
+from mmbmtas.paths import FactoredPolicy, FlatPolicy
 
 ZERO = {'zero': True}
 BLOCKS = [
@@ -137,6 +137,22 @@ def test_factored_argmax_decides_one_by_one():
     with torch.no_grad():
         policy.logits['zero'][0, 0, 1] = 0.3
     assert policy.argmax().tolist() == [[36], [BLOCKS.index(best)]]
+
+
+def test_scores_are_ratios_to_what_is_taken_in_the_end():
+    policy = randomised(FactoredPolicy([FULL, BLOCKS, SMALL], ['a', 'b']))
+    scores = policy.scores()
+    best = policy.argmax()[..., None]
+    assert scores.gather(2, best).tolist() == [[[0.0]] * 2] * 3
+    others = scores.scatter(2, best, -torch.inf)
+    assert (others.amax(dim=-1) < 0).all()
+    log_probs = policy.log_probs()
+    blocks = slice(0, 36)  # all of them take all decisions, so ratios are those of probabilities
+    ratios = log_probs[1, :, blocks] - log_probs[1].gather(1, best[1])
+    torch.testing.assert_close(scores[1, :, blocks], ratios)
+    flat = randomised(FlatPolicy([FULL, BLOCKS], ['a']))
+    ratios = flat.log_probs() - flat.log_probs().amax(-1, keepdim=True)
+    torch.testing.assert_close(flat.scores(), ratios)
 
 
 @BOTH

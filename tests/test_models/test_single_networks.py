@@ -96,6 +96,21 @@ def test_what_balanced_their_losses_does_not_matter(toys, make_singles):
     assert torch.equal(found, expected)
 
 
+def test_auxiliary_heads_start_anew(toys, make_singles):
+    """Those of the single networks have done their work; the network's own are initialised."""
+    singles, paths = make_singles(toys.MOBILENET)
+    extra = {'auxiliary_heads.edge.aux.conv_seg.weight': torch.ones(1, 4, 1, 1)}
+    torch.save({'state_dict': {**singles['edge'].state_dict(), **extra}}, paths['edge'])
+    aux = {'type': 'mmseg.FCNHead', 'in_index': 1, 'channels': 4}
+    aux['loss_decode'] = {'type': 'mmbmtas.BalancedBCELoss'}
+    cfg = config(toys, 'NDDRCNN', toys.MOBILENET, paths)
+    model = toys.build({**cfg, 'auxiliary_heads': {'edge': aux}})
+    model.init_weights()
+    assert (model.auxiliary_heads['edge']['aux'].conv_seg.bias == 0).all()
+    for name, weight in singles['edge'].decode_heads['edge'].state_dict().items():
+        assert torch.equal(model.decode_heads['edge'].state_dict()[name], weight)
+
+
 class TestRefusals:
     @pytest.fixture
     def paths(self, toys, make_singles):

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbmtas.encoders.context import ContextModule
 from mmbmtas.models.backbones import branched_supernet, wide
 from mmbmtas.models.backbones.operations import conv2d, relu6_
-from mmbmtas.models.encoders.context import ContextModule
 
 TASKS = ('semseg', 'normals', 'edge')
 
@@ -291,7 +291,14 @@ class TestOperations:
     @pytest.mark.parametrize('bias', [None, torch.ones(6, dtype=torch.float64)])
     @pytest.mark.parametrize('stride', [(1, 1), (2, 2)])
     @pytest.mark.parametrize(
-        ('kernel', 'padding', 'dilation'), [((3, 3), (2, 2), (2, 2)), ((3, 5), (0, 3), (2, 1))]
+        ('kernel', 'padding', 'dilation'),
+        [
+            ((3, 3), (2, 2), (2, 2)),
+            ((3, 5), (0, 3), (2, 1)),
+            ((3, 3), (1, 2), (2, 2)),
+            ((5, 3), (6, 4), (3, 2)),
+            ((3, 3), (12, 12), (12, 12)),
+        ],
     )
     def test_dilated_depthwise_convolution(self, kernel, padding, dilation, stride, bias):
         random = torch.Generator().manual_seed(0)

@@ -188,14 +188,14 @@ class TestBrokenFiles:
             (lambda d: d.pop('images'), r'images: found None'),
             (lambda d: d.update(images=[]), r'images: found \[\]'),
             (lambda d: d.pop('categories'), r'categories: found None'),
-            (lambda d: d['categories'][1].update(id=7), r'categories: two have the id 7'),
-            (lambda d: d['images'][1].update(id=1), r'images: two have the id 1'),
+            (lambda d: d['categories'][1].update(id=7), r'categories: two entries have the id 7'),
+            (lambda d: d['images'][1].update(id=1), r'images: two entries have the id 1'),
             (lambda d: d['images'][0].pop('file_name'), r'images\[0\]\.file_name: found None'),
             (lambda d: d['images'][0].update(file_name='../x.png'), r'images\[0\]\.file_name'),
             (lambda d: d['annotations'].pop(), r'image 1 has no entry in annotations'),
             (lambda d: d['annotations'][0].update(category_id=4), r'annotations\[0\].category_id'),
             (lambda d: d['annotations'][0].update(image_id=9), r'annotations\[0\].image_id'),
-            (lambda d: d['annotations'].append(d['annotations'][0]), r'has a class already'),
+            (lambda d: d['annotations'].append(d['annotations'][0]), r'already has a class'),
             (lambda d: d['annotations'][0].update(category_id='7'), r"found '7'"),
         ],
     )
@@ -206,5 +206,5 @@ class TestBrokenFiles:
 
     def test_no_json_is_said(self, small):
         (small[0] / 'annotations/dtd_train.json').write_text('{')
-        with pytest.raises(InputError, match=r'dtd_train\.json is no JSON file'):
+        with pytest.raises(InputError, match=r'dtd_train\.json is not a JSON file'):
             VisualDecathlon(small[0], 'dtd')

@@ -3,33 +3,19 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 
 from mmbmtas import launch
 from mmbmtas.errors import InputError
-from mmbmtas.pocket import pictures
-from mmbmtas.pocket.writer import _write_split
 from mmbmtas.structures import PathArchitecture
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='module')
-def data(tmp_path_factory):
-    """Two domains of drawn noise in the layout of the pocket domains."""
-    folder = tmp_path_factory.mktemp('data')
-    (folder / 'annotations').mkdir()
-    rng = np.random.default_rng(0)
-    for name, classes in (('digits', 10), ('faces', 2)):
-        for split, count in (('train', 20), ('val', 6)):
-            drawn = [
-                pictures.Picture(rng.integers(0, 256, (32, 32), np.uint8), i % classes, '')
-                for i in range(count)
-            ]
-            _write_split(folder, name, split, iter(drawn))
-    return folder
+def data(layouts, tmp_path_factory):
+    return layouts.write_pocket(tmp_path_factory.mktemp('data'))
 
 
 def runner(config, data, work_dir, **options):

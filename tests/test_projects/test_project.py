@@ -29,7 +29,7 @@ SHORT += [f'{loader}.persistent_workers=False' for loader in LOADERS]
 def test_the_five_commands(here, capsys):
     main(['new-project', 'photos/', '-o', 'my_project', '--device', 'cpu'])
     told = capsys.readouterr().out
-    assert 'missing for 3 images, images/img_007.jpg for one' in told
+    assert 'missing for 3 images, such as images/img_007.jpg' in told
     assert 'scale = 0.001  (guessed: a median of' in told
     assert {p.name for p in (here / 'my_project').iterdir()} == {
         'project.py', 'search.py', 'branched.py', 'README.md', 'samples.png'

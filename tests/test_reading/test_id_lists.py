@@ -47,7 +47,7 @@ def test_what_is_no_list_is_named(tmp_path):
     with pytest.raises(ValueError, match=r'a\.txt: expected text in UTF-8 .* at byte 1'):
         read_id_list(path)
     path.write_bytes(codecs.BOM_UTF8 + b'\r\n')
-    with pytest.raises(ValueError, match=r'a\.txt: expected one id a line, found none'):
+    with pytest.raises(ValueError, match=r'a\.txt: expected one id per line, found none'):
         read_id_list(path)
 
 

@@ -40,11 +40,11 @@ def test_groupings_form_a_chain_of_refinements(tree):
 
 @given(architectures())
 def test_equality_is_about_the_tree(tree):
-    same = tree.canonical()
+    same = BranchedArchitecture.from_groupings(tree.tasks, ENCODER, tree.groupings)
     assert same == tree
     assert hash(same) == hash(tree)
-    assert same.canonical().routing == same.routing
-    assert BranchedArchitecture.from_groupings(tree.tasks, ENCODER, tree.groupings) == tree
+    again = BranchedArchitecture.from_groupings(tree.tasks, ENCODER, same.groupings)
+    assert again.routing == same.routing
     assert copy.deepcopy(tree) == pickle.loads(pickle.dumps(tree)) == tree
 
 

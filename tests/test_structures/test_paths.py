@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,10 @@ def test_trees_of_the_repository_are_read_and_written_back_byte_for_byte(tmp_pat
         copied = tmp_path / 'architecture.json'
         as_architecture(path).save(copied)
         assert copied.read_bytes() == path.read_bytes(), path
+
+
+def test_differences_are_choices():
+    routing = {'first': (0, 1, 1), 'second': (0, 1, 0), 'third': (0, 2, 0)}
+    other = replace(PATHS, routing=routing)
+    assert PATHS.differences(other) == other.differences(PATHS) == 1 + 0 + 2
+    assert PATHS.differences(PATHS) == 0

@@ -4,6 +4,7 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -190,3 +191,13 @@ def test_an_unreadable_image_in_a_worker(root, tmp_path):
     assert 'JPEGImages/train_' in last
     assert 'Traceback' not in done.stderr
     assert not [*tmp_path.rglob('*.pth')]
+
+
+def test_a_tool_whose_optional_package_is_missing(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, 'optuna', None)
+    monkeypatch.setattr(sys, 'argv', ['search_cell.py', 'any.py', '-o', 'out'])
+    monkeypatch.setattr(signal, 'signal', lambda *_: None)  # a handler would outlive the test
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / 'tools/search_cell.py'), run_name='__main__')
+    assert caught.value.code == 1
+    assert "pip install 'mmbmtas[cells]'" in capfd.readouterr().err

@@ -1,8 +1,6 @@
 """A search of trees whose context module is a dense prediction cell, to the end."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +19,6 @@ CELL = [
     {'input': 0, 'op': 'pyramid_pooling', 'grid_size': [2, 3]},
     {'input': -1, 'op': 'conv', 'kernel': 1},
 ]
-
-
-@pytest.fixture
-def tool(tmp_path, monkeypatch):
-    """Run a tool in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv('LOCAL_RANK', '0')
-
-    def run(name, *words):
-        monkeypatch.setattr(sys, 'argv', [name, *map(str, words)])
-        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
-
-    return run
 
 
 @pytest.mark.slow

@@ -118,10 +118,11 @@ def test_table(measure):
     assert row.split()[1:3] == ['6.031', '5.986']
 
 
-def test_the_space_of_paths(measure):
+def test_the_space_of_paths(measure, tmp_path):
     """Largest and smallest path of MPNAS's space at 64 x 64: computed by independent references."""
     words = ['configs/mpnas/search_decathlon.py', '--shape', '64', '64', '--json']
-    result = json.loads(measure(*words))
+    result = json.loads(measure(*words, '-o', tmp_path / 'costs.json'))
+    assert json.loads((tmp_path / 'costs.json').read_text()) == result
     assert len(result['domains']) == 10
     for domain in result['domains']:
         smallest, largest = result['smallest'][domain], result['largest'][domain]

@@ -1,7 +1,5 @@
 """The command line that measures a latency table, and a search that takes it."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,19 +8,6 @@ from mmbmtas.cost import LatencyTable
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs' / 'search_scenes.py'
-
-
-@pytest.fixture
-def tool(tmp_path, monkeypatch):
-    """Run a tool in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv('LOCAL_RANK', '0')
-
-    def run(name, *words):
-        monkeypatch.setattr(sys, 'argv', [name, *map(str, words)])
-        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
-
-    return run
 
 
 def measure(tool, *words):

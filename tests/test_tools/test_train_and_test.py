@@ -2,7 +2,6 @@
 
 import json
 import os
-import runpy
 import socket
 import subprocess
 import sys
@@ -17,18 +16,9 @@ TOY = Path(__file__).parent / 'toy'
 CONFIG = TOY / 'toy_config.py'
 
 
-@pytest.fixture
-def tool(tmp_path, monkeypatch):
-    """Run a tool in this process, in an empty folder."""
+@pytest.fixture(autouse=True)
+def _toys_are_found(monkeypatch):
     monkeypatch.syspath_prepend(TOY)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv('LOCAL_RANK', '0')
-
-    def run(name, *words):
-        monkeypatch.setattr(sys, 'argv', [name, *map(str, words)])
-        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
-
-    return run
 
 
 def _weights(path):

@@ -61,7 +61,7 @@ def test_the_tool_draws_our_files_and_public_ones(tmp_path, monkeypatch, capsys)
     assert Path('public.png').stat().st_size > 1000
     for name, content, told in (
         ('broken.json', '[{"input": 3}]', 'error: broken.json: '),
-        ('public.json', Path('public.json').read_text(), "no picture format '.txt'"),
+        ('public.json', Path('public.json').read_text(), "not a picture format: '.txt'"),
     ):
         Path(name).write_text(content)
         with pytest.raises(SystemExit):

@@ -124,7 +124,7 @@ def test_picture_says_what_it_shows(tmp_path, monkeypatch):
 
 
 def test_refuses_other_formats_and_costs(tmp_path):
-    with pytest.raises(ValueError, match=r"no picture format '.txt', expected .png"):
+    with pytest.raises(ValueError, match=r"not a picture format: '.txt', expected .png"):
         plot_architecture(TREE, tmp_path / 'tree.txt')
     with pytest.raises(ValueError, match='2 costs of layers, expected 3'):
         plot_architecture(TREE, tmp_path / 'tree.png', [1, 2])

@@ -1,8 +1,8 @@
-"""Time the inference of several networks in one process, in turn, and write milliseconds an image.
+"""Time the inference of several networks in turn, in one process, in milliseconds per image.
 
 LIST.json maps names to networks: each a list of objects with `config`, `options` and `architecture`
 (a file or null), which run one after another, as single-task networks do. Weights and images do
-not matter to the time, so both are random. tools/compare.py uses it.
+not affect the time, so both are random. tools/compare.py uses it.
 """
 
 import argparse
@@ -13,11 +13,10 @@ from typing import Any
 import torch
 
 from mmbmtas.comparison.networks import build_networks, measure_latencies
-from mmbmtas.comparison.timing import latency_place
+from mmbmtas.cost.timing import latency_place
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.stages import write_json
-from mmbmtas.writing import file_place
+from mmbmtas.writing import file_place, write_json
 
 
 def parse_args() -> argparse.Namespace:

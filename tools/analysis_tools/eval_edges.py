@@ -1,7 +1,7 @@
 """Score a folder of edge maps by odsF, OIS and AP, without MATLAB.
 
-Predictions are 8-bit grey PNGs of the images' original size, <id>.png, 255 for certain edges; any
-project can have written them.
+Predictions are 8-bit grey PNG files <id>.png of the images' original size, with 255 for certain
+edges. Any software may have written them.
 
     python tools/analysis_tools/eval_edges.py PRED_DIR PASCAL_MT --dataset pascal
     python tools/analysis_tools/eval_edges.py PRED_DIR NYUD_MT --dataset nyud --jobs 8
@@ -62,7 +62,7 @@ def score_all(tasks: list[tuple], jobs: int) -> Iterator[NDArray[np.int64]]:
 
 
 def score_folder(args: argparse.Namespace) -> dict[str, float]:
-    """Scores all images of the split."""
+    """Score all images of the split."""
     truths = list_truths(args.ground_truth, args.dataset, args.split)
     predictions = {image_id: args.predictions / f'{image_id}.png' for image_id in truths}
     refuse_missing(predictions.values(), 'prediction')
@@ -77,7 +77,7 @@ def score_folder(args: argparse.Namespace) -> dict[str, float]:
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -85,15 +85,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('ground_truth', type=Path, help='root of the data set, or BSDS .mat folder')
     parser.add_argument('--dataset', choices=sorted(MAX_DIST), required=True)
     parser.add_argument('--split', default='val', help='list of ids (default: val)')
-    parser.add_argument('--no-nms', action='store_true', help='score the maps as they are')
-    parser.add_argument('--max-dist', type=float, help="tolerance; default: the data set's")
+    parser.add_argument(
+        '--no-nms', action='store_true', help='score the maps as they are, without thinning'
+    )
+    parser.add_argument(
+        '--max-dist', type=float, help='tolerance of the matching; default: that of the data set'
+    )
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='processes')
-    parser.add_argument('--json', action='store_true', help='one JSON object on stdout')
+    parser.add_argument('--json', action='store_true', help='print one JSON object on stdout')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Run the command line."""
     args = parse_args()
     scores = score_folder(args)
     if args.json:

@@ -1,10 +1,10 @@
 """Print the multiply-adds and parameters of the networks of a multi-task config.
 
-Shared, all apart and single are the networks that every tree lies between; network is the config's
-own, which a search has none of. Of networks of paths each domain's path stands alone, and all are
-counted in three ways: sum (an image each), prefix (the same image; what paths have in common from
-the start on counts once) and union (each node once: the parameters). `madds` counts multiply-adds
-of convolutions; `madds_paper` is the convention of the paper's tables (half of all operations).
+Every tree lies between the rows shared, all apart and single; the row network is the network of the
+config, which the config of a search does not have. For networks of paths, each domain's path has a
+row. All paths together are counted in three ways: sum (an image for each), prefix (the same image
+for all, so that equal beginnings count once) and union (each node once: the parameters). `madds`
+counts multiply-adds; `madds_paper` follows the paper's tables (half of all operations).
 """
 
 import argparse
@@ -23,6 +23,7 @@ from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.models.segmentors import MultiTaskEncoderDecoder, SearchEncoderDecoder
 from mmbmtas.paths import DomainEncoderDecoder, PathSearchEncoderDecoder
 from mmbmtas.registry import MODELS
+from mmbmtas.writing import file_place, write_json
 
 _UNITS = ('madds', 'params')
 NETWORKS = ('network', 'shared', 'all_apart', 'single')
@@ -40,6 +41,7 @@ def parse_args() -> argparse.Namespace:
         help="height and width of the input in pixels; by default the config's cost_shape",
     )
     parser.add_argument('--json', action='store_true', help='print one JSON object, nothing else')
+    parser.add_argument('-o', '--out', type=file_place, help='also write this object to a file')
     return parser.parse_args()
 
 
@@ -153,6 +155,8 @@ def main() -> None:
     args = parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # whatever building a model prints
         result = measure(args)
+    if args.out:
+        write_json(result, args.out)
     lay_out = format_domains if 'domains' in result else format_table
     print(json.dumps(result) if args.json else lay_out(result))
 

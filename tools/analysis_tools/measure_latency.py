@@ -1,9 +1,11 @@
-"""Measure what a multi-task network's parts take on this device, for a search by latency.
+"""Measure the time of a multi-task network's parts on this device, for a search by latency.
 
-Writes milliseconds of the stem, of 1, 2, ... copies of each encoder layer, and of each decoder, at
-the config's cost_shape, one image at a time. A search takes the file in place of multiply-adds:
+Writes milliseconds for the stem, for 1, 2, ... copies of each encoder layer, and for each decoder,
+at the config's cost_shape, one image at a time. A search can use the file instead of multiply-adds:
 --cfg-options model.resource_loss.latency=FILE.json
 
+Of a config of paths it writes milliseconds of each candidate of each searched layer:
+--cfg-options train_cfg.latency=FILE.json train_cfg.target_latency_ms=MS
 --backend onnxruntime exports each part and measures it in ONNX Runtime on the CPU, for a network
 that will run there.
 """
@@ -12,12 +14,14 @@ import argparse
 
 from mmbmtas.comparison.exported_latency import count_parts, measure_exported_latency
 from mmbmtas.comparison.latency import measure_latency
-from mmbmtas.comparison.timing import CLOCKS
-from mmbmtas.cost import LatencyTable
+from mmbmtas.comparison.path_latency import measure_path_latency
+from mmbmtas.cost import LatencyTable, PathLatencyTable
+from mmbmtas.cost.timing import CLOCKS
 from mmbmtas.deploy import is_exported
 from mmbmtas.errors import InputError
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.overrides import add_cfg_options
+from mmbmtas.launch.path_config import PathConfig, has_paths, read_path_config
 from mmbmtas.launch.tree_config import TreeConfig, read_tree_config
 from mmbmtas.models.inference import choose_device
 from mmbmtas.progress import Progress
@@ -29,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config of a search or of a branched network')
+    parser.add_argument('config', help='config of a search or of a network of trees or paths')
     parser.add_argument('-o', '--out', type=file_place, default='latency.json', metavar='FILE.json')
     parser.add_argument(
         '--backend',
@@ -38,13 +42,19 @@ def parse_args() -> argparse.Namespace:
         help='what will run the network: torch, or ONNX Runtime on the CPU',
     )
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
-    parser.add_argument('--warmup', type=int, default=2, help='rounds before the clock counts')
-    parser.add_argument('--repeats', type=int, default=15, help='rounds that count')
     parser.add_argument(
-        '--fuse-conv-bn', action='store_true', help='as tools/infer.py --fuse-conv-bn runs it'
+        '--warmup', type=int, default=2, help='rounds that are not counted, before the others'
+    )
+    parser.add_argument('--repeats', type=int, default=15, help='rounds that are counted')
+    parser.add_argument(
+        '--fuse-conv-bn',
+        action='store_true',
+        help='measure the network as tools/infer.py --fuse-conv-bn runs it',
     )
     parser.add_argument(
-        '--channels-last', action='store_true', help='as tools/infer.py --channels-last runs it'
+        '--channels-last',
+        action='store_true',
+        help='measure the network as tools/infer.py --channels-last runs it',
     )
     parser.add_argument(
         '--clock',
@@ -71,6 +81,25 @@ def format_table(table: LatencyTable) -> str:
         lines.append(f'{f"layer {index}":12}' + ''.join(f'{ms:9.3f}' for ms in row))
     lines += [f'{task[:12]:12}{ms:9.3f}' for task, ms in table.decoders_ms.items()]
     lines.append(f'Network: shared {table.shared():.3f}, all apart {table.all_apart():.3f}')
+    return '\n'.join(lines)
+
+
+def format_path_table(table: PathLatencyTable) -> str:
+    """Lay the times out: of each layer the fastest and the slowest candidate."""
+    height, width = table.shape
+    lines = [
+        f'{(table.measured or {})["device"]}, 1 x 3 x {height} x {width}; milliseconds',
+        f'{"candidate":12}{"fastest":>9}{"slowest":>9}',
+        f'{"stem":12}{table.stem_ms:9.3f}',
+    ]
+    for index, row in enumerate(table.candidates_ms):
+        lines.append(f'{f"layer {index}":12}{min(row):9.3f}{max(row):9.3f}')
+    lines.append(f'{"last layer":12}{table.context_ms:9.3f}')
+    lines += [f'{task[:12]:12}{ms:9.3f}' for task, ms in table.decoders_ms.items()]
+    ends = [sum(map(pick, table.candidates_ms)) for pick in (min, max)]
+    for domain in table.domains:
+        low, high = (table.fixed_of(domain) + nodes for nodes in ends)
+        lines.append(f'Paths of {domain}: {low:.3f} to {high:.3f}')
     return '\n'.join(lines)
 
 
@@ -108,6 +137,30 @@ def measure(args: argparse.Namespace, config: TreeConfig) -> LatencyTable:
         )
 
 
+def measure_paths(args: argparse.Namespace, config: PathConfig) -> PathLatencyTable:
+    """Measure the candidates of paths, with a bar.
+
+    Raises:
+        InputError: They are to be measured in ONNX Runtime.
+    """
+    if args.backend != 'torch':
+        raise InputError(
+            f'--backend {args.backend}: candidates of paths are measured in torch, leave it out'
+        )
+    rounds = args.warmup + args.repeats
+    with Progress(rounds, 'measuring rounds') as progress:
+        return measure_path_latency(
+            config,
+            choose_device(args.device),
+            args.warmup,
+            args.repeats,
+            args.fuse_conv_bn,
+            args.channels_last,
+            args.clock,
+            report=progress.advance,
+        )
+
+
 def main() -> None:
     """Measure as the command line says."""
     args = parse_args()
@@ -115,12 +168,18 @@ def main() -> None:
         raise InputError('--repeats must be at least 1, --warmup 0')
     if is_exported(args.config):
         raise InputError(
-            f'{args.config}: an exported network cannot be taken to parts. Expected the config, '
-            'with --backend onnxruntime; benchmarks/benchmark.py infer times the file as a whole'
+            f'{args.config}: an exported network cannot be taken apart. Expected the config, with '
+            '--backend onnxruntime; benchmarks/benchmark.py infer times the file as a whole'
         )
-    table = measure(args, read_tree_config(args.config, args.cfg_options))
+    table: LatencyTable | PathLatencyTable
+    if has_paths(args.config, args.cfg_options):
+        table = measure_paths(args, read_path_config(args.config, args.cfg_options))
+        text = format_path_table(table)
+    else:
+        table = measure(args, read_tree_config(args.config, args.cfg_options))
+        text = format_table(table)
     table.save(args.out)
-    print(format_table(table))
+    print(text)
     print(f'Wrote {args.out}')
 
 

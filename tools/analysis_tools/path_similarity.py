@@ -1,7 +1,7 @@
-"""Say how alike the paths of the domains in an architecture file are, as a table and a picture.
+"""Show how alike the paths of the domains in an architecture file are, as a table and a picture.
 
-Two paths are as alike as their Jaccard index says: nodes that both pass over nodes that either
-passes. A layer that is left out counts as a node, unless --without-zero.
+The similarity of two paths is their Jaccard index: nodes that both use, divided by nodes that at
+least one uses. A layer that is left out counts as a node, unless --without-zero is given.
 
 Example:
     python tools/analysis_tools/path_similarity.py work_dirs/search_pocket/architecture.json
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--without-zero',
         action='store_true',
-        help='do not count as a node that a layer is left out',
+        help='do not count layers that are left out as nodes',
     )
     return parser.parse_args()
 

@@ -1,10 +1,10 @@
 """Run searches on problems whose best tree is known, and report how often they find it.
 
-A row is one method on one problem with one seed: the tree it chose, its cost as a share of the
-planted tree's, and the held-out errors of the tree, the planted tree and the shared tree, each
-trained alike. Rows that stand in OUT/results.csv are not made again, so the same command goes on
-where it was stopped, and later seeds add to earlier ones; rows of --no-regret are made again by a
-command without it. Writes OUT/report.md and recovery.png.
+A row is one method on one problem with one seed: the tree that it chose, the tree's cost as a share
+of the planted tree's, and the held-out errors of this tree, the planted tree and the shared tree,
+all trained in the same way. Rows that exist in OUT/results.csv are not made again. So the same
+command continues where it was stopped, and later seeds add to earlier ones. Only rows made with
+--no-regret are made again by a command without this option. Writes OUT/report.md and recovery.png.
 """
 
 import argparse
@@ -42,17 +42,19 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='TREE',
-        help="problems of one's own, a letter a task: 'abc/ac|b'",
+        help="problems of your own, one letter per task: 'abc/ac|b'",
     )
     parser.add_argument('--width', type=int, default=4, help='channels of the branches of --trees')
     parser.add_argument('--methods', nargs='+', metavar='NAME', help=f'of {[*METHODS]}')
     parser.add_argument('--seeds', nargs='+', type=int, default=None)
-    parser.add_argument('--jobs', type=int, default=1, help='processes side by side')
-    parser.add_argument('--no-regret', action='store_true', help='train no trees, only search')
+    parser.add_argument('--jobs', type=int, default=1, help='number of parallel processes')
+    parser.add_argument(
+        '--no-regret', action='store_true', help='only search, do not train the trees'
+    )
     parser.add_argument(
         '--quick',
         action='store_true',
-        help='two problems, three seeds, the search by similarity; ends with status 1 unless 5 of '
+        help='two problems, three seeds, the search by similarity; exits with status 1 unless 5 of '
         '6 trees are the planted ones',
     )
     return parser.parse_args()

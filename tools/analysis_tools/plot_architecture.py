@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from mmbmtas.checkpoints import looks_like_checkpoint
+from mmbmtas.launch.architectures import architecture_of_checkpoint
 from mmbmtas.launch.errors import one_line_errors
-from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.structures import DenseCell, as_architecture
 from mmbmtas.structures.cell_file import is_cell
 from mmbmtas.structures.documents import read_document
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'architecture',
         type=Path,
-        help='architecture.json or cell.json of a search, or a checkpoint (.pth) with a tree',
+        help='architecture.json or cell.json of a search, or a checkpoint (.pth)',
     )
     parser.add_argument(
         '-o',

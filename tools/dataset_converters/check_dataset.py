@@ -1,10 +1,10 @@
 """Check a PASCAL_MT or NYUD_MT folder: its packaging, its splits, and every file they list.
 
-Exit status 0 where all is well, 1 where something is wrong. Example:
+Exits with status 0 if no problem is found, and with 1 otherwise. Example:
 
     python tools/dataset_converters/check_dataset.py data/PASCAL_MT --jobs 4
 
-A config names its training set: my_project/branched.py in the place of the folder.
+A config, such as my_project/branched.py, can replace the folder: its training set is checked.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Write NYUD_MT, the multi-task data set, from NYUD-v2's official file.
 
 The official files are nyu_depth_v2_labeled.mat and splits.mat; classMapping40.mat has the 40
-classes. Needs h5py: pip install 'mmbmtas[hdf5]'. The same command goes on where it was interrupted.
+classes. Needs h5py: pip install 'mmbmtas[hdf5]'. After an interruption, the same command continues.
 
 Example:
     python tools/dataset_converters/nyudv2.py nyu_depth_v2_labeled.mat splits.mat -o data/NYUD_MT
@@ -71,7 +71,7 @@ def main() -> None:
         mapping = mapping_file(args.classes, args.file)
         counts = convert_nyudv2(args.file, args.splits, mapping, args.out, args.jobs)
     except KeyboardInterrupt:
-        print('\ninterrupted: the same command goes on from here', file=sys.stderr)
+        print('\ninterrupted: the same command continues from here', file=sys.stderr)
         raise SystemExit(130) from None
     print(f'{args.out}: {counts["written"]} samples written, {counts["kept"]} kept')
 

@@ -1,4 +1,4 @@
-"""Write small domains of images that installed packages hold, in the Visual Decathlon's layout.
+"""Write small domains of images from installed packages, in the Visual Decathlon's layout.
 
 Nothing is downloaded: digits are scikit-learn's, faces and textures scikit-image's, glyphs are
 drawn with matplotlib's fonts, solids by the renderer of synthetic scenes. Example:
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
         'training: annotations/ and data/ as the Visual Decathlon has them.',
         epilog='The same command writes the same files, byte by byte.',
     )
-    parser.add_argument('out_dir', metavar='OUT_DIR', help='folder to make')
+    parser.add_argument('out_dir', metavar='OUT_DIR', help='folder to create')
     parser.add_argument(
         '--domains',
         nargs='+',

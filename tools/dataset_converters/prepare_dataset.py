@@ -1,11 +1,11 @@
 """Unpack your own PASCAL_MT.tgz or NYUD_MT.tgz, check it, and write a cache for training.
 
-Labels are decoded once, and read several times faster in training; samples stay the same to the
-bit. The same command goes on where it was interrupted. Example:
+Labels are decoded only once, so training reads them several times faster; samples stay
+bit-identical. After an interruption, the same command continues. Example:
 
     python tools/dataset_converters/prepare_dataset.py ~/PASCAL_MT.tgz data --jobs 4
 
-makes data/PASCAL_MT, and data/PASCAL_MT.cache, which the datasets use by themselves.
+makes data/PASCAL_MT and data/PASCAL_MT.cache, which the datasets use automatically.
 """
 
 import argparse
@@ -59,12 +59,12 @@ def show(prepared: Prepared) -> None:
     print(prepared.report.summary())
     print(f'report: {prepared.report_file}')
     if prepared.counts is None:
-        print('no cache was written: mend the problems of the report, then run this again')
+        print('no cache was written: fix the problems in the report, then run this command again')
         return
     counts = ', '.join(f'{number} {what}' for what, number in prepared.counts.items())
     print(f'cache: {prepared.cache} (samples: {counts})')
     if prepared.cache.absolute() == default_cache(prepared.root).absolute():
-        print(f"datasets with data_root='{prepared.root}' use it by themselves")
+        print(f"datasets with data_root='{prepared.root}' use it automatically")
     else:
         print(f"to use it, set cache='{prepared.cache}' in the datasets of {prepared.root}")
 
@@ -82,7 +82,7 @@ def main() -> None:
         kind = find_dataset_class(described.dataset_type) if described.dataset_type else None
         prepared = prepare_dataset(described.root, args.out, args.jobs, limit, allow, kind, options)
     except KeyboardInterrupt:
-        print('\ninterrupted: the same command goes on from here', file=sys.stderr)
+        print('\ninterrupted: the same command continues from here', file=sys.stderr)
         raise SystemExit(130) from None
     show(prepared)
     raise SystemExit(130 if prepared.report.interrupted else int(prepared.counts is None))

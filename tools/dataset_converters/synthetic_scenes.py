@@ -1,7 +1,7 @@
 """Write a data set of synthetic rooms in the layout of PASCAL_MT or NYUD_MT.
 
-A core makes 38 to 42 images of 128 x 160 a second (of its time) for PASCAL_MT and 48 to 56 for
-NYUD_MT: means of 60 images on two virtual Xeon cores that others kept busy. Example:
+One core makes 38 to 42 images of 128 x 160 per second of processor time for PASCAL_MT, and 48 to 56
+for NYUD_MT: means of 60 images on two virtual Xeon cores that other processes also used. Example:
 
     python tools/dataset_converters/synthetic_scenes.py data/SCENES_PASCAL --layout pascal \
         --train 2000 --val 200 --size 128 160 --jobs 4
@@ -11,6 +11,7 @@ import argparse
 import signal
 import sys
 
+from mmbmtas.errors import UserError
 from mmbmtas.scenes import write_scenes
 from mmbmtas.scenes.styles import STYLES
 
@@ -20,10 +21,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Write a data set of synthetic rooms with exact labels of semantic classes, '
         'human parts, saliency, normals, edges and depth, in the layout of a real release.',
-        epilog='Image i of a split depends on the seed, the split and i only (and on the size), '
-        'whatever --train, --val and --jobs. Running the same command again writes nothing.',
+        epilog='Image i of a split depends only on the seed, the split, i and the size, not on '
+        '--train, --val and --jobs. Running the same command again writes nothing.',
     )
-    parser.add_argument('out_dir', metavar='OUT_DIR', help='folder to make')
+    parser.add_argument('out_dir', metavar='OUT_DIR', help='folder to create')
     parser.add_argument(
         '--layout',
         choices=('pascal', 'nyud'),
@@ -60,7 +61,7 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=1,
         metavar='J',
-        help='processes, %(default)s by default; they change nothing in the files',
+        help='processes, %(default)s by default; they do not change the files',
     )
     parser.add_argument(
         '--style',
@@ -93,7 +94,7 @@ def main() -> None:
             args.overwrite,
             args.style,
         )
-    except (FileExistsError, ValueError) as error:
+    except (UserError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
-"""Group tasks as BMN does: by how alike single-task networks tell images apart.
+"""Group tasks as BMN does: by how similarly single-task networks distinguish images.
 
-Of all trees below a cap on multiply-adds, the one that keeps together what is most alike. Writes
-the affinities of tasks in every layer beside the tree: rsa.npy (layers, tasks, tasks) and rsa.png.
+Chooses, of all trees below a cap on multiply-adds, the one that groups the most similar tasks. Also
+writes the affinities of tasks in every layer: rsa.npy (layers, tasks, tasks) and rsa.png.
 
 Example:
     python tools/grouping/bmn.py configs/branched_scenes.py --cap 6e7 8e7 \
@@ -52,10 +52,10 @@ def parse_args() -> argparse.Namespace:
         type=float,
         nargs='+',
         metavar='MADDS',
-        help='of the whole network, one tree each',
+        help='limit for the whole network; one tree for each value',
     )
     cap.add_argument(
-        '--reference', metavar='ARCHITECTURE.json', help='a tree that costs as much as the cap'
+        '--reference', metavar='ARCHITECTURE.json', help='a tree whose cost is the cap'
     )
     parser.add_argument(
         '--grid',

@@ -13,8 +13,10 @@ from mmengine.runner import CheckpointLoader
 from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.comparison.affinity import image_loader, measure_errors
 from mmbmtas.comparison.affinity.images import add_image_arguments
+from mmbmtas.encoders import check_fits
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import difficulty_affinity, fafs_tree
+from mmbmtas.launch.architectures import architecture_of_checkpoint
 from mmbmtas.launch.errors import one_line_errors
 from mmbmtas.launch.loading import misfit_named
 from mmbmtas.launch.tree_config import (
@@ -24,9 +26,7 @@ from mmbmtas.launch.tree_config import (
     tree_places,
     write_trees,
 )
-from mmbmtas.launch.trees import architecture_of_checkpoint
 from mmbmtas.losses.balancing import without_balancing
-from mmbmtas.models.encoders import check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 
@@ -35,14 +35,14 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_tree_arguments(parser)
-    parser.add_argument('checkpoint', help='of a network that shares all encoder layers')
+    parser.add_argument('checkpoint', help='checkpoint of a network that shares all encoder layers')
     parser.add_argument(
         '--alpha',
         type=float,
         nargs='+',
         default=[1.0],
-        help='weight of separating unlike tasks, one tree each; larger ones part earlier '
-        '(default: 1)',
+        help='weight of separating dissimilar tasks; one tree for each value; with larger values, '
+        'tasks branch earlier (default: 1)',
     )
     add_image_arguments(parser)
     return parser.parse_args()

@@ -23,9 +23,9 @@ def parse_args() -> argparse.Namespace:
         help='middle, largest: the same path for all, of candidates of middle or greatest cost; '
         'random: for each domain a path drawn uniformly',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of random paths (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of random paths (default: 0)')
     parser.add_argument(
-        '-o', '--out', type=file_place, required=True, metavar='FILE', help='where to write them'
+        '-o', '--out', type=file_place, required=True, metavar='FILE', help='file to write'
     )
     add_cfg_options(parser)
     return parser.parse_args()

@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
         type=file_place,
         required=True,
         metavar='FILE.json',
-        help='file to write; of several, FILE_1.json, FILE_2.json, ...',
+        help='file to write; several trees become FILE_1.json, FILE_2.json, ...',
     )
     parser.add_argument('--number', type=int, default=5, help='number of trees (default: 5)')
     parser.add_argument('--seed', type=int, default=0)

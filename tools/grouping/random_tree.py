@@ -16,9 +16,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_tree_arguments(parser)
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument('--budget', type=float, metavar='MADDS', help='of the whole network')
     budget.add_argument(
-        '--reference', metavar='ARCHITECTURE.json', help='a tree that costs as much'
+        '--budget', type=float, metavar='MADDS', help='multiply-adds of the whole network'
+    )
+    budget.add_argument(
+        '--reference', metavar='ARCHITECTURE.json', help='a tree whose cost is the budget'
     )
     parser.add_argument(
         '--tolerance', type=float, default=0.02, help='share of the budget (default: 0.02)'

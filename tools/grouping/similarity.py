@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
         type=float,
         nargs='+',
         metavar='MADDS',
-        help='multiply-adds of the whole network, one tree each',
+        help='multiply-adds of the whole network; one tree for each value',
     )
     wish.add_argument(
         '--weight',

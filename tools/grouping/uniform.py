@@ -1,4 +1,4 @@
-"""Write the tree that shares all encoder layers, that shares none, or that serves one task alone.
+"""Write the tree that shares all encoder layers, shares none, or has only one task.
 
 Example:
     python tools/grouping/uniform.py configs/branched_scenes.py --kind shared -o shared.json

@@ -1,4 +1,4 @@
-"""Write the tree that shares its first layers and no other, as expensive as another tree.
+"""Write the tree that shares only its first layers and costs about as much as another tree.
 
 Example:
     python tools/grouping/vanilla.py configs/branched_scenes.py --reference searched.json
@@ -16,8 +16,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_tree_arguments(parser)
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument('--reference', metavar='ARCHITECTURE.json', help='the tree to match')
-    budget.add_argument('--budget', type=float, metavar='MADDS', help='of the whole network')
+    budget.add_argument(
+        '--reference', metavar='ARCHITECTURE.json', help='the tree whose cost to match'
+    )
+    budget.add_argument(
+        '--budget', type=float, metavar='MADDS', help='multiply-adds of the whole network'
+    )
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Draw samples of a config's dataset, as the model gets them, as contact sheets of all tasks."""
+"""Draw samples of a config's dataset as contact sheets of all tasks, as the model receives them."""
 
 import argparse
 from pathlib import Path
@@ -19,7 +19,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--output-dir', help='write the sheets into this folder as PNG files')
     parser.add_argument('--not-show', action='store_true', help='open no windows')
-    parser.add_argument('--show-interval', type=float, default=2, help='seconds a window stays')
+    parser.add_argument(
+        '--show-interval', type=float, default=2, help='seconds for which a window is shown'
+    )
     parser.add_argument('--phase', choices=('train', 'val', 'test'), default='train')
     parser.add_argument('--number', type=int, help='number of samples to draw; default all')
     add_cfg_options(parser)

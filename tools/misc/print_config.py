@@ -1,4 +1,4 @@
-"""Print a config as train.py would use it, with what it inherits and the overrides given."""
+"""Print a config as train.py would use it, including inherited entries and the given overrides."""
 
 import argparse
 
@@ -12,7 +12,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     launch.add_common_arguments(parser)
     parser.add_argument(
-        '--save-path', type=file_place, help='write it to this file too (.py, .json or .yml)'
+        '--save-path', type=file_place, help='also write it to this file (.py, .json or .yml)'
     )
     args = parser.parse_args()
     cfg = launch.prepare_config(launch.load_config(args))

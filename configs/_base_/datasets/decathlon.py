@@ -1,6 +1,6 @@
 # The Visual Decathlon: ten domains, images whose shorter side has 72 pixels. data_root holds
-# annotations/ and data/, as its archives unpack. Digits, traffic signs and characters are not to be
-# mirrored, so that no image is.
+# annotations/ and data/, as its archives unpack. Digits, traffic signs and characters must not be
+# mirrored, so no image is mirrored.
 data_root = 'data/decathlon'
 cost_shape = (64, 64)
 _domains = (

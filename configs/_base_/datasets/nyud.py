@@ -1,5 +1,5 @@
-# NYUD-v2, four tasks, as a branched network is trained and evaluated on it.
-# The folder is an unpacked NYUD_MT archive, of any of its three packagings.
+# NYUD-v2 with four tasks, for training and evaluating branched networks. The folder is an unpacked
+# NYUD_MT archive, in any of its three packagings.
 data_root = 'data/NYUD_MT'
 cost_shape = (425, 560)  # costs are stated at this size
 crop_size = (425, 560)
@@ -13,7 +13,7 @@ train_pipeline = [
     dict(type='RandomFlipSample', prob=0.5),
     dict(type='PackMultiTaskInputs'),
 ]
-# Images are padded, labels keep their size: predictions are cropped to the image.
+# Only images are padded. Labels keep their size, and predictions are cropped to the image.
 test_pipeline = [
     dict(type='LoadSampleImage'),
     dict(type='LoadNYUDv2Labels'),
@@ -59,5 +59,5 @@ val_evaluator = [
     dict(type='mmbmtas.NormalsMetric'),
     dict(type='mmbmtas.EdgePixelMetric'),
 ]
-# The papers' boundary score; a second or so an image and core, so not in validation.
+# The papers' boundary score. It takes about a second per image and core, so validation omits it.
 test_evaluator = [*val_evaluator, dict(type='mmbmtas.OdsF', dataset='nyud')]

@@ -1,5 +1,5 @@
-# NYUD-v2 as the search trains on it: whole samples at two thirds of their size (283 x 373).
-# Evaluation is that of nyud.py, at the original size.
+# NYUD-v2 as used in the search: whole samples at two thirds of their size (283 x 373). Evaluation
+# is that of nyud.py, at the original size.
 _base_ = './nyud.py'
 
 crop_size = (283, 373)
@@ -13,7 +13,7 @@ train_pipeline = [
     dict(type='RandomFlipSample', prob=0.5),
     dict(type='PackMultiTaskInputs'),
 ]
-# The search passes over its two splits in turn: samplers must come to an end.
+# The search iterates over its two splits in turn, so samplers must be finite.
 train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(pipeline=train_pipeline),

@@ -1,5 +1,5 @@
-# PASCAL-Context, five tasks, as a branched network is trained and evaluated on it.
-# The folder is the unpacked PASCAL_MT.tgz.
+# PASCAL-Context with five tasks, for training and evaluating branched networks. The folder is the
+# unpacked PASCAL_MT.tgz.
 data_root = 'data/PASCAL_MT'
 cost_shape = (512, 512)  # costs are stated at this size
 crop_size = (512, 512)
@@ -15,7 +15,7 @@ train_pipeline = [
     dict(type='IgnoreEmptyParts'),
     dict(type='PackMultiTaskInputs'),
 ]
-# Images are padded, labels keep their size: predictions are cropped to the image.
+# Only images are padded. Labels keep their size, and predictions are cropped to the image.
 test_pipeline = [
     dict(type='LoadSampleImage'),
     dict(type='LoadPascalContextLabels'),
@@ -65,5 +65,5 @@ val_evaluator = [
     dict(type='mmbmtas.NormalsMetric'),
     dict(type='mmbmtas.EdgePixelMetric'),
 ]
-# The papers' boundary score; a second or so an image and core, so not in validation.
+# The papers' boundary score. It takes about a second per image and core, so validation omits it.
 test_evaluator = [*val_evaluator, dict(type='mmbmtas.OdsF', dataset='pascal')]

@@ -1,4 +1,4 @@
-# PASCAL-Context as the search trains on it: whole samples at half their size, crops of 256, edges
+# PASCAL-Context as used in the search: whole samples at half their size, crops of 256, edges
 # derived at the reduced size. Evaluation is that of pascal_context.py, at the original size.
 _base_ = './pascal_context.py'
 
@@ -15,7 +15,7 @@ train_pipeline = [
     dict(type='IgnoreEmptyParts'),
     dict(type='PackMultiTaskInputs'),
 ]
-# The search passes over its two splits in turn: samplers must come to an end.
+# The search iterates over its two splits in turn, so samplers must be finite.
 train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(pipeline=train_pipeline),

@@ -1,5 +1,5 @@
-# Person parts of PASCAL (six parts and the background) for plain MMSegmentation: the images of
-# PASCAL-Context's release, of which those without a person are ignored.
+# Person parts of PASCAL (six parts and the background) for plain MMSegmentation, on the images of
+# PASCAL-Context's release. Images without a person are ignored.
 dataset_type = 'mmbmtas.PascalContextMT'
 data_root = 'data/PASCAL_MT'
 crop_size = (513, 513)

@@ -1,6 +1,6 @@
 # Images of noise and tasks that a planted tree computes from them, made in memory: a problem whose
-# best tree is known. Four tasks, of which a and c, b and d belong together from the first layer on.
-# tools/analysis_tools/planted.py puts other problems in.
+# best tree is known. Four tasks: a and c belong together from the first layer on, and so do b and
+# d. tools/analysis_tools/planted.py replaces these with other problems.
 _tasks = ['a', 'b', 'c', 'd']
 _dataset = dict(
     type='PlantedMT',
@@ -28,8 +28,8 @@ cost_shape = (16, 16)
 model = dict(
     type='MultiTaskEncoderDecoder',
     data_preprocessor=dict(
-        type='mmengine.ImgDataPreprocessor',
-        mean=[128.0] * 3,  # as PlantedMT stores images of mean 0 and deviation 1
+        type='mmbmtas.BatchPreprocessor',
+        mean=[128.0] * 3,  # as PlantedMT stores images of mean 0 and standard deviation 1
         std=[32.0] * 3,
     ),
     backbone=dict(encoder=dict(type='PlainEncoder', width=4, depth=3)),

@@ -1,6 +1,6 @@
 # Pocket domains: small images that installed packages hold, in the Visual Decathlon's layout.
 # tools/dataset_converters/pocket_domains.py writes the folder. Nothing is mirrored: digits and
-# glyphs would be others.
+# glyphs would change their meaning.
 data_root = 'data/pocket'
 cost_shape = (32, 32)
 _domains = ('digits', 'faces', 'textures', 'glyphs', 'solids')

@@ -1,6 +1,6 @@
 # Synthetic scenes in the layout of PASCAL-Context, 128 x 160 pixels, for trying everything out.
-# tools/dataset_converters/synthetic_scenes.py writes the folder. Scales vary less than the paper's
-# 0.5 to 2, since training is too short for all sizes.
+# tools/dataset_converters/synthetic_scenes.py writes the folder. The scale augmentation is weaker
+# than the paper's 0.5 to 2, because training is too short to learn all sizes.
 _base_ = './pascal_context.py'
 
 data_root = 'data/scenes'
@@ -18,7 +18,7 @@ train_pipeline = [
     dict(type='IgnoreEmptyParts'),
     dict(type='PackMultiTaskInputs'),
 ]
-# Images are padded, labels keep their size: predictions are cropped to the image.
+# Only images are padded. Labels keep their size, and predictions are cropped to the image.
 test_pipeline = [
     dict(type='LoadSampleImage'),
     dict(type='LoadPascalContextLabels'),

@@ -1,5 +1,5 @@
-# Synthetic scenes as the search trains on them: whole samples at half their size, crops of 64,
-# edges derived at the reduced size. Evaluation is that of scenes.py, at the original size.
+# Synthetic scenes as used in the search: whole samples at half their size, crops of 64, edges
+# derived at the reduced size. Evaluation is that of scenes.py, at the original size.
 _base_ = './scenes.py'
 
 crop_size = (64, 64)
@@ -15,7 +15,7 @@ train_pipeline = [
     dict(type='IgnoreEmptyParts'),
     dict(type='PackMultiTaskInputs'),
 ]
-# The search passes over its two splits in turn: samplers must come to an end.
+# The search iterates over its two splits in turn, so samplers must be finite.
 train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(pipeline=train_pipeline),

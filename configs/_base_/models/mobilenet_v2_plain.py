@@ -1,8 +1,8 @@
-# MobileNetV2 with a context module in plain MMSegmentation, as DeepLabv3 has it: no decoder.
+# MobileNetV2 with a context module in plain MMSegmentation, without a decoder, as in DeepLabv3.
 custom_imports = dict(imports=['mmbmtas'], allow_failed_imports=False)
 default_scope = 'mmseg'
 
-pretrained = None  # ImageNet weights: a file, an URL, or torchvision://mobilenet_v2
+pretrained = None  # ImageNet weights: a file, a URL, or torchvision://mobilenet_v2
 total_batch_size = 16  # over all ranks
 model = dict(
     type='EncoderDecoder',

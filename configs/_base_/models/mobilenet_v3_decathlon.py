@@ -1,4 +1,4 @@
-# MobileNetV3-like layers for the Visual Decathlon: the whole space, 2e31 paths a domain.
+# MobileNetV3-like layers for the Visual Decathlon: the whole search space, 2e31 paths per domain.
 _base_ = './mobilenet_v3_paths.py'
 
 _classes = dict(

@@ -2,7 +2,7 @@
 # supernet or a network of paths around the encoder, and name the decoders' classes.
 model = dict(
     data_preprocessor=dict(
-        type='mmengine.ImgDataPreprocessor',
+        type='mmbmtas.BatchPreprocessor',
         mean=[127.5] * 3,  # intensities to [-1, 1]
         std=[127.5] * 3,
         bgr_to_rgb=True,

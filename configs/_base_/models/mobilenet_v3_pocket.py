@@ -1,5 +1,6 @@
 # Five narrow layers with 8 candidates each, for the pocket domains on two CPU cores. In 300
-# iterations more layers learn less. None can be left out, since each one strides or widens.
+# iterations, more layers learn less. No layer can be left out, because each one changes the stride
+# or the width.
 _base_ = './mobilenet_v3_paths.py'
 
 _classes = dict(digits=10, faces=2, textures=10, glyphs=47, solids=6)

@@ -1,6 +1,6 @@
 # Training of a branched, shared or single-task network on NYUD-v2: half of PASCAL-Context's
 # iterations (paper, Section 4). The constructor lets an operation that n tasks share learn at 1/n
-# of the rate. Configs state total_batch_size: 16 for MobileNetV2, 8 for ResNet-50.
+# of the learning rate. Configs state total_batch_size: 16 for MobileNetV2, 8 for ResNet-50.
 max_iters = 20000
 
 optim_wrapper = dict(

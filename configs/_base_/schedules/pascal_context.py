@@ -1,5 +1,5 @@
-# Training of a branched, shared or single-task network on PASCAL-Context (paper, Section 4).
-# The constructor lets an operation that n tasks share learn at 1/n of the rate. Configs state
+# Training of a branched, shared or single-task network on PASCAL-Context (paper, Section 4). The
+# constructor lets an operation that n tasks share learn at 1/n of the learning rate. Configs state
 # total_batch_size: 16 for MobileNetV2, 8 for ResNet-50.
 max_iters = 40000
 

@@ -1,5 +1,5 @@
-# How a network of paths is trained: AdamW with a cosine; each batch has as many images of each
-# domain.
+# Training of a network of paths: AdamW with a cosine schedule. Each batch has the same number of
+# images of each domain.
 _base_ = '../default_runtime.py'
 
 optim_wrapper = dict(

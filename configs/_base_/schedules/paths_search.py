@@ -1,4 +1,5 @@
-# How paths are searched: weights by AdamW with a cosine, policies by REINFORCE (TuNAS's settings).
+# Search for paths: weights learn by AdamW with a cosine schedule, policies by REINFORCE (TuNAS's
+# settings).
 _base_ = '../default_runtime.py'
 
 optim_wrapper = dict(

@@ -1,6 +1,6 @@
-# Training on synthetic scenes: some minutes on two CPU cores, from random weights, so AdamW at a
-# high rate in the place of the paper's SGD. The constructor lets an operation that n tasks share
-# learn at 1/n of the rate.
+# Training on synthetic scenes: some minutes on two CPU cores, from random weights, so it uses AdamW
+# at a high rate instead of the paper's SGD. The constructor lets an operation that n tasks share
+# learn at 1/n of the learning rate.
 _base_ = '../default_runtime.py'
 
 max_iters = 600

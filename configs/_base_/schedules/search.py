@@ -1,5 +1,5 @@
-# How the paper searches: SGD for the weights, Adam for the architecture parameters, a temperature
-# that falls from 5.0 to 0.1. A config that uses this states weight_iters and warmup_iters.
+# The paper's search: SGD for the weights, Adam for the architecture parameters, a temperature that
+# falls from 5.0 to 0.1. A config that uses this states weight_iters and warmup_iters.
 _base_ = '../default_runtime.py'
 
 optim_wrapper = dict(
@@ -28,6 +28,7 @@ custom_hooks = [
     dict(type='CollapseHook'),
 ]
 # The search itself does not validate. tools/test.py scores a supernet's checkpoint, its tasks
-# routed by the most probable candidates; such numbers say little of the retrained tree's.
+# routed by the most probable candidates; such scores say little about the scores of the retrained
+# tree.
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -1,4 +1,4 @@
-# Train a network of paths with losses that are summed as they are, without ABDP.
+# Train a network of paths with an unweighted sum of the losses, without ABDP.
 #
 #   python tools/train.py configs/mpnas/ablations/paths_pocket_no_abdp.py
 _base_ = '../paths_pocket.py'

@@ -1,4 +1,4 @@
-# Search one path for all pocket domains (multi-head), by a policy that they have in common.
+# Search for one path for all pocket domains (multi-head), with one common policy.
 #
 #   python tools/train.py configs/mpnas/ablations/search_pocket_common.py
 _base_ = '../search_pocket.py'

@@ -1,4 +1,4 @@
-# Search paths with weights of its own for each candidate, rather than those of the largest.
+# Search for paths with separate weights for each candidate, instead of those of the largest one.
 #
 #   python tools/train.py configs/mpnas/ablations/search_pocket_separate.py
 _base_ = '../search_pocket.py'

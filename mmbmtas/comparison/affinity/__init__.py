@@ -1,4 +1,4 @@
-"""What FAFS and BMN measure on trained networks."""
+"""The measurements of FAFS and BMN on trained networks."""
 
 from .difficulty import image_error, measure_errors
 from .features import load_single_network, measure_dissimilarities

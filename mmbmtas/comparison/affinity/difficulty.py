@@ -22,7 +22,7 @@ _LEAST_SCORE = 1e-6
 def image_error(
     task: str, head: DeepLabV3PlusHead | LabelHead, sample: MultiTaskDataSample
 ) -> float:
-    """Return a task's error on one image, the larger the harder.
+    """Return a task's error on one image; harder images have larger errors.
 
     The task's metric on this image alone, turned into an error (verified); which one is our choice:
     100 - mIoU of classes, 100 - maxIoU of saliency, mean angle of normals, RMSE of depth. Edges
@@ -63,7 +63,9 @@ def image_error(
     else:
         error = _loss(head, predicted, sample)
     if not math.isfinite(error):
-        raise DivergenceError(f'the error of {task!r} on an image is {error}: has it diverged?')
+        raise DivergenceError(
+            f'the error of {task!r} on an image is {error}: has its training diverged?'
+        )
     return error
 
 

@@ -1,4 +1,4 @@
-"""How alike the layers of single-task networks tell images apart: what BMN compares."""
+"""How similarly the layers of single-task networks distinguish images, as BMN compares them."""
 
 from os import PathLike
 from typing import Any
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.data import DataLoader
 
+from mmbmtas.encoders import Encoder
 from mmbmtas.engine.failures import worker_death_explained
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import dissimilarity
 from mmbmtas.models.backbones import BranchedNetwork
-from mmbmtas.models.encoders import Encoder
 from mmbmtas.models.single_networks import read_single_network
 from mmbmtas.structures import BranchedArchitecture
 

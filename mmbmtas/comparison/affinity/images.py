@@ -19,16 +19,18 @@ SPLITS = ('train', 'val', 'test')
 
 
 def add_image_arguments(parser: ArgumentParser) -> None:
-    """Add which images to measure on."""
+    """Add the options that choose the images to measure on."""
     parser.add_argument('--images', type=int, default=500, help='number of images (default: 500)')
     parser.add_argument(
         '--split',
         choices=SPLITS,
         default='train',
-        help='where they are from; by default training images, as those of the other splits '
+        help='split of the images; by default training images, because images of the other splits '
         'score the trees afterwards',
     )
-    parser.add_argument('--seed', type=int, default=0, help='draws the images (default: 0)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed for drawing the images (default: 0)'
+    )
 
 
 def image_loader(cfg: Config, split: str, count: int, seed: int = 0) -> DataLoader:

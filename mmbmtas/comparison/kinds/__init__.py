@@ -1,4 +1,4 @@
-"""The kinds of models in a comparison: a class each, listed in :data:`KINDS`."""
+"""The kinds of models in a comparison, one class each, listed in :data:`KINDS`."""
 
 from .base import Kind, Plan, Reference
 from .budgeted import Random, Vanilla

@@ -1,4 +1,4 @@
-"""What a kind of models is: a class that says how networks of this kind come about."""
+"""The base of the kinds of models: a kind defines how its networks are made."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Reference:
 
 
 class Plan(Protocol):
-    """What a kind asks of the planner: :class:`mmbmtas.comparison.plan.Planner`."""
+    """The interface that a kind uses of :class:`mmbmtas.comparison.plan.Planner`."""
 
     comparison: Comparison
     tasks: tuple[str, ...]
@@ -46,7 +46,7 @@ class Plan(Protocol):
         ...
 
     def stored(self, name: str, run: str, step: Step, path: Path) -> Tree:
-        """Take the tree that a finished row has left, else the one that the step writes."""
+        """Return the stored tree of a finished row, else the one that the step will write."""
         ...
 
 
@@ -75,7 +75,7 @@ class Kind:
     def read(
         self, name: str, settings: Mapping[str, Any], file: Mapping[str, Any], where: str
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the models that an entry stands for, each with its name and settings.
+        """Yield the models that an entry describes, each with its name and settings.
 
         Args:
             name: The entry's name.
@@ -119,5 +119,5 @@ class Kind:
         return {}
 
     def files(self, run: Run) -> Sequence[tuple[Path, str]]:
-        """List what else to keep of a finished row: files, and their places in the results."""
+        """List further files to keep of a finished row, and their places in the results."""
         return ()

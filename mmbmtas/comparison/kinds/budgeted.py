@@ -1,4 +1,4 @@
-"""Trees that a tool chooses for a budget: a number, or what another model's tree costs."""
+"""Trees that a tool chooses for a budget: a number, or the cost of another model's tree."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ class Budgeted(Kind):
     """Whether a budget above what any tree costs is meant too."""
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that a tree for the budget exists."""
+        """Check that a tree for the budget exists."""
         if model['budget'] is not None:
             config = configs.read(configs.comparison.branched, model.options)
             check_reach(model['budget'], config, f'{where}: a budget', self.is_cap)
@@ -57,7 +57,7 @@ class Budgeted(Kind):
 
 
 class Random(Budgeted):
-    """Random trees that cost as much as the reference."""
+    """Random trees with the same cost as the reference."""
 
     name = 'random'
     keys: ClassVar = {'reference': None, 'budget': None, 'tolerance': 0.02, 'number': 1}
@@ -69,7 +69,7 @@ class Random(Budgeted):
 
 
 class Vanilla(Budgeted):
-    """First layers shared, the others not."""
+    """Trees whose first layers are shared and whose other layers are not."""
 
     name = 'vanilla'
     keys: ClassVar = {'reference': None, 'budget': None}

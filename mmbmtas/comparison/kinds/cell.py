@@ -13,15 +13,15 @@ from mmbmtas.comparison.kinds.base import Kind, Plan, Reference
 from mmbmtas.comparison.models import ModelSpec
 from mmbmtas.comparison.options import flatten_options
 from mmbmtas.comparison.rows import Network, Run, Tree, run_name
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError, UserError
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.structures import DenseCell
 
 _CONTEXT = 'model.backbone.encoder.context'
 
 
 class Cell(Kind):
-    """The reference's networks with another context module; all else is as there, options too."""
+    """The reference's networks with another context module; all else is equal, options too."""
 
     name = 'cell'
     keys: ClassVar = {'reference': None, 'cell': None, 'context': {}}
@@ -32,7 +32,7 @@ class Cell(Kind):
     def read(
         self, name: str, settings: Mapping[str, Any], file: Mapping[str, Any], where: str
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Check what is said of the context module."""
+        """Check the settings of the context module."""
         context = flatten_options(settings['context'], f'{where}: context')
         if settings['cell'] is None and 'type' not in context:
             raise InputError(
@@ -44,7 +44,7 @@ class Cell(Kind):
         yield name, {**settings, 'context': context}
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that the reference's networks can have the context module."""
+        """Check that the reference's networks can have the context module."""
         reference = configs.comparison.model(model['reference'])
         if reference.kind == 'exchange' and reference['single']:
             raise InputError(

@@ -8,9 +8,9 @@ from mmbmtas.comparison.configs import ComparedConfigs
 from mmbmtas.comparison.kinds.base import Kind, Plan, Reference
 from mmbmtas.comparison.models import ModelSpec
 from mmbmtas.comparison.rows import Network, run_name
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError
 from mmbmtas.launch.jobs import Step
-from mmbmtas.models.encoders import build_encoder
 
 
 class Exchange(Kind):
@@ -23,7 +23,7 @@ class Exchange(Kind):
     train_step = 'train exchange'  # takes more time than a tree
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that the config is for the tasks and the encoder of the branched networks."""
+        """Check that the config is for the tasks and the encoder of the branched networks."""
         path, branched = model['config'], configs.branched
         network = launch.read_config(path, model.options).get('model') or {}
         configs.check_tasks(network.get('decode_heads', {}), path, where)

@@ -15,7 +15,7 @@ from mmbmtas.structures import BranchedArchitecture
 
 
 class Permutations(Kind):
-    """The reference's tree with its tasks exchanged."""
+    """The reference's tree with its tasks permuted."""
 
     name = 'permutations'
     keys: ClassVar = {'reference': None, 'number': 5}
@@ -44,7 +44,7 @@ class GivenTree(Kind):
     keys: ClassVar = {'architecture': None}
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that the file's tree is one of the branched networks."""
+        """Check that the file's tree fits the branched networks."""
         try:
             configs.branched.madds_of(model['architecture'])
         except ValueError as error:

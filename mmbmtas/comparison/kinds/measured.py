@@ -1,4 +1,4 @@
-"""Trees chosen from what trained networks show: FAFS and BMN."""
+"""Trees chosen from measurements on trained networks: FAFS and BMN."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ class Fafs(Kind):
     def read(
         self, name: str, settings: Mapping[str, Any], file: Mapping[str, Any], where: str
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Make a model of each alpha."""
+        """Make one model for each alpha."""
         alphas = settings['alpha']
         if not isinstance(alphas, Sequence):
             yield name, dict(settings)
@@ -56,7 +56,7 @@ class Bmn(Budgeted):
     is_cap = True
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that the images are enough, and the budget within reach."""
+        """Check that there are enough images, and that the budget is within reach."""
         if model['images'] < MIN_IMAGES:
             raise InputError(f'{where}: {model["images"]} images, expected at least {MIN_IMAGES}')
         super().check(model, configs, where)

@@ -1,6 +1,7 @@
-"""Networks of paths: searched, with one path for all domains, with random paths, one a domain."""
+"""Networks of paths: searched, one path for all domains, random, or one network per domain."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from mmbmtas.comparison.configs import ComparedConfigs
@@ -34,7 +35,7 @@ class SearchedPaths(PathKind):
         yield name, found
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that the search is for the tasks and the space of the networks."""
+        """Check that the search is for the tasks and the space of the networks."""
         search, trained = configs.read(model['search'], model['search_options']), configs.trained
         configs.check_tasks(search.tasks, model['search'], where)
         own, other = search.encoder.to_config(), trained.encoder.to_config()
@@ -51,7 +52,7 @@ class SearchedPaths(PathKind):
 
 
 class Paths(SearchedPaths):
-    """A search of paths for each seed (MPNAS), or networks of the paths that another has found."""
+    """A search of paths for each seed (MPNAS), or networks of paths that another model found."""
 
     name = 'paths'
     keys: ClassVar = {**SearchedPaths.keys, 'reference': None}
@@ -65,14 +66,14 @@ class Paths(SearchedPaths):
 
 
 class MultiHead(SearchedPaths):
-    """A search of one path for all domains: one policy, which all rewards teach."""
+    """A search of one path for all domains, with one policy that learns from all rewards."""
 
     name = 'multi_head'
     own_options: ClassVar = {'model.backbone.policy.type': 'CommonPolicy'}
 
 
 class Independent(SearchedPaths):
-    """For each domain a search and a network of its own; what the decathlon score measures by."""
+    """A search and a network for each domain; the reference of the decathlon score."""
 
     name = 'independent'
     has_tree = False
@@ -112,18 +113,40 @@ class Chosen(PathKind):
 
 
 class SinglePath(Chosen):
-    """One path for all domains, which nobody has searched."""
+    """One path for all domains, without a search; it is trained, or ``frozen``.
+
+    If it is frozen, only the decoders learn. The encoder keeps its initial weights, while its
+    running statistics still follow the images.
+    """
 
     name = 'single_path'
-    keys: ClassVar = {'path': 'middle'}
+    keys: ClassVar = {'path': 'middle', 'frozen': False}
+    _FROZEN: ClassVar = {
+        f'optim_wrapper.paramwise_cfg.custom_keys.backbone.{key}': 0.0
+        for key in ('lr_mult', 'decay_mult')
+    }
 
     def read(
         self, name: str, settings: Mapping[str, Any], file: Mapping[str, Any], where: str
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Check which path it is."""
+        """Check which path it is, and whether it learns."""
         if settings['path'] not in ('middle', 'largest'):
             raise InputError(f"{where}: path {settings['path']!r}, expected 'middle' or 'largest'")
+        if not isinstance(settings['frozen'], bool):
+            raise InputError(f'{where}: frozen {settings["frozen"]!r}, expected True or False')
         yield name, dict(settings)
+
+    def networks(
+        self, plan: Plan, model: ModelSpec, seed: int, member: int
+    ) -> Mapping[str, Network]:
+        """Return the network; a frozen encoder learns at a rate of 0."""
+        found = super().networks(plan, model, seed, member)
+        if not model['frozen']:
+            return found
+        return {
+            folder: replace(network, options={**network.options, **self._FROZEN})
+            for folder, network in found.items()
+        }
 
     def choice(self, model: ModelSpec) -> str:
         """Return which path."""
@@ -136,5 +159,5 @@ class RandomPaths(Chosen):
     name = 'random_paths'
 
     def choice(self, model: ModelSpec) -> str:
-        """Return that paths are drawn."""
+        """Return the choice of random paths."""
         return 'random'

@@ -41,7 +41,7 @@ class Searched(Kind):
         yield name, read_search(settings, file, where)
 
     def check(self, model: ModelSpec, configs: ComparedConfigs, where: str) -> None:
-        """See that the search is for the tasks and the encoder of the branched networks."""
+        """Check that the search is for the tasks and the encoder of the branched networks."""
         path, branched = model['search'], configs.branched
         search = configs.read(path, model['search_options'])
         configs.check_tasks(search.tasks, path, where)

@@ -8,7 +8,7 @@ from mmbmtas.comparison.rows import Network, Tree, run_name
 
 
 class Single(Kind):
-    """One network for each task; what all others are measured against."""
+    """One network for each task; the baseline of all other models."""
 
     name = 'single'
     has_tree = False

@@ -1,4 +1,4 @@
-"""Arrays as few bytes that are quick to read, exact to the last bit."""
+"""Compact encodings of arrays that are quick to read and exact to the last bit."""
 
 import zlib
 from typing import Any

@@ -18,7 +18,7 @@ _AGAIN = 'run tools/dataset_converters/prepare_dataset.py'
 
 
 def default_cache(data_root: str | Path) -> Path:
-    """Where a dataset's cache lies unless told otherwise: beside it, with ``.cache`` added.
+    """The default place of a dataset's cache: next to the dataset, with ``.cache`` appended.
 
     Args:
         data_root: Folder of the dataset.
@@ -47,7 +47,9 @@ def read_index(cache: Path) -> dict[str, Any]:
         index = json.loads((cache / INDEX).read_text())
         version, variants = index['version'], dict(index['variants'])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{cache} is no complete cache: {_AGAIN} to make or end it') from error
+        raise InputError(
+            f'{cache} is not a complete cache: {_AGAIN} to make or complete it'
+        ) from error
     if version != VERSION:
         raise InputError(f'{cache} is of version {version}, not {VERSION}: {_AGAIN} again')
     return {**index, 'variants': variants}
@@ -56,7 +58,7 @@ def read_index(cache: Path) -> dict[str, Any]:
 def find_variant(
     cache: Path, transforms: Sequence[Any], derived: Mapping[str, str]
 ) -> LoadCachedSample | None:
-    """Look up the longest run of a pipeline's first steps that a cache stands for.
+    """Find the longest sequence of a pipeline's first steps that a cache can replace.
 
     Args:
         cache: The cache's folder.
@@ -91,6 +93,6 @@ def check_holds(folder: Path, ids: Sequence[str]) -> None:
     missing = [img_id for img_id in ids if f'{img_id}{SUFFIX}' not in present]
     if missing:
         raise InputError(
-            f'{folder} lacks {len(missing)} of {len(ids)} samples, {missing[0]} for one: '
+            f'{folder} does not have {len(missing)} of {len(ids)} samples, such as {missing[0]}: '
             f'{_AGAIN} again'
         )

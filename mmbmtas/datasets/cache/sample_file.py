@@ -27,7 +27,7 @@ _BROKEN = (ValueError, KeyError, TypeError, AttributeError, OverflowError, struc
 
 
 def write_sample(path: Path, info: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a sample beside its place and rename it: it is there whole, or not at all.
+    """Write a sample under a temporary name and rename it, so that it is whole or absent.
 
     Args:
         path: File to write; its folder exists.
@@ -45,7 +45,7 @@ def write_sample(path: Path, info: Mapping[str, Any], arrays: Mapping[str, np.nd
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Read what a sample file says of itself.
+    """Read the header of a sample file.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Which first steps of a pipeline a cache stands for, and the transform that takes their place."""
+"""The first steps of a pipeline that a cache replaces, and the transform that replaces them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ def source_marks(data_info: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 class LoadCachedSample(BaseTransform):
-    """Take the outcome of a pipeline's first steps from a cache.
+    """Read the result of a pipeline's first steps from a cache.
 
     The image is read from its own file unless the steps change it. Results equal those of the steps
     in every bit. A dataset puts this transform into its pipeline itself.
@@ -136,7 +136,7 @@ class LoadCachedSample(BaseTransform):
 
 
 def is_fresh(header: dict[str, Any], steps: list[str], marks: dict[str, list[Any]]) -> bool:
-    """Tell whether a cached sample may stand for its files.
+    """Tell whether a cached sample is up to date with its files.
 
     Args:
         header: The sample file's header.

@@ -68,14 +68,14 @@ def _notes(remarks: Mapping[Remark, list[str]]) -> Iterator[str]:
     """Tell what is worth knowing of the files together."""
     if turned := remarks.get('turned'):
         yield (
-            f'{len(turned)} images are turned as their EXIF data say, {min(turned)} for one: their '
-            'labels must fit what viewers show'
+            f'{len(turned)} images are rotated by their EXIF data, such as {min(turned)}: their '
+            'labels must fit the image as viewers show it'
         )
     ones, full = remarks.get('mask of 0 and 1'), remarks.get('mask of 0 to 255')
     if ones and full:
         yield (
-            f'{len(ones)} masks hold 0 and 1, {min(ones)} for one, and {len(full)} hold 0 to 255, '
-            f'{min(full)} for one: 1 is foreground in the former only'
+            f'{len(ones)} masks hold 0 and 1, such as {min(ones)}, and {len(full)} hold 0 to 255, '
+            f'such as {min(full)}: 1 is foreground only in the former'
         )
 
 
@@ -92,11 +92,11 @@ def _list_samples(datasets: Sequence[MultiTaskDataset], report: Report) -> list[
             report.notes.append(f'{split} lists {len(ids)} ids, the public release {published}')
         both = files.keys() & set(ids)
         if both == files.keys() == set(ids) and both:
-            report.notes.append(f'{len(both)} ids are in both splits, {min(both)} for one')
+            report.notes.append(f'{len(both)} ids are in both splits, such as {min(both)}')
         elif both:
             message = (
-                f'{len(both)} ids are in the other split, too, {min(both)} for one: what was '
-                'trained on must not score'
+                f'{len(both)} ids are in the other split, too, such as {min(both)}: images '
+                'for training must not be used for scores'
             )
             report.problems.append(Problem('split', str(dataset.id_file()), message))
         if ids:

@@ -1,4 +1,4 @@
-"""What a check of a dataset's files found, for people and for programs."""
+"""The results of checking a dataset's files, for people and for programs."""
 
 import json
 from collections import Counter
@@ -58,7 +58,7 @@ class Report:
         return not self.problems and not self.interrupted
 
     def summary(self) -> str:
-        """Tell in a line how many problems there are."""
+        """Say in one line how many problems there are."""
         counts = Counter(problem.kind for problem in self.problems)
         kinds = ', '.join(f'{count} {kind}' for kind, count in counts.items())
         number = len(self.problems)
@@ -67,7 +67,7 @@ class Report:
         return f'{self.root}: {self.packaging}, {self.opened} files opened, {found}{end}'
 
     def text(self) -> str:
-        """Tell everything, a line each."""
+        """List everything, one item per line."""
         lines = [self.summary(), '']
         lines += [f'{name}: {count} ids' for name, count in self.splits.items()]
         lines += ['', f'{"folder":32}{"files":>8}{"listed":>8}{"ids without":>13}']

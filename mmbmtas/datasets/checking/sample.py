@@ -1,4 +1,4 @@
-"""Open all files of one image: does each load, and are its values what they should be."""
+"""Checks all files of one image: whether each loads and holds correct values."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -24,7 +24,7 @@ class SampleFiles(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """Number of files opened, what is wrong, and what is worth knowing of which file."""
+    """The number of opened files, the problems, and notes on single files."""
 
     opened: int
     problems: list[Problem]

@@ -249,7 +249,7 @@ class RandomCropSample(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomFlipSample(BaseTransform):
-    """Mirror a sample left to right by chance; normals' x component changes its sign.
+    """Mirror a sample left to right at random; normals' x component changes its sign.
 
     Args:
         prob: Probability of a flip, 0 to 1.

@@ -1,4 +1,4 @@
-"""What label maps have in common: going through them, adding one, resizing one."""
+"""Helpers for label maps: iterate over them, add one, resize one."""
 
 from collections.abc import Iterator
 

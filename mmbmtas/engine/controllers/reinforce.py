@@ -1,4 +1,4 @@
-"""REINFORCE as TuNAS has it: rewards, moving baselines and the schedules of a search.
+"""REINFORCE as in TuNAS: rewards, moving baselines and the schedules of a search.
 
 Source: the public code of TuNAS (Bender et al., CVPR 2020), whose controller MPNAS builds on. The
 gradient of the expected reward is the expectation of ``(R - b) * d log p``, whatever the baseline
@@ -9,8 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from mmbmtas.devices import to_device
 from mmbmtas.errors import InputError
 from mmbmtas.structures.values import (
     require_choice,
@@ -27,7 +29,7 @@ MAX_ITERS = 10**9
 
 @dataclass(frozen=True)
 class Reward:
-    """The reward of a path: its quality ``Q``, less what its cost is beside a target.
+    """The reward of a path: its quality ``Q``, minus a penalty on the cost for a target.
 
     With ``r = cost / target`` it is ``Q + beta |r - 1|`` (``abs``), ``Q r^beta`` (``mnas``) or
     ``Q min(r^beta, 1)`` (``mnas_hard``, which does not reward costs below the target).
@@ -51,7 +53,7 @@ class Reward:
     def __post_init__(self) -> None:
         require_choice('train_cfg.reward', self.kind, KINDS)
         if require_number('train_cfg.beta', self.beta) >= 0:
-            raise InputError(f'train_cfg.beta {self.beta}: expected a number below 0, as -0.1')
+            raise InputError(f'train_cfg.beta {self.beta}: expected a number below 0, such as -0.1')
 
     def __call__(self, quality: float, ratio: float | None) -> float:
         """Return the reward.
@@ -90,7 +92,7 @@ class Baseline:
         self.weight = weight
 
     def update(self, reward: float) -> float:
-        """Take a reward in; return the average."""
+        """Add a reward, and return the average."""
         self.total = MOMENTUM * self.total + reward
         self.weight = MOMENTUM * self.weight + 1
         return self.total / self.weight
@@ -146,4 +148,5 @@ def policy_loss(log_probs: Tensor, advantages: Sequence[float] | Tensor) -> Tens
         log_probs: Of the samples, shape (n,); differentiable.
         advantages: ``R - b`` of each.
     """
-    return -(log_probs * log_probs.new_tensor(advantages)).sum()
+    weights = torch.as_tensor(advantages, dtype=log_probs.dtype)
+    return -(log_probs * to_device(weights, log_probs.device)).sum()

@@ -1,5 +1,6 @@
-"""Watching the architecture while it is searched, and writing down the tree."""
+"""Hooks that log the architecture during the search, and write the tree to a file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def routing_entropy(probs: Tensor) -> Tensor:
 
 @HOOKS.register_module()
 class ArchitectureLoggerHook(Hook):
-    """Log what the architecture distribution looks like.
+    """Log the state of the architecture distribution.
 
     To the log: ``entropy`` of the routing probabilities (1 uniform, 0 decided), and what the loop
     measures. Of a tree that is ``expected_gmadds`` and ``argmax_gmadds``, the multiply-adds in 10^9
@@ -70,7 +71,7 @@ class ArchitectureLoggerHook(Hook):
             self._log(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Log what the search has ended with."""
+        """Log the result of the search."""
         values = self._log(runner)
         words = ', '.join(f'{name} {value:.4g}' for name, value in values.items())
         runner.logger.info(f'At the end of the search: {words}')
@@ -80,7 +81,7 @@ class ArchitectureLoggerHook(Hook):
         """Log the current distribution; return what the log gets."""
         loop = search_loop_of(runner, self)
         probs = loop.model.backbone.routing_probs()
-        architecture = loop.model.export_architecture()
+        architecture = loop.export_architecture()
         values = {'entropy': float(routing_entropy(probs)), **loop.measured(architecture)}
         for name, value in values.items():
             runner.message_hub.update_scalar(f'train/{name}', value)
@@ -98,7 +99,7 @@ class ArchitectureLoggerHook(Hook):
 
 @HOOKS.register_module()
 class ArchitectureExportHook(Hook):
-    """Write the tree or paths of the most probable candidates beside every checkpoint, and last.
+    """Write the architecture that the search has found with every checkpoint, and last.
 
     ``<work_dir>/architecture.json`` is always the latest,
     ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
@@ -111,40 +112,41 @@ class ArchitectureExportHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Remove what a killed run left of files that it was writing."""
+        """Remove incomplete files that a killed run has left."""
         remove_leftovers(Path(runner.work_dir) / 'architectures')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Write the tree of the checkpoint; mmengine calls this on the main process only."""
-        tree = self._write(runner, checkpoint['meta']['iter'])
-        checkpoint['meta']['architecture'] = tree.to_dict()
+        """Write that of the checkpoint; mmengine calls this on the main process only."""
+        architecture = self._write(runner, checkpoint['meta']['iter'])
+        checkpoint['meta']['architecture'] = architecture.to_dict()
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Write the tree the search has ended in, and log it."""
-        tree = self._write(runner, runner.iter)
+        """Write the architecture that the search has ended in, and log it."""
+        architecture = self._write(runner, runner.iter)
         runner.logger.info(
-            f'Searched architecture: {tree.describe()}; '
-            f'{search_loop_of(runner, self).describe_cost(tree)}. '
+            f'Searched architecture: {architecture.describe()}; '
+            f'{search_loop_of(runner, self).describe_cost(architecture)}. '
             f'Written to {Path(runner.work_dir) / "architecture.json"}'
         )
-        if warning := search_loop_of(runner, self).describe_miss(tree):
+        if warning := search_loop_of(runner, self).describe_miss(architecture):
             runner.logger.warning(warning)
 
     def _write(self, runner: Runner, iteration: int) -> RoutedArchitecture:
-        """Write both files; return the tree."""
+        """Write both files; return the architecture."""
         source = {
             'config': Path(runner.cfg.filename).name if runner.cfg.filename else None,
             'iteration': iteration,
             'seed': runner.seed,
         }
         loop = search_loop_of(runner, self)
-        tree = loop.model.export_architecture(source)
-        if warning := loop.describe_miss(tree):
-            tree = loop.model.export_architecture({**source, 'budget_missed': warning})
+        architecture = loop.export_architecture(source)
+        found = architecture.source
+        if isinstance(found, dict) and (warning := loop.describe_miss(architecture)):
+            architecture = replace(architecture, source={**found, 'budget_missed': warning})
         directory = Path(runner.work_dir)
         (directory / 'architectures').mkdir(parents=True, exist_ok=True)
-        tree.save(directory / 'architectures' / f'iter_{iteration}.json')
-        tree.save(directory / 'architecture.json')
-        runner.visualizer.add_image('architecture', architecture_image(tree), iteration)
-        return tree
+        architecture.save(directory / 'architectures' / f'iter_{iteration}.json')
+        architecture.save(directory / 'architecture.json')
+        runner.visualizer.add_image('architecture', architecture_image(architecture), iteration)
+        return architecture

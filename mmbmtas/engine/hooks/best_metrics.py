@@ -1,4 +1,4 @@
-"""By which metrics, and in which direction, a training keeps its best checkpoint."""
+"""The metrics by which a training keeps its best checkpoint, and their directions."""
 
 import logging
 from collections.abc import Sequence

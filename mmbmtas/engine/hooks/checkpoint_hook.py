@@ -1,4 +1,4 @@
-"""Checkpoints that survive whatever ends the run."""
+"""Checkpoints that survive any kind of interruption."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class CheckpointHook(_CheckpointHook):
             self.rules, self.key_indicators = rules, key_indicators
 
     def before_run(self, runner: Runner) -> None:
-        """See that ``save_best`` names metrics that there will be, and their directions.
+        """Check that ``save_best`` names existing metrics, and find their directions.
 
         A metric's own direction counts where ``rule``, ``greater_keys`` and ``less_keys`` state
         none.
@@ -110,12 +110,12 @@ class CheckpointHook(_CheckpointHook):
             if name.startswith(('best_score', 'best_ckpt')):
                 hub.runtime_info.pop(name)
         runner.logger.warning(
-            f'The best checkpoint so far was the best by save_best = {before}; it stays, and the '
-            f'search for the best by {self.save_best} begins anew.'
+            f'The best checkpoint so far was chosen by save_best = {before}. It is kept; from now '
+            f'on the best checkpoint by {self.save_best} is kept, too.'
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Leave only what can be read back without running code; say what that is not."""
+        """Keep only what can be read back without running code; log what is left out."""
         plain, left_out = to_plain(checkpoint)
         checkpoint.clear()
         checkpoint.update(plain)

@@ -1,4 +1,4 @@
-"""Refuses to count classes of images that network, checkpoint and data sets number differently."""
+"""Checks that network, checkpoint and data sets number the classes of images alike."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Watching for trainings that go wrong while they still look like going on."""
+"""Hooks that detect failing trainings early."""
 
 import logging
 from typing import Any
@@ -125,8 +125,9 @@ class CollapseHook(Hook):
             seen = {**seen, 'warned': True}
             share = (now - seen['since']) / iters
             print_log(
-                f'The most probable tree has let {kind} since iteration {seen["since"]}, for '
-                f'{share:.0%} of the search after warm-up. ' + _advice(kind, model.resource_loss),
+                f'The search has collapsed: in its most probable tree, {kind}. This has been so '
+                f'since iteration {seen["since"]}, for {share:.0%} of the search after warm-up. '
+                + _advice(kind, model.resource_loss),
                 logger='current',
                 level=logging.WARNING,
             )
@@ -149,8 +150,8 @@ def _advice(kind: str, resource_loss: Any) -> str:
     shared = kind == _SHARED
     if shared and resource_loss.weight == 0:
         return (
-            'There is no resource loss that would have it so: the architecture parameters may '
-            'hardly learn (optim_wrapper.arch_params.optimizer.lr), or too late (warmup_iters).'
+            'There is no resource loss that could cause this: the architecture parameters may '
+            'learn too slowly (optim_wrapper.arch_params.optimizer.lr) or too late (warmup_iters).'
         )
     latency = resource_loss.latency is not None
     name = 'target_latency_ms' if latency else 'target_madds'
@@ -159,7 +160,7 @@ def _advice(kind: str, resource_loss: Any) -> str:
         'The resource loss seems to outweigh the tasks: a smaller'
         if shared
         else 'The tasks seem to outweigh the resource loss: a larger'
-    ) + f' model.resource_loss.weight (now {resource_loss.weight:g}) would change that'
+    ) + f' model.resource_loss.weight (now {resource_loss.weight:g}) would change this'
     if target is None:
-        return f'{advice}, or name a budget (model.resource_loss.{name}).'
+        return f'{advice}, or set a budget (model.resource_loss.{name}).'
     return f'{advice}, or a {"larger" if shared else "smaller"} {name} (now {target:g}).'

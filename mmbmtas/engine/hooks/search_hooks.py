@@ -1,4 +1,4 @@
-"""What the search does at the borders of its phases, and around its iterations."""
+"""Hooks that act between the phases of a search and around its iterations."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The loop that hooks of a search look at."""
+"""Access to the search loop for the hooks of a search."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def search_loop_of(runner: Runner, hook: Hook) -> SearchLoop:
     Raises:
         InputError: The runner trains something else.
     """
-    return _loop_with(runner, hook, ('model', 'measured'), 'a search loop')
+    return _loop_with(runner, hook, ('model', 'measured', 'export_architecture'), 'a search loop')
 
 
 def phases_of(runner: Runner, hook: Hook) -> BranchedSearchLoop:
@@ -37,7 +37,7 @@ def _loop_with(runner: Runner, hook: Hook, names: tuple[str, ...], what: str) ->
     loop: Any = runner.train_loop
     if not all(hasattr(loop, name) for name in names):
         raise InputError(
-            f'{type(hook).__name__} goes with {what}, found {type(loop).__name__}: remove '
+            f'{type(hook).__name__} works only with {what}, found {type(loop).__name__}: remove '
             'it from the hooks of the config'
         )
     return loop

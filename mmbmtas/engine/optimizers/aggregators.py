@@ -1,4 +1,4 @@
-"""TorchJD's aggregators, from configs."""
+"""Builds TorchJD's aggregators from configs."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence

@@ -3,6 +3,7 @@
 from .branched_search_loop import BranchedSearchLoop
 from .gumbel_path_loop import GumbelPathSearchLoop
 from .path_search_loop import PathSearchLoop
+from .reinforce_search_loop import ReinforceSearchLoop
 from .search_loop import SearchLoop, split_dataset
 from .search_plan import Phase, Position, SearchPlan
 from .similarity_search import SimilaritySearchLoop
@@ -15,6 +16,7 @@ __all__ = [
     'PathSearchLoop',
     'Phase',
     'Position',
+    'ReinforceSearchLoop',
     'SearchLoop',
     'SearchPlan',
     'SimilaritySearchLoop',

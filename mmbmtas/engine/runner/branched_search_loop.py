@@ -126,15 +126,15 @@ class BranchedSearchLoop(SearchLoop):
         super().check_resumed()
 
     def check_loader(self, loader: DataLoader) -> None:
-        """Refuse an endless sampler: a pass over a split must end.
+        """Refuse an infinite sampler: an epoch over a split must end.
 
         Raises:
             InputError: The sampler is endless.
         """
         if is_endless(loader):
             raise InputError(
-                'train_dataloader.sampler is endless, but a search passes over its two splits in '
-                "turn: expected dict(type='DefaultSampler', shuffle=True)"
+                'train_dataloader.sampler is infinite, but a search iterates over its two splits '
+                "in turn: expected dict(type='DefaultSampler', shuffle=True)"
             )
 
     def _batches(self) -> Iterator[Any]:
@@ -169,7 +169,7 @@ class BranchedSearchLoop(SearchLoop):
             self.model.loss_balancing.train(phase != 'arch')
 
     def step(self, data: dict[str, Any]) -> dict[str, Tensor]:
-        """Train weights or architecture parameters, as the phase has it."""
+        """Train weights or architecture parameters, depending on the phase."""
         tasks = self.model.labelled_tasks(data['data_samples'])
         step = self._step_arch if self.position.phase == 'arch' else self._step_weights
         return step(data, tasks)
@@ -202,7 +202,7 @@ class BranchedSearchLoop(SearchLoop):
         return values
 
     def describe_cost(self, architecture: RoutedArchitecture) -> str:
-        """Say what a tree costs, also by the latency table of the resource loss."""
+        """State the cost of a tree, also by the latency table of the resource loss."""
         tree = BranchedArchitecture.of(architecture)
         cost, table = tree.madds or {}, self.model.resource_loss.latency
         latency = '' if table is None else f', {table.tree(tree):.2f} ms by the latency table'
@@ -243,7 +243,10 @@ class BranchedSearchLoop(SearchLoop):
         return _merge(logs)
 
     def _step_arch(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
-        """Accumulate the gradients of all tasks and of the resource loss, then step once."""
+        """Accumulate the gradients of all tasks and of the resource loss, then step once.
+
+        A GPU is waited for once, before the step: the losses must be finite.
+        """
         wrapper = self.runner.optim_wrapper['arch_params']
         self.task = None
         logs: list[dict[str, Tensor]] = []
@@ -252,12 +255,13 @@ class BranchedSearchLoop(SearchLoop):
                 losses = self.runner.model(
                     **data, mode='loss', tasks=chosen, with_resource_loss=index == 0
                 )
-            loss, log = self.model.parse_losses(losses)
+            loss, log = self.model.sum_losses(losses)
             wrapper.backward(loss)
             logs.append(log)
+        log = self.model.look_at(_merge(logs))
         wrapper.step()
         wrapper.zero_grad()
-        return _merge(logs)
+        return log
 
 
 def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

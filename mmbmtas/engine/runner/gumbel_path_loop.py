@@ -1,5 +1,6 @@
 """The search of paths by gradients: BMTAS's relaxation in MPNAS's supernet."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,6 +40,10 @@ class GumbelPathSearchLoop(PathSearchLoop):
             :class:`~mmbmtas.models.backbones.TopKRouting` with two by default, ``HardRouting``, or
             any other.
         tau: Temperature at the end of the warm-up and at the last iteration.
+        at_most: As for :class:`PathSearchLoop`.
+        exported: As for :class:`PathSearchLoop`.
+        latency: As for :class:`PathSearchLoop`.
+        target_latency_ms: As for :class:`PathSearchLoop`.
 
     Raises:
         InputError: As :class:`PathSearchLoop`, or ``tau`` is not two numbers above 0.
@@ -62,11 +67,16 @@ class GumbelPathSearchLoop(PathSearchLoop):
         target_union_params: float | None = None,
         routing: Mapping[str, Any] | None = None,
         tau: Sequence[float] = (5.0, 0.1),
+        at_most: bool = False,
+        exported: str = 'within_budget',
+        latency: str | os.PathLike | Mapping[str, Any] | None = None,
+        target_latency_ms: float | Mapping[str, float] | None = None,
     ) -> None:
         if not isinstance(tau, Sequence) or isinstance(tau, str) or len(tau) != 2:
             raise InputError(f'train_cfg.tau {tau!r}: expected two numbers above 0')
         self.tau = [require_positive('train_cfg.tau', value) for value in tau]
-        has_target = target_madds is not None or target_union_params is not None
+        targets = (target_madds, target_union_params, target_latency_ms)
+        has_target = any(target is not None for target in targets)
         super().__init__(
             runner,
             dataloader,
@@ -79,6 +89,10 @@ class GumbelPathSearchLoop(PathSearchLoop):
             target_madds=target_madds,
             target_union_params=target_union_params,
             cost='expected' if has_target else 'sampled',
+            at_most=at_most,
+            exported=exported,
+            latency=latency,
+            target_latency_ms=target_latency_ms,
         )
         most = max(map(len, self.model.policy.candidates))
         self.routing = build_routing(routing or {'type': 'TopKRouting', 'k': 2}, most)

@@ -1,4 +1,4 @@
-"""A runner whose log is the run's story on a page; details go to files beside the log."""
+"""A runner with a log that fits on a page; details go to files next to the log."""
 
 import logging
 import warnings

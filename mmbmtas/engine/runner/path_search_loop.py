@@ -1,31 +1,38 @@
 """The search of paths: iterations train the weights along sampled paths, then the policies."""
 
-import math
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_rank, get_world_size
-from mmengine.optim import OptimWrapper
+from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from mmbmtas.cost import expected_sum, expected_union
-from mmbmtas.engine.controllers import Baseline, Budget, Paths, Reward, Schedule, policy_loss
+from mmbmtas.cost import PathLatencyTable, expected_sum, expected_union
+from mmbmtas.engine.controllers import (
+    Budget,
+    Paths,
+    PolicyLearner,
+    Reward,
+    Schedule,
+    check_qualities,
+)
 from mmbmtas.engine.randomness import Stream, generator_of
-from mmbmtas.errors import DivergenceError, InputError
-from mmbmtas.losses.resource_loss import TOLERANCE
-from mmbmtas.paths import PathSearchEncoderDecoder
+from mmbmtas.errors import InputError
+from mmbmtas.paths import PathSearchEncoderDecoder, with_path_cost
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import PathArchitecture, RoutedArchitecture
+from mmbmtas.structures.paths import CHANGED_FOR_BUDGET
 from mmbmtas.structures.values import filled_in_from, require_choice, require_count
 
 from .search_loop import SearchLoop, split_groups
 from .train_loader import batch_size_of, batches, is_endless
 
-_BASELINES = 'search_baselines'
+EXPORTED = ('within_budget', 'most_probable')
 
 
 @LOOPS.register_module()
@@ -65,6 +72,15 @@ class PathSearchLoop(SearchLoop):
         cost: ``sampled`` (the sampled path's cost is part of its reward, as in TuNAS) or
             ``expected`` (the reward is the quality alone, and the distance of the expected cost
             from the target is differentiated exactly; ours, for ``abs``).
+        at_most: Whether the target is a limit: costs below it are no worse (ours).
+        exported: The paths that the search ends in, where there is a target: the likeliest ones
+            ``within_budget``, 5 % around it (ours, see :meth:`Budget.likeliest`), or the
+            ``most_probable``, whatever they cost.
+        latency: Measured times of the candidates: the file that
+            ``tools/analysis_tools/measure_latency.py`` writes for a config of paths, or its
+            content.
+        target_latency_ms: Milliseconds of a domain's whole network by that table, for all domains
+            or by domain; ours.
 
     Raises:
         InputError: An argument is out of range or would have no effect, the sampler is another, the
@@ -91,10 +107,15 @@ class PathSearchLoop(SearchLoop):
         target_madds: float | Mapping[str, float] | None = None,
         target_union_params: float | None = None,
         cost: str = 'sampled',
+        at_most: bool = False,
+        exported: str = 'within_budget',
+        latency: str | os.PathLike | Mapping[str, Any] | None = None,
+        target_latency_ms: float | Mapping[str, float] | None = None,
     ) -> None:
         self.schedule = Schedule(weight_iters, warmup_share)
         self.reward = Reward(reward, beta)
         self.cost = require_choice('train_cfg.cost', cost, ('sampled', 'expected'))
+        self.exported = require_choice('train_cfg.exported', exported, EXPORTED)
         factor = require_count('train_cfg.val_batch_factor', val_batch_factor)
         larger = {**dataloader, 'batch_size': factor * batch_size_of(dataloader)}
         super().__init__(runner, dataloader, larger, arch_fraction, split_seed)
@@ -104,9 +125,17 @@ class PathSearchLoop(SearchLoop):
                 f'{type(self.model).__name__}: search with BranchedSearchLoop'
             )
         self._check_domains()
-        self.budget = Budget(self.model.network_cost, target_madds, target_union_params)
+        self.latency = None if latency is None else self._checked(PathLatencyTable.of(latency))
+        self.budget = Budget(
+            self.model.network_cost,
+            target_madds,
+            target_union_params,
+            at_most,
+            self.latency,
+            target_latency_ms,
+        )
         self._check_effects()
-        self.baselines = {domain: Baseline() for domain in self.model.domains}
+        self.learner = PolicyLearner(runner, self.model.domains)
         self._arch_batches: Iterator[Any] = iter(())
 
     @property
@@ -146,7 +175,7 @@ class PathSearchLoop(SearchLoop):
         schedule = self.schedule
         return (
             f'Search of paths: {schedule.iters} iterations ({schedule.warmup_iters} of them '
-            f'warm-up) for {len(self.baselines)} domains, with batches of '
+            f'warm-up) for {len(self.model.domains)} domains, with batches of '
             f'{self.dataloader.batch_size} and {self.arch_dataloader.batch_size} images.'
         )
 
@@ -157,8 +186,7 @@ class PathSearchLoop(SearchLoop):
 
     def check_resumed(self) -> None:
         """Take the baselines from the checkpoint; warn where the search goes on otherwise."""
-        states = self.runner.message_hub.runtime_info.get(_BASELINES, {})
-        self.baselines |= {domain: Baseline(*state) for domain, state in states.items()}
+        self.learner.resume()
         self.tell_of_change(
             'search_schedule',
             [self.schedule.iters, self.schedule.warmup_iters],
@@ -176,8 +204,8 @@ class PathSearchLoop(SearchLoop):
         """
         if not is_endless(loader):
             raise InputError(
-                'train_dataloader.sampler ends after a pass, but a search of paths has none: '
-                "expected dict(type='DomainSampler')"
+                'train_dataloader.sampler ends after one epoch, but a search of paths must not '
+                "end: expected dict(type='DomainSampler')"
             )
 
     def _batches(self) -> Iterator[Any]:
@@ -192,12 +220,12 @@ class PathSearchLoop(SearchLoop):
         log = self._step_weights(data, paths)
         qualities = self._qualities(paths)
         ratios = self.budget.ratios(paths) if self.cost == 'sampled' else dict.fromkeys(paths)
-        rewards = [self.reward(qualities[domain], ratios[domain]) for domain in self.baselines]
-        self.learn(paths, dict(zip(self.baselines, rewards, strict=True)))
+        rewards = {d: self.reward(qualities[d], ratios[d]) for d in self.model.domains}
+        self.learn(paths, rewards)
         return {
             **log,
             **{f'{domain}.quality': value for domain, value in qualities.items()},
-            'reward': sum(rewards) / len(rewards),
+            'reward': sum(rewards.values()) / len(rewards),
         }
 
     def draw(self, generator: torch.Generator) -> dict[str, tuple[int, ...]]:
@@ -215,11 +243,9 @@ class PathSearchLoop(SearchLoop):
             paths: The path that each domain tried.
             rewards: The reward of each, in the order of the domains.
         """
-        baselines = self._update_baselines([*rewards.values()])
         policy = self.model.policy
-        log_probs = torch.stack([policy.log_prob(domain, paths[domain]) for domain in rewards])
-        advantages = [reward - b for reward, b in zip(rewards.values(), baselines, strict=True)]
-        loss = policy_loss(log_probs, advantages)
+        log_probs = {domain: policy.log_prob(domain, paths[domain]) for domain in rewards}
+        loss = self.learner.loss(log_probs, rewards)
         if self.cost == 'expected':
             loss = loss - self.reward.beta * self.budget.distance(policy.probs())
         self.update_policies(loss, self.schedule.rate(self._iter))
@@ -231,21 +257,22 @@ class PathSearchLoop(SearchLoop):
             loss: What is to become smaller, 0-d.
             rate: Factor of the learning rate.
         """
-        parameters = [*self.model.policy.parameters()]
-        # Not by backward: the distributed wrapper has already closed this iteration's gradients.
-        gradients = torch.autograd.grad(loss, parameters)
-        wrapper = self.runner.optim_wrapper['arch_params']
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if get_world_size() > 1:
-                all_reduce(gradient, 'mean')
-            parameter.grad = gradient
-        for group in wrapper.optimizer.param_groups:
-            group['lr'] = group.setdefault('initial_lr', group['lr']) * rate
-        OptimWrapper.step(wrapper)  # no scaler: policies are not computed in half precision
-        wrapper.zero_grad()
+        self.learner.step(loss, self.model.policy.parameters(), rate)
+
+    def export_architecture(self, source: str | dict[str, Any] | None = None) -> PathArchitecture:
+        """Return the paths that the search ends in if it ends now, see ``exported``."""
+        paths = self.model.export_architecture(source)
+        if self.exported == 'most_probable':
+            return paths
+        held = replace(paths, routing=self.budget.likeliest(self.model.policy))
+        if (changed := held.differences(paths)) == 0:
+            return paths
+        if isinstance(source, dict):
+            held = replace(held, source={**source, CHANGED_FOR_BUDGET: changed})
+        return with_path_cost(held, self.model.network_cost, self.model.cost_shape)
 
     def measured(self, architecture: RoutedArchitecture) -> dict[str, float]:
-        """Return what the policies and the most probable paths cost.
+        """Return what the policies cost, and the paths that would be exported now.
 
         Args:
             architecture: Those paths.
@@ -253,22 +280,36 @@ class PathSearchLoop(SearchLoop):
         Returns:
             ``expected_gmadds`` and ``argmax_gmadds``, multiply-adds in 10^9 of every domain on an
             image of its own, summed; ``expected_mparams`` and ``argmax_mparams``, parameters in
-            10^6 of the network of all domains.
+            10^6 of the network of all domains. With a latency table ``expected_latency_ms`` and
+            ``argmax_latency_ms``, of every domain on an image of its own, summed.
         """
         model, chosen = self.model, PathArchitecture.of(architecture)
         probs, cost = model.backbone.routing_probs().detach(), model.network_cost
         fixed = sum(cost.fixed_of(domain).madds for domain in model.domains)
         madds = float(expected_sum(probs, model.candidate_costs)) + fixed
         params = float(expected_union(probs, model.candidate_params)) + cost.fixed.params
-        return {
+        values = {
             'expected_gmadds': madds / 1e9,
             'argmax_gmadds': cost.paths(chosen).sum / 1e9,
             'expected_mparams': params / 1e6,
             'argmax_mparams': cost.paths(chosen, 'params').union / 1e6,
         }
+        if (table := self.latency) is not None:
+            fixed_ms = sum(table.fixed_of(domain) for domain in model.domains)
+            values['expected_latency_ms'] = float(expected_sum(probs, table.table())) + fixed_ms
+            values['argmax_latency_ms'] = sum(self._milliseconds(chosen).values())
+        return values
+
+    def _milliseconds(self, paths: PathArchitecture) -> dict[str, float]:
+        """Return the time of each domain's network by the latency table, nothing without one."""
+        table = self.latency
+        return {} if table is None else {d: table.path(d, p) for d, p in paths.routing.items()}
 
     def describe_cost(self, architecture: RoutedArchitecture) -> str:
-        """Say what paths cost: each domain on an image of its own, and parameters of all."""
+        """Say what paths cost: each domain on an image of its own, and parameters of all.
+
+        Also how many choices are not the most probable ones, so that the budget is met.
+        """
         chosen = PathArchitecture.of(architecture)
         madds = self.model.network_cost.paths(chosen)
         params = self.model.network_cost.paths(chosen, 'params').union
@@ -276,31 +317,31 @@ class PathSearchLoop(SearchLoop):
             f'{domain} {cost / 1e6:.1f}'
             for domain, cost in zip(chosen.domains, madds.per_domain, strict=True)
         )
+        changed = chosen.differences(self.model.backbone.export_architecture())
+        choices = sum(map(len, chosen.routing.values()))
+        times = ', '.join(f'{d} {ms:.2f}' for d, ms in self._milliseconds(chosen).items())
+        latency = f'; ms by the latency table: {times}' if times else ''
+        held = f'; changed {changed} of {choices} choices to meet the budget' if changed else ''
         return (
             f'{params / 1e6:.3f} million parameters, {madds.sum / 1e6:.1f} million multiply-adds '
-            f'({each}) at {[*self.model.cost_shape]}'
+            f'({each}) at {[*self.model.cost_shape]}{latency}{held}'
         )
 
     def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
         """Say which paths miss their budget by more than 5 %, and what may help."""
-        chosen = PathArchitecture.of(architecture)
-        misses = {
-            domain: ratio - 1
-            for domain, ratio in self.budget.ratios(chosen.routing).items()
-            if ratio is not None and abs(ratio - 1) > TOLERANCE
-        }
-        if not misses:
+        found = self.budget.describe_misses(PathArchitecture.of(architecture).routing)
+        if not found:
             return None
-        if self.budget.union is not None:  # one target for all
-            misses = {'all domains together': next(iter(misses.values()))}
-        found = ', '.join(
-            f'{domain} {abs(miss):.1%} {"above" if miss > 0 else "below"}'
-            for domain, miss in misses.items()
-        )
+        if self.exported == 'within_budget':
+            return (
+                f'The paths miss the budget: {found}. What may help: another target, as no paths '
+                'nearer to this one were found'
+            )
         held = '' if self.cost == 'expected' else ", cost='expected'"
         return (
             f'The paths miss the budget: {found}. What may help: a beta further below 0 than '
-            f'{self.reward.beta:g} (train_cfg.beta){held}, a longer search'
+            f'{self.reward.beta:g} (train_cfg.beta){held}, a longer search, '
+            "train_cfg.exported='within_budget'"
         )
 
     def _step_weights(self, data: dict[str, Any], paths: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -318,27 +359,16 @@ class PathSearchLoop(SearchLoop):
         data = self.model.data_preprocessor(next(self._arch_batches), True)
         with self.runner.optim_wrapper['weights'].optim_context(self.runner.model):
             found = self.model.quality(data['inputs'], data['data_samples'], paths)
-        if broken := [domain for domain, value in found.items() if not math.isfinite(value)]:
-            raise DivergenceError(
-                f'the quality of the paths of {", ".join(broken)} is not finite: training has '
-                'diverged; a lower learning rate, or gradient clipping '
-                '(optim_wrapper.weights.clip_grad), may help'
-            )
+        check_qualities(found, 'paths')
         return found
 
-    def _update_baselines(self, rewards: list[float]) -> list[float]:
-        """Let the baselines learn from the ranks' mean rewards, and keep them in checkpoints."""
-        if get_world_size() > 1:
-            mean = next(self.model.parameters()).new_tensor(rewards, dtype=torch.float64)
-            all_reduce(mean, 'mean')
-            means = mean.tolist()
-        else:
-            means = rewards
-        pairs = zip(self.baselines.values(), means, strict=True)
-        found = [baseline.update(reward) for baseline, reward in pairs]
-        states = {domain: [b.total, b.weight] for domain, b in self.baselines.items()}
-        self.runner.message_hub.update_info(_BASELINES, states)
-        return found
+    def _checked(self, table: PathLatencyTable) -> PathLatencyTable:
+        """Refuse the latency table of another network."""
+        model = self.model
+        counts = [*map(len, model.policy.candidates)]
+        encoder = model.backbone.encoder.to_config()
+        table.check_fits(model.domains, encoder, counts, model.cost_shape)
+        return table
 
     def _check_domains(self) -> None:
         """Refuse images of other domains than the model's."""
@@ -351,13 +381,14 @@ class PathSearchLoop(SearchLoop):
     def _check_effects(self) -> None:
         """Refuse what would have no effect."""
         stated = {'reward': (self.reward.kind, 'abs'), 'beta': (self.reward.beta, -0.1)}
-        stated['cost'] = (self.cost, 'sampled')
+        stated |= {'cost': (self.cost, 'sampled'), 'exported': (self.exported, EXPORTED[0])}
         if not self.budget:
             for name, (value, usual) in stated.items():
                 if value != usual:
                     raise InputError(
                         f'train_cfg.{name} {value!r} weighs costs, but there is no target: state '
-                        f'target_madds or target_union_params, or leave {name} out'
+                        'target_madds, target_union_params or target_latency_ms, or leave '
+                        f'{name} out'
                     )
         if self.cost == 'expected' and self.reward.kind != 'abs':
             raise InputError(

@@ -1,4 +1,4 @@
-"""What loops of searches have in common: two splits of the images, iterations, resuming."""
+"""The base of search loops: two splits of the images, iterations, resuming."""
 
 import logging
 from abc import abstractmethod
@@ -73,7 +73,7 @@ class SearchLoop(BaseLoop):
 
     @property
     def max_epochs(self) -> int:
-        """As in mmengine's iteration-based loop, the whole search is one epoch."""
+        """Always 1: the whole search is one epoch, as in mmengine's iteration-based loop."""
         return 1
 
     @property
@@ -180,17 +180,21 @@ class SearchLoop(BaseLoop):
     def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """Train on a preprocessed batch; return what is logged, ``loss`` among it."""
 
+    def export_architecture(self, source: str | dict[str, Any] | None = None) -> RoutedArchitecture:
+        """Return the architecture that the search ends in if it ends now: the most probable one."""
+        return self.model.export_architecture(source)
+
     @abstractmethod
     def measured(self, architecture: RoutedArchitecture) -> dict[str, float]:
-        """Return costs for the log by name, in expectation and of the most probable architecture.
+        """Return costs for the log by name, in expectation and of the exported architecture.
 
         Args:
-            architecture: The most probable one.
+            architecture: The one that would be exported now.
         """
 
     @abstractmethod
     def describe_cost(self, architecture: RoutedArchitecture) -> str:
-        """Say in a line what an architecture costs, for the log."""
+        """State the cost of an architecture in one line, for the log."""
 
     @abstractmethod
     def describe_miss(self, architecture: RoutedArchitecture) -> str | None:
@@ -198,7 +202,7 @@ class SearchLoop(BaseLoop):
 
     @abstractmethod
     def check_loader(self, loader: DataLoader) -> None:
-        """Refuse a loader that does not suit the search.
+        """Refuse a loader that does not fit the search.
 
         Raises:
             InputError: It does not.

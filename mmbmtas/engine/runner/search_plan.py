@@ -1,4 +1,4 @@
-"""Which iteration of a search belongs to which phase: arithmetic only."""
+"""The phases of a search and the iterations that belong to them: only arithmetic."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +28,7 @@ class Position:
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """Warm-up, then cycles of a pass over each split (method section 2).
+    """Warm-up, then cycles of one epoch over each split (method section 2).
 
     A cycle is one pass over the architecture split, then one over the weight split. The search ends
     when the weights have had ``weight_iters`` iterations, those of the warm-up included.
@@ -67,8 +67,8 @@ class SearchPlan:
             )
         if min(self.weight_batches, self.arch_batches) < 1:
             raise InputError(
-                f'a pass has {self.weight_batches} weight and {self.arch_batches} architecture '
-                'batches: expected at least one each'
+                f'an epoch of the search has {self.weight_batches} weight and {self.arch_batches} '
+                'architecture batches: expected at least one each'
             )
 
     @property
@@ -87,7 +87,7 @@ class SearchPlan:
         return -((self.warmup_iters - self.weight_iters) // self.weight_batches)  # rounded up
 
     def position(self, iteration: int) -> Position:
-        """Return where ``iteration``, from 0 to ``max_iters - 1``, stands."""
+        """Return the position of ``iteration``, from 0 to ``max_iters - 1``."""
         warm_epochs, warm_batch = divmod(min(iteration, self.warmup_iters), self.weight_batches)
         if iteration < self.warmup_iters:
             return Position('warmup', iteration, warm_epochs, warm_batch)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.dataset import InfiniteSampler
+from mmengine.device import get_device
 from mmengine.dist import get_dist_info
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader, Sampler, get_worker_info
@@ -47,7 +48,7 @@ class NumberedSampler(Sampler):
         return len(self.sampler)
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin the pass ``epoch`` when next iterated."""
+        """Start epoch ``epoch`` at the next iteration over the sampler."""
         self.epoch = epoch
         if hasattr(self.sampler, 'set_epoch'):
             self.sampler.set_epoch(epoch)
@@ -122,8 +123,10 @@ def build_train_loader(runner: Runner, cfg: Any, stream: Stream = Stream.SAMPLES
     batch_size = batch_size_of(cfg)
     dataset = SeededSamples(build_dataset(cfg['dataset']), runner.seed, stream)
     sampler = {'type': NumberedSampler, 'sampler': cfg['sampler']}
+    # Pinned, lest uploads be waited for; elsewhere torch warns of it.
+    pinned = {'pin_memory': True, **cfg} if get_device() == 'cuda' else cfg
     loader = runner.build_dataloader(
-        {**cfg, 'dataset': dataset, 'sampler': sampler},
+        {**pinned, 'dataset': dataset, 'sampler': sampler},
         seed=runner.seed,
         diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )
@@ -167,7 +170,7 @@ def _keep_labels_in_place(dataset: Any) -> None:
 
 
 def whole_batches(loader: DataLoader) -> int:
-    """Count the whole batches of a pass over the data set, all ranks together.
+    """Count the whole batches of one epoch over the data set, all ranks together.
 
     Samplers give all ranks equally many images, the first ones again if need be. That may make a
     batch that a single process does not have; it does not count.
@@ -179,13 +182,13 @@ def whole_batches(loader: DataLoader) -> int:
 
 
 def is_endless(loader: DataLoader) -> bool:
-    """Tell whether a pass of a loader has no end."""
+    """Tell whether a loader is infinite."""
     sampler = _sampler(loader)
     return isinstance(getattr(sampler, 'sampler', sampler), InfiniteSampler)
 
 
 def batches(loader: DataLoader, epoch: int, start: int) -> Iterator[Any]:
-    """Yield the batches of a pass without the first ``start``, which are not loaded if possible.
+    """Yield the batches of an epoch after the first ``start``, which are not loaded if possible.
 
     Args:
         loader: What :func:`build_train_loader` gives.

@@ -1,4 +1,4 @@
-"""The loop of training a network, which can be resumed to the bit."""
+"""The training loop of a network, which resumes bit for bit."""
 
 from collections.abc import Iterator
 from typing import Any

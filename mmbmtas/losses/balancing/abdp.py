@@ -17,7 +17,7 @@ from .base import LossBalancing
 
 @MODELS.register_module()
 class ABDP(LossBalancing):
-    """Weigh a task by how difficult it is at present (ABDP of MPNAS, WACV 2021).
+    """Weigh each task by its current difficulty (ABDP of MPNAS, WACV 2021).
 
     ``w = T softmax(difficulty / temperature)`` over the ``T`` tasks, or domains of one task each.
     The difficulty is a running average of the task's loss over iterations, without the bias of
@@ -88,7 +88,7 @@ class ABDP(LossBalancing):
                 self.scales[position] = math.log(classes)
 
     def weight(self, task: str) -> Tensor:
-        """Return the weight from the iterations before."""
+        """Return the weight computed from earlier iterations."""
         return self.task_weights[self.tasks.index(task)].clone()
 
     def _record(self, losses: Mapping[str, Tensor], labelled: Collection[str]) -> None:

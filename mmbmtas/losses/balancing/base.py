@@ -8,6 +8,7 @@ import torch
 from mmengine import dist
 from torch import Tensor, nn
 
+from mmbmtas.devices import to_device
 from mmbmtas.registry import MODELS, build_kind
 
 
@@ -76,7 +77,7 @@ class LossBalancing(nn.Module):
 
     def _positions(self, tasks: Collection[str], device: torch.device) -> Tensor:
         """Return the indices of some tasks among all tasks."""
-        return torch.tensor([self.tasks.index(task) for task in tasks], device=device)
+        return to_device(torch.tensor([self.tasks.index(task) for task in tasks]), device)
 
 
 def build_loss_balancing(cfg: Mapping[str, Any], tasks: Sequence[str]) -> LossBalancing:
@@ -103,7 +104,7 @@ def mean_over_ranks(losses: Mapping[str, Tensor], labelled: Collection[str]) -> 
     if not losses:
         return {}
     values = torch.stack([loss.detach().float() for loss in losses.values()])
-    present = torch.tensor([float(task in labelled) for task in losses], device=values.device)
+    present = to_device(torch.tensor([float(task in labelled) for task in losses]), values.device)
     sums = torch.stack([values * present, present])
     dist.all_reduce(sums)
     return dict(zip(losses, sums[0] / sums[1], strict=True))

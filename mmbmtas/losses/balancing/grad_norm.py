@@ -103,8 +103,8 @@ class GradNorm(LossBalancing):
         found = torch.autograd.grad(loss * _SCALE, parameters, retain_graph=True, allow_unused=True)
         if all(gradient is None for gradient in found):
             raise InputError(
-                f'GradNorm measures gradients in {self.layer or "a layer"}, and the task {task!r} '
-                'does not pass through it: set loss_balancing.layer to a layer that all tasks share'
+                f'GradNorm measures gradients in {self.layer or "a layer"}, but the task {task!r} '
+                'does not use it: set loss_balancing.layer to a layer that all tasks share'
             )
         gradient = torch.cat(
             [

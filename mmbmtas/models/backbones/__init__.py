@@ -1,13 +1,11 @@
-"""Encoders of several tasks: the supernet of the search, its tree, and what it is compared with."""
+"""Encoders of several tasks: the supernet, its tree, and networks to compare with."""
 
 from .branched_network import BranchedNetwork
 from .branched_supernet import BranchedSupernet, copy_supernet_weights
-from .common_policy import CommonPolicy
 from .cross_stitch import CrossStitchNetwork, CrossStitchUnit
 from .exchange_network import ExchangeNetwork
 from .mtan import MTAN
 from .nddr_cnn import NDDRCNN, NDDRLayer
-from .policies import FactoredPolicy, FlatPolicy, Policy
 from .protocols import Backbone, DomainBackbone, Features, PathBackbone, Supernet
 from .routing import HardRouting, Routing, SoftRouting, ThresholdRouting, TopKRouting
 
@@ -17,18 +15,14 @@ __all__ = [
     'Backbone',
     'BranchedNetwork',
     'BranchedSupernet',
-    'CommonPolicy',
     'CrossStitchNetwork',
     'CrossStitchUnit',
     'DomainBackbone',
     'ExchangeNetwork',
-    'FactoredPolicy',
     'Features',
-    'FlatPolicy',
     'HardRouting',
     'NDDRLayer',
     'PathBackbone',
-    'Policy',
     'Routing',
     'SoftRouting',
     'Supernet',

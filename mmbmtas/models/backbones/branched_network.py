@@ -1,4 +1,4 @@
-"""The network that a search ends in: a tree of encoder layers with a leaf a task."""
+"""The network that a search finds: a tree of encoder layers with one leaf per task."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,8 +9,8 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmbmtas.encoders import CONTEXT, Encoder, build_encoder, check_fits
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import CONTEXT, Encoder, build_encoder, check_fits
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture
 from mmbmtas.structures.values import filled_in_from
@@ -55,6 +55,7 @@ class BranchedNetwork(ArchitectureState, BaseModule):
     """
 
     architecture: BranchedArchitecture
+    taps: tuple[int, ...]
     layers: Any  # a ModuleList of ModuleLists, which torch's annotations cannot say
 
     @filled_in_from('architecture', 'model.backbone.architecture')
@@ -78,8 +79,10 @@ class BranchedNetwork(ArchitectureState, BaseModule):
         self.with_cp = with_cp
         tree = replace(tree, encoder=self.encoder.to_config())
         self.architecture = tree if task is None else tree.for_tasks([task])
-        self.out_indices = None if out_indices is None else self._checked(out_indices)
-        num_layers = tree.num_layers if self.out_indices is None else self.out_indices[-1] + 1
+        self.taps = self.encoder.low_level_and_last
+        if out_indices is not None:
+            self.taps = self._checked(out_indices)
+        num_layers = self.taps[-1] + 1
         self.stem = self.encoder.build_stem()
         self.layers = nn.ModuleList(
             nn.ModuleList(
@@ -115,7 +118,7 @@ class BranchedNetwork(ArchitectureState, BaseModule):
             )
         return tuple(found)
 
-    def forward(self, x: Tensor) -> dict[str, Features] | tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> dict[str, Features] | Features:
         """Encode images.
 
         Args:
@@ -126,23 +129,17 @@ class BranchedNetwork(ArchitectureState, BaseModule):
             ``out_indices`` the outputs of these layers.
         """
         outputs = [self.stem(x)]
-        low_level = outputs
-        levels = []
+        levels = {}
         for index, (branches, parents) in enumerate(zip(self.layers, self._parents, strict=True)):
             outputs = [
                 self._run_branch(branch, outputs[parent])
                 for branch, parent in zip(branches, parents, strict=True)
             ]
-            if index == self.encoder.low_level_index:
-                low_level = outputs
-            if self.out_indices is not None and index in self.out_indices:
-                levels.append(outputs[0])
-        if self.out_indices is not None:
-            return tuple(levels)
+            if index in self.taps:
+                levels[index] = outputs
         groupings = self.architecture.groupings
-        low_branch, branch = groupings[self.encoder.low_level_index].labels, groupings[-1].labels
         features = {
-            task: (low_level[low_branch[index]], outputs[branch[index]])
+            task: tuple(levels[tap][groupings[tap].labels[index]] for tap in self.taps)
             for index, task in enumerate(self.tasks)
         }
         return features if self.task is None else features[self.task]

@@ -8,8 +8,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbmtas.encoders import build_encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import build_encoder
 from mmbmtas.registry import MODELS
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 from mmbmtas.structures.documents import MAX_TASKS
@@ -18,6 +18,7 @@ from mmbmtas.structures.values import filled_in_from
 from . import wide
 from .branched_network import BranchedNetwork
 from .checkpointing import run_checkpointed
+from .forms import Choice, Form, Forms, run
 from .pretrained import init_encoder
 from .protocols import Features, RoutingMode
 from .routing import Mixture, build_routing
@@ -60,10 +61,14 @@ class BranchedSupernet(BaseModule):
             are faster departures from the paper. Checkpoints do not depend on it.
         with_cp: Keep nothing of a layer but its input for the backward pass, and compute it again
             there: the same numbers in a fraction of the memory, at 1.6 times the time (on a CPU).
+        forms: How the form is chosen in which a layer's mixture runs on a CPU, by layer and phase:
+            by a ``rule``, or ``timed``, by some seconds of timing when a phase begins. The numbers
+            are the same up to rounding; checkpoints hold what was timed, so that a resumed search
+            goes on to the bit.
 
     Raises:
-        ValueError: ``tasks`` are not 1 to 64 different names, ``task`` is none of them, or
-            ``routing`` is unknown or does not fit.
+        ValueError: ``tasks`` are not 1 to 64 different names, ``task`` is none of them,
+            ``routing`` is unknown or does not fit, or ``forms`` is unknown.
     """
 
     arch_params: nn.Parameter
@@ -78,6 +83,7 @@ class BranchedSupernet(BaseModule):
         init_cfg: dict[str, Any] | None = None,
         routing: Mapping[str, Any] | None = None,
         with_cp: bool = False,
+        forms: Choice = 'rule',
     ) -> None:
         super().__init__(init_cfg)
         self.tasks = tuple(tasks)
@@ -87,6 +93,7 @@ class BranchedSupernet(BaseModule):
             raise InputError(f'task {task!r} is none of the tasks {list(tasks)}')
         self.task = task
         self.encoder = build_encoder(encoder)
+        self.taps: tuple[int, ...] = self.encoder.low_level_and_last
         self.stem = self.encoder.build_stem()
         self.layers = nn.ModuleList(
             nn.ModuleList(self._build_candidate(index) for _ in self.tasks)
@@ -99,6 +106,7 @@ class BranchedSupernet(BaseModule):
         self.mixtures = build_routing(routing or {'type': 'SoftRouting'}, len(self.tasks))
         self.tau = 5.0
         self.with_cp = with_cp
+        self.forms = Forms(forms)
 
     def _build_candidate(self, index: int) -> nn.Module:
         """Build one candidate of a layer, without affine in its last normalisation."""
@@ -159,7 +167,7 @@ class BranchedSupernet(BaseModule):
             tasks: The tasks to encode for; by default all, or the ``task`` of the constructor.
 
         Returns:
-            Low-level and context features of each task; of a single ``task`` as a bare pair.
+            The features of each task; of a single ``task`` by themselves.
         """
         if self.training and x.device.type == 'cpu':  # faster there, and rounded otherwise
             x = x.contiguous(memory_format=torch.channels_last)
@@ -168,21 +176,38 @@ class BranchedSupernet(BaseModule):
         x = self.stem(x)
         return {task: self.encode(x, task) for task in (self.tasks if tasks is None else tasks)}
 
+    def forward_along(
+        self, x: Tensor, routings: Mapping[str, Sequence[int]]
+    ) -> dict[str, Features]:
+        """Encode images for some tasks, each along given candidates.
+
+        Args:
+            x: Images, ``(N, 3, H, W)``.
+            routings: The candidate of each layer, by task.
+        """
+        x = self.stem(x)
+        return {task: self._run(x, routing) for task, routing in routings.items()}
+
     def encode(self, x: Tensor, task: str) -> Features:
         """Send the stem's output through all layers as ``task`` is routed."""
         if self.routing_mode == 'relaxed' and self.training:
-            routing: Sequence[int | Mixture] = self.mixtures(self.sample_routing(task))
-        else:
-            routing = self.routing(task)
-        low_level = x
+            return self._run(x, self.mixtures(self.sample_routing(task)))
+        return self._run(x, self.routing(task))
+
+    def _run(self, x: Tensor, routing: Sequence[int | Mixture]) -> Features:
+        """Send the stem's output through all layers."""
+        levels = {}
         for index, (candidates, choice) in enumerate(zip(self.layers, routing, strict=True)):
+            form: Form = 'wide'
+            if not isinstance(choice, int) and len(choice) > 1:
+                form = self.forms.of(index, candidates, x)
             if self.with_cp:
-                x = run_checkpointed(_run_layer, candidates, candidates, choice, x)
+                x = run_checkpointed(_run_layer, candidates, candidates, choice, x, form)
             else:
-                x = _run_layer(candidates, choice, x)
-            if index == self.encoder.low_level_index:
-                low_level = x
-        return low_level, x
+                x = _run_layer(candidates, choice, x, form)
+            if index in self.taps:
+                levels[index] = x
+        return tuple(levels[tap] for tap in self.taps)
 
     def export_architecture(
         self, source: str | dict[str, Any] | None = None
@@ -241,8 +266,15 @@ class BranchedSupernet(BaseModule):
         )
 
     def get_extra_state(self) -> Tensor:
-        """Return tasks and encoder as JSON bytes: what an export needs beside parameters."""
-        return encode_json({'tasks': self.tasks, 'encoder': self.encoder.to_config()})
+        """Return tasks and encoder as JSON bytes: what an export needs beside parameters.
+
+        Also the forms that were timed, if any.
+        """
+        timed = {'forms': self.forms.timed} if self.forms.timed else {}
+        return encode_json({**self._identity(), **timed})
+
+    def _identity(self) -> dict[str, Any]:
+        return {'tasks': [*self.tasks], 'encoder': self.encoder.to_config()}
 
     def set_extra_state(self, state: Tensor) -> None:
         """Refuse weights of a supernet for other tasks or another encoder.
@@ -250,16 +282,19 @@ class BranchedSupernet(BaseModule):
         Raises:
             ValueError: Tasks or encoder differ.
         """
-        found, own = decode_json(state), decode_json(self.get_extra_state())
+        found, own = decode_json(state), decode_json(encode_json(self._identity()))
+        timed = found.pop('forms', {})
         if kind_of(found) != 'search':
             raise InputError(
-                f'the checkpoint is of a network for the tasks {found.get("tasks")} that was not '
-                'searched but trained: expected one of a search'
+                f'the checkpoint is of a network for the tasks {found.get("tasks")} that was '
+                'trained, not searched: expected the checkpoint of a search'
             )
         if found != own:
             raise InputError(
                 f'the checkpoint holds a supernet for {found}, the config one for {own}'
             )
+        if self.forms.choice == 'timed':
+            self.forms.load(timed)
 
 
 def _drop_affine(norm: nn.Module) -> None:
@@ -271,13 +306,14 @@ def _drop_affine(norm: nn.Module) -> None:
     norm.register_parameter('bias', None)
 
 
-def _run_layer(candidates: nn.ModuleList, routing: int | Mixture, x: Tensor) -> Tensor:
+def _run_layer(
+    candidates: nn.ModuleList, routing: int | Mixture, x: Tensor, form: Form = 'wide'
+) -> Tensor:
     """Run one candidate, or sum the outputs of some by their weights."""
     if isinstance(routing, int):
         return candidates[routing](x)
     if len(routing) > 1 and wide.fits(candidates):
-        chosen = [candidates[index] for index in routing]
-        return wide.mixture(chosen, [*routing.values()], x)
+        return run(form, [candidates[index] for index in routing], [*routing.values()], x)
     (first, weight), *others = routing.items()
     output = weight * candidates[first](x)
     for candidate, weight in others:

@@ -1,4 +1,4 @@
-"""Layers that keep their input alone and compute the rest again in the backward pass."""
+"""Layers that keep only their input and recompute the rest in the backward pass."""
 
 from collections.abc import Callable
 from contextlib import nullcontext

@@ -42,7 +42,7 @@ class CrossStitchUnit(nn.Module):
 
 @MODELS.register_module()
 class CrossStitchNetwork(ExchangeNetwork):
-    """Cross-Stitch network: encoders joined by a :class:`CrossStitchUnit` a stage.
+    """Cross-Stitch network: encoders joined by one :class:`CrossStitchUnit` per stage.
 
     Misra et al., Cross-Stitch Networks for Multi-Task Learning, CVPR 2016. The arguments are those
     of :class:`ExchangeNetwork`.

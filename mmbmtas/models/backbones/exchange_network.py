@@ -1,4 +1,4 @@
-"""An encoder a task, side by side, with units between them that exchange features."""
+"""One encoder per task, with units between the encoders that exchange features."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -78,7 +78,7 @@ class ExchangeNetwork(TaskEncoders):
         """Encode images ``(N, 3, H, W)``; return the features of each task."""
         units = dict(zip(self._places, self.units, strict=True))
         features = units[-1]([encoder.stem(x) for encoder in self.encoders.values()])
-        low_level = features
+        levels = {}
         for index in range(self.encoder.num_layers):
             features = [
                 encoder.layers[index][0](feature)
@@ -86,9 +86,10 @@ class ExchangeNetwork(TaskEncoders):
             ]
             if index in units:
                 features = units[index](features)
-            if index == self.encoder.low_level_index:
-                low_level = features
-        return dict(zip(self.tasks, zip(low_level, features, strict=True), strict=True))
+            if index in self.taps:
+                levels[index] = features
+        taps = [levels[tap] for tap in self.taps]
+        return dict(zip(self.tasks, zip(*taps, strict=True), strict=True))
 
     def shared_by(self) -> Iterator[tuple[nn.Module, int]]:
         """Yield all modules as serving one task each.

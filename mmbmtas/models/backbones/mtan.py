@@ -1,4 +1,4 @@
-"""MTAN: one encoder for all tasks, from whose features each task picks by attention."""
+"""MTAN: one encoder for all tasks, from which each task selects features by attention."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ import torch
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from torch import Tensor, nn
 
-from mmbmtas.models.encoders import CONTEXT
+from mmbmtas.encoders import CONTEXT
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.values import filled_in_from
 
@@ -120,18 +120,18 @@ class MTAN(TaskEncoders):
         """Encode images ``(N, 3, H, W)``; return the features of each task."""
         x = self.stem(x)
         refined: dict[str, Tensor] = {}
-        low_level: dict[str, Tensor] = {}
+        levels: dict[int, dict[str, Tensor]] = {}
         for index, stage in enumerate(self.encoder.stages):
             for layer in stage:
                 before, x = x, self.layers[layer](x)
             u = before if len(stage) > 1 else x
             picked = {task: self._mask(index, task, u, refined) * x for task in self.tasks}
-            if self.encoder.low_level_index in stage:
-                low_level = picked
+            levels |= {tap: picked for tap in self.taps if tap in stage}
             refined = picked
             if index < len(self.refinements):
                 refined = {task: self.refinements[index](picked[task]) for task in self.tasks}
-        return {task: (low_level[task], self.contexts[task](refined[task])) for task in self.tasks}
+        levels[len(self.layers)] = {task: self.contexts[task](refined[task]) for task in self.tasks}
+        return {task: tuple(levels[tap][task] for tap in self.taps) for task in self.tasks}
 
     def _mask(self, stage: int, task: str, u: Tensor, refined: dict[str, Tensor]) -> Tensor:
         """Compute a task's mask for a stage's output."""

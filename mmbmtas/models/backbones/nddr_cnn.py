@@ -60,7 +60,7 @@ class NDDRLayer(nn.Module):
 
 @MODELS.register_module()
 class NDDRCNN(ExchangeNetwork):
-    """NDDR-CNN: encoders joined by an :class:`NDDRLayer` a stage.
+    """NDDR-CNN: encoders joined by one :class:`NDDRLayer` per stage.
 
     Gao et al., NDDR-CNN: Layerwise Feature Fusing in Multi-Task CNNs by Neural Discriminative
     Dimensionality Reduction, CVPR 2019.

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbmtas.checkpoints import require_finite
+from mmbmtas.encoders import CONTEXT, Encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import CONTEXT, Encoder
 
 _MAX_SHOWN = 60
 _INIT_KEYS = {'type', 'checkpoint', 'strict', 'map_location'}

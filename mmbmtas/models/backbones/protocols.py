@@ -1,4 +1,4 @@
-"""What segmentors, loops, hooks and tools ask of a backbone, whatever its method.
+"""The protocols that segmentors, loops, hooks and tools require of a backbone.
 
 ``T`` tasks, ``L`` encoder layers, ``C`` candidates of a layer.
 """
@@ -8,12 +8,16 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from mmbmtas.encoders import Encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import Encoder
 from mmbmtas.structures import BranchedArchitecture, PathArchitecture
 
-Features = tuple[Tensor, Tensor]
-"""Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``."""
+Features = tuple[Tensor, ...]
+"""Low-level features ``(N, C_low, H / 4, W / 4)`` and context ``(N, C, H / 16, W / 16)``.
+
+A backbone with an attribute ``taps``, at first ``encoder.low_level_and_last``, gives the outputs of
+these layers. The segmentor sets it to ``encoder.taps`` where a decoder reads several levels.
+"""
 
 RoutingMode = Literal['relaxed', 'warmup', 'argmax']
 
@@ -95,7 +99,7 @@ class PathBackbone(Protocol):
     """
 
     policy: Any
-    """Draws paths, see :class:`~mmbmtas.models.backbones.policies.Policy`."""
+    """Draws paths, see :class:`~mmbmtas.paths.policies.Policy`."""
 
     @property
     def domains(self) -> Mapping[str, tuple[str, ...]]:
@@ -134,7 +138,7 @@ class PathBackbone(Protocol):
 
 
 def require_members(value: object, protocol: type, owner: str) -> None:
-    """Refuse what lacks members of a protocol.
+    """Refuse an object without all members of a protocol.
 
     Args:
         value: A backbone.

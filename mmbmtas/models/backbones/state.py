@@ -1,4 +1,4 @@
-"""What a backbone says of itself in a checkpoint, as ``backbone._extra_state``."""
+"""The description of a backbone in a checkpoint, ``backbone._extra_state``."""
 
 import json
 from collections.abc import Mapping
@@ -80,13 +80,14 @@ def decode_architecture(state: Tensor, name: str, kind: type[Routed]) -> Routed:
     names = _NAMES.get(kind, _ANY)
     if found == 'exchange':
         raise InputError(
-            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which is no '
-            f'tree: expected {names.backbone}'
+            f'{name} holds a {content["method"]} of the tasks {content.get("tasks")}, which has '
+            f'no architecture: expected {names.backbone}'
         )
     if found == 'search':
         raise InputError(
-            f'{name} is of a search, with all candidates: expected one of a retrained '
-            f'{names.network} (architecture=FILE with the architecture.json that the search wrote)'
+            f'{name} comes from a search, with all candidates: expected the checkpoint of a '
+            f'retrained {names.network} (architecture=FILE with the architecture.json that the '
+            'search wrote)'
         )
     return kind.from_dict(content, name)
 

@@ -1,4 +1,4 @@
-"""What the encoders have in common that exchange features between tasks."""
+"""The base of encoders that exchange features between tasks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmbmtas.encoders import Encoder, build_encoder
 from mmbmtas.errors import InputError
-from mmbmtas.models.encoders import Encoder, build_encoder
 
 from .state import decode_json, encode_json
 
@@ -38,6 +38,7 @@ class TaskEncoders(BaseModule):
         if not min_tasks <= len(set(self.tasks)) == len(self.tasks) <= 16:
             raise InputError(f'tasks {list(tasks)}: expected {min_tasks} to 16 different names')
         self.encoder: Encoder = build_encoder(encoder)
+        self.taps: tuple[int, ...] = self.encoder.low_level_and_last
 
     def get_extra_state(self) -> Tensor:
         """Return method, tasks and encoder as JSON bytes: what parameters do not say."""

@@ -1,4 +1,4 @@
-"""The candidates of a layer as one wide operation, in place of one after another.
+"""Runs the candidates of a layer as one wide operation, not one after another.
 
 The maps of ``T`` candidates lie side by side in the channels, ``(N, T * C, H, W)``, candidate by
 candidate. Convolutions of the layer's input, which is the same for all candidates, become one with
@@ -25,7 +25,7 @@ from mmseg.models.utils import InvertedResidual
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbmtas.models.encoders.context import ContextModule, require_several_values
+from mmbmtas.encoders.context import ContextModule, require_several_values
 
 from .operations import conv2d, relu6_
 
@@ -89,7 +89,7 @@ def mixture(candidates: Modules, weights: Sequence[Tensor], x: Tensor) -> Tensor
 
 
 def _is_watched(state: dict[str, Any]) -> bool:
-    """Tell whether calls of a module are seen by somebody, or go elsewhere."""
+    """Tell whether a module has hooks or a replaced forward."""
     return any(state[name] for name in _HOOKS) or 'forward' in state
 
 
@@ -110,8 +110,8 @@ def _is_known(module: Any) -> bool:
 
 def _mix_inverted_residuals(blocks: Modules, weights: Tensor, x: Tensor) -> Tensor:
     *first, last = zip(*(block.conv for block in blocks), strict=True)
-    y = reduce(lambda maps, modules: _conv_modules(modules, maps), first, x)
-    y = _norms(_parts(last, 'norm'), _convs(_parts(last, 'conv'), y), weights)
+    y = reduce(lambda maps, modules: run_conv_modules(modules, maps), first, x)
+    y = run_norms(_parts(last, 'norm'), run_convs(_parts(last, 'conv'), y), weights)
     y = _sum(y, len(blocks))
     if not blocks[0].use_res_connect:
         return y
@@ -121,14 +121,16 @@ def _mix_inverted_residuals(blocks: Modules, weights: Tensor, x: Tensor) -> Tens
 
 
 def _mix_context_modules(modules: Modules, weights: Tensor, x: Tensor) -> Tensor:
-    views = [_conv_modules(branch, x) for branch in zip(*_parts(modules, 'branches'), strict=True)]
+    views = [
+        run_conv_modules(branch, x) for branch in zip(*_parts(modules, 'branches'), strict=True)
+    ]
     pools, convs = zip(*_parts(modules, 'image_pool'), strict=True)
     require_several_values(convs[0], len(x), 'image pooling')
-    pooled = _conv_modules(convs, pools[0](x)).expand(-1, -1, *x.shape[2:])
+    pooled = run_conv_modules(convs, pools[0](x)).expand(-1, -1, *x.shape[2:])
     own = zip(*(maps.chunk(len(modules), dim=1) for maps in (*views, pooled)), strict=True)
     joined = torch.cat([maps for views_of_one in own for maps in views_of_one], dim=1)
     joined = modules[0].dropout(joined)
-    y = _conv_modules(_parts(modules, 'projection'), joined).chunk(len(modules), dim=1)
+    y = run_conv_modules(_parts(modules, 'projection'), joined).chunk(len(modules), dim=1)
     return reduce(add, (weight * maps for weight, maps in zip(weights, y, strict=True)))
 
 
@@ -142,15 +144,15 @@ def _sum(y: Tensor, count: int) -> Tensor:
     return reduce(add, y.chunk(count, dim=1))
 
 
-def _conv_modules(modules: Modules, x: Tensor) -> Tensor:
+def run_conv_modules(modules: Modules, x: Tensor) -> Tensor:
     """Convolve, normalise and activate."""
-    y = _norms(_parts(modules, 'norm'), _convs(_parts(modules, 'conv'), x))
+    y = run_norms(_parts(modules, 'norm'), run_convs(_parts(modules, 'conv'), x))
     if not modules[0].with_activation:
         return y
     return relu6_(y) if isinstance(modules[0].activate, nn.ReLU6) else F.relu_(y)
 
 
-def _convs(convs: Modules, x: Tensor) -> Tensor:
+def run_convs(convs: Modules, x: Tensor) -> Tensor:
     """Convolve the common input of all candidates, or the maps of each."""
     first = convs[0]
     if x.shape[1] > first.in_channels:
@@ -160,13 +162,13 @@ def _convs(convs: Modules, x: Tensor) -> Tensor:
     elif len(convs) == 1:
         groups = first.groups
     else:  # no grouped convolution has several groups read the same channels
-        return torch.cat([_convs([conv], x) for conv in convs], dim=1)
-    weight = torch.cat(_parts(convs, 'weight'))
-    bias = None if first.bias is None else torch.cat(_parts(convs, 'bias'))
+        return torch.cat([run_convs([conv], x) for conv in convs], dim=1)
+    weight = _join(_parts(convs, 'weight'))
+    bias = None if first.bias is None else _join(_parts(convs, 'bias'))
     return conv2d(x, weight, bias, first.stride, first.padding, first.dilation, groups)
 
 
-def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
+def run_norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
     """Normalise the maps of all candidates.
 
     Args:
@@ -175,6 +177,8 @@ def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
         weights: What to multiply each one's maps by, ``(T,)``; they take part as the affine weight.
     """
     first = norms[0]
+    if len(norms) == 1 and weights is None:
+        return first(x)
     joint = copy.copy(first)  # it runs as each would, on the channels of all
     joint.num_features = len(norms) * first.num_features
     joint._parameters = first._parameters | _joined(norms, 'weight', 'bias')
@@ -183,14 +187,14 @@ def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
         affine = {name: p * scale for name, p in joint._parameters.items() if p is not None}
         joint._parameters |= {'weight': scale} | affine
     learns = first.training and first.track_running_stats
-    if first.running_mean is not None and (learns or not first.training):
+    if len(norms) > 1 and first.running_mean is not None and (learns or not first.training):
         # Of all together, since on GPUs each call is a kernel.
         own = _parts(norms, 'running_mean') + _parts(norms, 'running_var')
         statistics = torch.cat(own)
         mean, var = statistics.chunk(2)
         joint._buffers = first._buffers | {'running_mean': mean, 'running_var': var}
     y = joint(x)
-    if learns:
+    if learns and len(norms) > 1:
         torch._foreach_copy_(own, [*statistics.chunk(len(own))])
         torch._foreach_add_(_parts(norms[1:], 'num_batches_tracked'), 1)
     return y
@@ -199,7 +203,12 @@ def _norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tensor:
 def _joined(modules: Modules, *names: str) -> dict[str, Tensor]:
     """Return tensors of the candidates, one after another in their first dimension."""
     present = [name for name in names if getattr(modules[0], name) is not None]
-    return {name: torch.cat(_parts(modules, name)) for name in present}
+    return {name: _join(_parts(modules, name)) for name in present}
+
+
+def _join(tensors: Sequence[Tensor]) -> Tensor:
+    """Join tensors in their first dimension."""
+    return tensors[0] if len(tensors) == 1 else torch.cat([*tensors])
 
 
 _MIXTURES: dict[type, Callable[[Modules, Tensor, Tensor], Tensor]] = {

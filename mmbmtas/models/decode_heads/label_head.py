@@ -15,7 +15,7 @@ from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.structures.values import require_count, require_share
 
-from .outputs import Output, decide, to_mean, to_prediction
+from .outputs import OutputHead
 
 _INITIALISATION: dict[str, Any] = {
     'type': 'Kaiming',
@@ -25,7 +25,7 @@ _INITIALISATION: dict[str, Any] = {
 
 
 @MODELS.register_module()
-class LabelHead(BaseModule):
+class LabelHead(OutputHead, BaseModule):
     """Classify images: mean over all places, two linear layers with a hard swish between them.
 
     The end of MobileNetV3 (verified in TuNAS's code): 960 to 1280 with a bias and no
@@ -51,7 +51,7 @@ class LabelHead(BaseModule):
         torch.Size([2, 10])
     """
 
-    output: Output = 'label'
+    output = 'label'
 
     def __init__(
         self,
@@ -143,18 +143,6 @@ class LabelHead(BaseModule):
     def mirror(self, mean: Tensor) -> Tensor:
         """Return probabilities as they are: an image's label has no place."""
         return mean
-
-    def to_prediction(self, logits: Tensor) -> Tensor:
-        """Turn logits ``(num_classes,)`` into probabilities."""
-        return to_prediction(self.output, logits)
-
-    def to_mean(self, logits: Tensor) -> Tensor:
-        """Turn logits ``(num_classes,)`` into what predictions are averaged in."""
-        return to_mean(self.output, logits)
-
-    def decide(self, mean: Tensor) -> Tensor:
-        """Turn an average of :meth:`to_mean` into probabilities."""
-        return decide(self.output, mean)
 
     def pack(self, prediction: Tensor) -> LabelData:
         """Make probabilities the field of a data sample, with the most probable class."""

@@ -1,4 +1,4 @@
-"""What a task's map becomes: what is averaged, what is decided, and where its image lies."""
+"""Processing of a task's map: averaging, decision, and removal of the padding."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,6 +13,28 @@ normalise. ``value``: the value itself."""
 
 Output = Literal['classes', 'probability', 'normals', 'value', 'label']
 """A :data:`MapOutput`, or ``label``: logits of the classes of the whole image."""
+
+
+class OutputHead:
+    """What a decoder makes of its maps, or logits, as its :attr:`output` says.
+
+    Attributes:
+        output: What they are.
+    """
+
+    output: Output
+
+    def to_prediction(self, maps: Tensor) -> Tensor:
+        """Turn what an image has, channels first, into the task's prediction."""
+        return to_prediction(self.output, maps)
+
+    def to_mean(self, maps: Tensor) -> Tensor:
+        """Turn what an image has, channels first, into what predictions are averaged in."""
+        return to_mean(self.output, maps)
+
+    def decide(self, mean: Tensor) -> Tensor:
+        """Turn an average of :meth:`to_mean` into the task's prediction."""
+        return decide(self.output, mean)
 
 
 def to_mean(output: Output, maps: Tensor, dim: int = 0) -> Tensor:

@@ -1,4 +1,4 @@
-"""The least decoder there is: a linear readout of the last layer."""
+"""The simplest decoder: a linear readout of the last layer."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,6 +1,7 @@
-"""The multi-task network in mmseg's form: one encoder of several tasks, a decoder each."""
+"""The multi-task network as an mmseg segmentor: one encoder, one decoder per task."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -8,11 +9,12 @@ import torch
 from mmengine import dist
 from mmengine.model import ModuleDict
 from mmseg.models.segmentors.base import BaseSegmentor
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmbmtas.checkpoints import require_fitting
 from mmbmtas.cost import ModuleCost, NetworkCost, measure
 from mmbmtas.cost.madds import forward_cost
+from mmbmtas.devices import fetch
 from mmbmtas.errors import DivergenceError, InputError
 from mmbmtas.losses.balancing import (
     OTHER,
@@ -20,11 +22,12 @@ from mmbmtas.losses.balancing import (
     carry_parts,
     losses_by_task,
 )
-from mmbmtas.models.backbones.protocols import Backbone, require_members
-from mmbmtas.registry import MODELS, takes
+from mmbmtas.models.backbones.protocols import Backbone, Features, require_members
+from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 from mmbmtas.structures.values import require_shape
 
+from .decoders import DecoderBuilder
 from .single_networks import load_single_networks
 
 
@@ -38,8 +41,11 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
     Args:
         backbone: Config of :class:`BranchedNetwork`, or of any other
             :class:`~mmbmtas.models.backbones.Backbone`.
-        decode_heads: Config of each task's decoder. One that leaves out ``in_channels`` gets the
-            channels of the encoder's low-level and context features.
+        decode_heads: Config of each task's decoder: one of ours, or a head of mmseg that gives one
+            map, ``dict(type='mmseg.UPerHead', in_index=[0, 1, 2, 3], ...)`` with ``output`` and
+            ``loss_decode`` as :class:`TaskHead` has them. One that leaves out ``in_channels`` gets
+            those of the encoder's low-level and context features; a head of mmseg those of the
+            encoder's ``taps`` that ``in_index`` names.
         cost_shape: Height and width at which costs are stated: the retraining size.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation of the whole network: ``dict(type='SingleCheckpoints',
@@ -48,12 +54,17 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         loss_balancing: Config of a :class:`LossBalancing`, which weighs the tasks' losses while
             the network trains: ``dict(type='UncertaintyWeighting')``, ``DynamicWeightAverage`` or
             ``GradNorm``. By default the losses are summed as the heads weigh them.
+        auxiliary_heads: For a task a head, or a list of them, that is trained beside its decoder
+            and left out of predictions, exports and costs. Its losses count as the task's, and are
+            called ``<task>.aux.loss_...``, or ``aux_0`` and so on of a list.
 
     Raises:
-        InputError: The backbone has not all that :class:`Backbone` lists, its tasks are not those
-            of ``decode_heads``, a decoder is for other channels than the encoder's, ``cost_shape``
-            is no height and width, a decoder's own ``init_cfg`` goes with ``SingleCheckpoints``, or
-            ``loss_balancing`` is of an unknown type or takes other arguments.
+        InputError: The backbone has not all that :class:`Backbone` lists, it has a path for each of
+            several domains (:class:`DomainEncoderDecoder` is for these), its tasks are not those
+            of ``decode_heads``, a decoder is for other features than the encoder's or of a kind
+            that cannot serve a task, ``cost_shape`` is no height and width, a decoder's own
+            ``init_cfg`` goes with ``SingleCheckpoints``, or ``loss_balancing`` is of an unknown
+            type or takes other arguments.
     """
 
     BACKBONE: type = Backbone
@@ -67,20 +78,40 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
         loss_balancing: dict[str, Any] | None = None,
+        auxiliary_heads: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.cost_shape = require_shape('cost_shape', cost_shape)
         self.backbone = MODELS.build(backbone)
         require_members(self.backbone, self.BACKBONE, type(self).__name__)
+        if self.BACKBONE is Backbone and len(getattr(self.backbone, 'domains', ())) > 1:
+            raise InputError(
+                f'model.type {type(self).__name__} sends every image along the paths of all '
+                f"domains of its {type(self.backbone).__name__}: expected 'DomainEncoderDecoder', "
+                'which sends each along the path of its own'
+            )
         if set(self.backbone.tasks) != set(decode_heads):
             raise InputError(
                 f'the backbone is for the tasks {list(self.backbone.tasks)}, '
                 f'decode_heads for {list(decode_heads)}: they must be the same'
             )
+        builder = DecoderBuilder(self.backbone, self.cost_shape)
         # mmengine's, not torch's: its init_weights reaches what it holds.
         self.decode_heads: Any = ModuleDict(
-            {task: self._build_head(decode_heads[task]) for task in self.backbone.tasks}
+            {
+                task: builder.build(task, decode_heads[task], f'decode_heads.{task}')
+                for task in self.backbone.tasks
+            }
         )
-        self._check_channels()
+        self.auxiliary_heads: Any = builder.build_auxiliary(
+            auxiliary_heads, dict(self.decode_heads.items())
+        )
+        builder.connect(
+            [
+                *self.decode_heads.values(),
+                *(head for heads in self.auxiliary_heads.values() for head in heads.values()),
+            ]
+        )
         if self._starts_from_single_networks():
             for task, head in decode_heads.items():
                 if head.get('init_cfg') is not None:
@@ -88,33 +119,10 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
                         f'decode_heads.{task}.init_cfg {head["init_cfg"]}: the decoder starts from '
                         f'the single-task network of single_checkpoints.{task}; leave out one'
                     )
-        self.cost_shape = require_shape('cost_shape', cost_shape)
         self.loss_balancing: Any = None
         if loss_balancing is not None:
             self.loss_balancing = build_loss_balancing(loss_balancing, self.tasks)
             self.loss_balancing.bind(self)
-
-    @property
-    def _channels(self) -> list[int]:
-        """Channels of the encoder's low-level and context features."""
-        return [self.backbone.encoder.low_level_channels, self.backbone.encoder.context_channels]
-
-    def _build_head(self, head: Mapping[str, Any]) -> nn.Module:
-        """Build a decoder, for the encoder's channels where it states none."""
-        if head.get('in_channels') is None and takes(MODELS, head, 'in_channels'):
-            head = {**head, 'in_channels': self._channels}
-        return MODELS.build(head)
-
-    def _check_channels(self) -> None:
-        """Refuse decoders for another encoder's channels."""
-        encoder, given = self.backbone.encoder, self._channels
-        for task, head in self.decode_heads.items():
-            expected = getattr(head, 'in_channels', given)
-            if isinstance(expected, Sequence) and [*expected] != given:
-                raise InputError(
-                    f'decode_heads.{task}.in_channels {[*expected]}: the {type(encoder).__name__} '
-                    f'gives {given} (low-level and context features)'
-                )
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -132,14 +140,15 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             super().init_weights()
             return
         load_single_networks(self.backbone, self.decode_heads, self.init_cfg['checkpoints'])
+        self.auxiliary_heads.init_weights()
         self._is_init = True
 
     def _starts_from_single_networks(self) -> bool:
         cfg = self.init_cfg
         return isinstance(cfg, Mapping) and cfg.get('type') == 'SingleCheckpoints'
 
-    def extract_feat(self, inputs: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return low-level and context features of each task."""
+    def extract_feat(self, inputs: Tensor) -> dict[str, Features]:
+        """Return the features of each task."""
         return self.backbone(inputs)
 
     def encode_decode(
@@ -188,25 +197,33 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
 
     def _task_losses(
         self,
-        features: Mapping[str, tuple[Tensor, Tensor]],
+        features: Mapping[str, Features],
         data_samples: Sequence[MultiTaskDataSample],
         tasks: Sequence[str],
     ) -> dict[str, Tensor]:
         """Compute the losses of some tasks; without any, a zero that gradients can flow from."""
         losses: dict[str, Tensor] = {}
         for task in tasks:
-            head = self.decode_heads[task]
-            maps = head(features[task])
+            maps = {name: head(features[task]) for name, head in self._heads_of(task)}
             # To look costs a wait for the GPU; a single process has the labels that there are.
-            if dist.get_world_size() == 1 or head.is_labelled(data_samples):
-                task_losses = head.loss_by_feat(maps, data_samples)
+            if dist.get_world_size() == 1 or self.decode_heads[task].is_labelled(data_samples):
+                losses |= {
+                    f'{name}.{key}': value
+                    for name, head in self._heads_of(task)
+                    for key, value in head.loss_by_feat(maps[name], data_samples).items()
+                }
             else:  # another rank has labels
-                task_losses = {'loss_unlabelled': maps.sum() * 0}
-            losses |= {f'{task}.{name}': value for name, value in task_losses.items()}
+                losses[f'{task}.loss_unlabelled'] = sum(x.sum() for x in maps.values()) * 0
         if not losses and features:
-            (_, context), *_ = features.values()
-            return {'loss_unlabelled': context.sum() * 0}
+            return {'loss_unlabelled': next(iter(features.values()))[-1].sum() * 0}
         return losses | self._balance(losses)
+
+    def _heads_of(self, task: str) -> Iterable[tuple[str, Any]]:
+        """Yield all heads that a task trains, by the beginnings of their losses' names."""
+        yield task, self.decode_heads[task]
+        if task in self.auxiliary_heads:
+            for name, head in self.auxiliary_heads[task].items():
+                yield f'{task}.{name}', head
 
     def _balance(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weigh the tasks' losses, within ``forward``: weights may be parameters."""
@@ -225,36 +242,56 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum the losses, as ``loss_balancing`` weighs them, and let it learn from them.
 
-        The sum carries what each task adds to it (``mmbmtas.losses.balancing.parts_of``).
+        The sum carries what each task adds to it (``mmbmtas.losses.balancing.parts_of``). The
+        values for the log are on the CPU, which waits for a GPU here, once.
 
         Raises:
             DivergenceError: A loss is not finite; the message names it.
         """
+        total, log_vars = self.sum_losses(losses)
+        values = self.look_at(log_vars)
+        if self.loss_balancing is not None:
+            own = losses_by_task(_without_objectives(losses), self.tasks)
+            own.pop(OTHER, None)
+            if own:
+                labelled = [task for task in own if f'{task}.loss_unlabelled' not in losses]
+                self.loss_balancing.observe(own, labelled)
+        return total, values
+
+    def sum_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum the losses as :meth:`parse_losses` does, without a look at the numbers.
+
+        Nothing learns from them, and the values for the log stay on the device.
+        """
+        total, log_vars = super().parse_losses(_without_objectives(losses))
+        parts = losses_by_task(_without_objectives(losses), self.tasks)
         objectives = {
             name.removesuffix('.objective'): value
             for name, value in losses.items()
             if name.endswith('.objective')
         }
-        losses = {name: losses[name] for name in losses if not name.endswith('.objective')}
-        total, log_vars = super().parse_losses(losses)
-        if not torch.isfinite(total):
-            broken = {
-                name: float(value.detach())
-                for name, value in log_vars.items()
-                if not value.isfinite().all()
-            }
+        if objectives:
+            parts |= objectives
+            total = log_vars['loss'] = torch.stack([*parts.values()]).sum()
+        return carry_parts(total, parts), log_vars
+
+    def look_at(self, log_vars: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Bring the values for the log to the CPU, which waits for a GPU once.
+
+        Args:
+            log_vars: What :meth:`sum_losses` gives.
+
+        Raises:
+            DivergenceError: A loss is not finite; the message names it.
+        """
+        values = dict(zip(log_vars, fetch([*log_vars.values()]), strict=True))
+        broken = {name: float(x) for name, x in values.items() if not math.isfinite(x)}
+        if any('loss' in name for name in broken):
             raise DivergenceError(
                 f'non-finite loss {broken}: training has diverged or a label is broken; a lower '
                 'learning rate, or gradient clipping (optim_wrapper.clip_grad), may help'
             )
-        parts = losses_by_task(losses, self.tasks)
-        if objectives:
-            own = {task: loss for task, loss in parts.items() if task != OTHER}
-            labelled = [task for task in own if f'{task}.loss_unlabelled' not in losses]
-            self.loss_balancing.observe(own, labelled)
-            parts |= objectives
-            total = log_vars['loss'] = torch.stack([*parts.values()]).sum()
-        return carry_parts(total, parts), log_vars
+        return values
 
     def predict(
         self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample] | None = None
@@ -307,7 +344,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             stem = encoder.build_stem()
             layers = [encoder.build_layer(index) for index in range(encoder.num_layers)]
         shape = self.cost_shape if shape is None else require_shape('shape', shape)
-        return measure(stem, layers, self.decode_heads, shape, encoder.low_level_index)
+        taps = getattr(self.backbone, 'taps', None)
+        return measure(stem, layers, self.decode_heads, shape, encoder.low_level_index, taps)
 
     def measure_network(self, shape: tuple[int, int] | None = None) -> ModuleCost:
         """Measure the whole network as it is, whatever its backbone shares.
@@ -321,3 +359,8 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         features, cost = forward_cost(backbone, image)
         heads = self.decode_heads.items()
         return sum((forward_cost(head, features[task])[1] for task, head in heads), cost)
+
+
+def _without_objectives(losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what is minimised in the losses' place."""
+    return {name: value for name, value in losses.items() if not name.endswith('.objective')}

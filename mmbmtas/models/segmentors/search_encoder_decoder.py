@@ -32,6 +32,7 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         init_cfg: Initialisation of the whole network.
         loss_balancing: Config of a :class:`LossBalancing`. It learns with the model weights; in
             architecture phases its weights stay, and the resource loss is never weighed by it.
+        auxiliary_heads: See :class:`MultiTaskEncoderDecoder`.
 
     Raises:
         ValueError: The resource loss's target is out of reach: below the cost of the fully shared
@@ -51,9 +52,16 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
         loss_balancing: dict[str, Any] | None = None,
+        auxiliary_heads: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
-            backbone, decode_heads, cost_shape, data_preprocessor, init_cfg, loss_balancing
+            backbone,
+            decode_heads,
+            cost_shape,
+            data_preprocessor,
+            init_cfg,
+            loss_balancing,
+            auxiliary_heads,
         )
         self.resource_loss = MODELS.build(resource_loss)
         self._check_resource_loss()
@@ -96,7 +104,7 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         tasks: Sequence[str] | None = None,
         with_resource_loss: bool = False,
     ) -> Any:
-        """As every segmentor; in mode ``loss`` optionally for some tasks.
+        """Run as every segmentor does; in mode ``loss`` optionally for some tasks.
 
         Args:
             inputs: ``(N, 3, H, W)``.
@@ -109,16 +117,16 @@ class SearchEncoderDecoder(MultiTaskEncoderDecoder):
         if mode == 'loss' and tasks is not None:
             assert data_samples is not None
             losses = self._task_losses(self.backbone(inputs, tasks), data_samples, tasks)
-            return losses | (self._resource_losses() if with_resource_loss else {})
+            return losses | (self.resource_losses() if with_resource_loss else {})
         return super().forward(inputs, data_samples, mode)
 
     def loss(
         self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]
     ) -> dict[str, Tensor]:
         """Compute the losses of all labelled tasks and of the architecture."""
-        return super().loss(inputs, data_samples) | self._resource_losses()
+        return super().loss(inputs, data_samples) | self.resource_losses()
 
-    def _resource_losses(self) -> dict[str, Tensor]:
+    def resource_losses(self) -> dict[str, Tensor]:
         """Compute the penalty on the expected size, in a loss dictionary."""
         return {
             'loss_resource': self.resource_loss(

@@ -48,6 +48,7 @@ def load_single_networks(
 def _load(path: str, task: str, encoder: BranchedNetwork, head: nn.Module) -> None:
     """Copy one task's network."""
     weights = read_single_network(path, task, encoder.encoder)
+    weights = {k: v for k, v in weights.items() if not k.startswith('auxiliary_heads.')}
     network = nn.ModuleDict({'backbone': encoder, 'decode_heads': nn.ModuleDict({task: head})})
     try:
         network.load_state_dict(without_balancing(weights))

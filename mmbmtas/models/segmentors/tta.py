@@ -95,7 +95,7 @@ class MultiTaskTTAModel(BaseTTAModel):
         return [self._decide(*pair, views) for pair in zip(first, sums, strict=True)]
 
     def merge_preds(self, data_samples_list: Any) -> Any:
-        """Do nothing of mmengine's way, which merges predictions that are decided already."""
+        """Disable mmengine's merging, which works on predictions that are already decided."""
         raise NotImplementedError('MultiTaskTTAModel averages maps in test_step')
 
     def _restore(self, maps: dict[str, Tensor], sample: MultiTaskDataSample) -> dict[str, Tensor]:

@@ -107,7 +107,7 @@ def test_rows_and_what_is_kept(quick, compare, text, cell, tmp_path):
         ),
         (
             "dict(kind='cell', cell=CELL, reference='permutations')",
-            "x: reference 'permutations' has 2 trees a seed",
+            "x: reference 'permutations' has 2 trees per seed",
         ),
     ],
 )
