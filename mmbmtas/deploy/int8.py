@@ -35,8 +35,10 @@ def to_int8(exported: ExportedNetwork, images: Iterable[NDArray[np.uint8]]) -> E
     quantization = require('onnxruntime.quantization')
     prepare = require('onnxruntime.quantization.shape_inference').quant_pre_process
     with tempfile.TemporaryDirectory() as folder:
-        plain, quantised = Path(folder, 'float32.onnx'), Path(folder, 'int8.onnx')
-        prepare(onnx.load_from_string(exported.content), str(plain), skip_symbolic_shape=True)
+        names = ('exported', 'float32', 'int8')
+        source, plain, quantised = (Path(folder, f'{name}.onnx') for name in names)
+        source.write_bytes(exported.content)
+        prepare(str(source), str(plain), skip_symbolic_shape=True)
         try:
             quantization.quantize_static(
                 str(plain),

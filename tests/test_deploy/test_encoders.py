@@ -6,9 +6,9 @@ One network of each family, images of 64 x 64 and, where sizes can be free, of a
 import numpy as np
 import pytest
 import torch
-from mmbmtas.models.encoders import build_encoder
 
 from mmbmtas import deploy
+from mmbmtas.encoders import build_encoder
 from mmbmtas.registry import TASK_UTILS
 from mmbmtas.structures import BranchedArchitecture
 
@@ -28,6 +28,7 @@ ENCODERS = [
     {'type': 'ConvNeXtEncoder', 'arch': 'tiny'},
     {'type': 'MixTransformerEncoder', 'arch': 'b0'},
     {'type': 'SwinEncoder', 'arch': 'tiny'},
+    {'type': 'TimmEncoder', 'name': 'mobilenetv3_small_050'},
 ]
 FIXED = [
     {'type': 'EfficientNetEncoder', 'arch': 'b0', 'tensorflow': True},
@@ -49,7 +50,8 @@ def build(build_network, toys, monkeypatch):
 
     def build(config):
         kind = type(build_encoder(config))
-        if kind.__name__ != 'MixTransformerEncoder':  # whose last blocks are special
+        # Of the one the last blocks are special, the other takes timm's networks as they are.
+        if kind.__name__ not in ('MixTransformerEncoder', 'TimmEncoder'):
             kind = next(base for base in kind.__mro__ if '_list_blocks' in vars(base))
             list_blocks = kind._list_blocks
             monkeypatch.setattr(kind, '_list_blocks', lambda e: filter(is_kept, list_blocks(e)))
@@ -97,6 +99,6 @@ def test_no_encoder_is_left_out():
     known = {
         name
         for name, found in TASK_UTILS.module_dict.items()
-        if found.__module__.startswith('mmbmtas.models.encoders') and name.endswith('Encoder')
+        if found.__module__.startswith('mmbmtas.encoders') and name.endswith('Encoder')
     }
     assert known - elsewhere == {config['type'] for config in ENCODERS}
