@@ -177,7 +177,9 @@ def test_header(name):
     for config in re.findall(r'configs/\S+\.(?:py|json)', commands):
         assert (ROOT / config).is_file(), config
     work_dirs = {Path(found).name for found in re.findall(r'work_dirs/\w+', commands)}
-    assert work_dirs <= {Path(config).stem for config in CONFIGS}
+    configs = map(Path, CONFIGS)
+    places = {place for path in configs for place in (path.stem, f'{path.parent.name}_{path.stem}')}
+    assert work_dirs <= places
     for option in re.findall(r' (--[a-z-]+)', commands):
         sources = [(ROOT / s).read_text() for s in re.findall(r'python (\S+)', commands)]
         sources += [path.read_text() for path in (ROOT / 'mmbmtas' / 'launch').glob('*.py')]

@@ -1,8 +1,8 @@
 # Train a network of paths on two dense domains of synthetic scenes.
 #
-#   python tools/train.py configs/mpnas/paths_scenes.py --work-dir work_dirs/mpnas_scenes/paths \
-#       --cfg-options architecture=work_dirs/mpnas_scenes/search/architecture.json
-#   python tools/infer.py configs/mpnas/paths_scenes.py work_dirs/mpnas_scenes/paths/iter_300.pth \
+#   python tools/train.py configs/mpnas/paths_scenes.py --work-dir work_dirs/mpnas_paths_scenes \
+#       --cfg-options architecture=work_dirs/mpnas_search_scenes/architecture.json
+#   python tools/infer.py configs/mpnas/paths_scenes.py work_dirs/mpnas_paths_scenes/iter_300.pth \
 #       data/scenes/JPEGImages --domain pascal -o out/paths_scenes
 #
 # The network and the data are those of search_scenes.py.

@@ -4,10 +4,10 @@
 #       --layout pascal --train 400 --val 100
 #   python tools/dataset_converters/synthetic_scenes.py data/scenes_nyud \
 #       --layout nyud --train 400 --val 100 --style night
-#   python tools/train.py configs/mpnas/search_scenes.py --work-dir work_dirs/mpnas_scenes/search
+#   python tools/train.py configs/mpnas/search_scenes.py --work-dir work_dirs/mpnas_search_scenes
 #
 # The two folders stand for two data sets with different light and different labels. Writes
-# work_dirs/mpnas_scenes/search/architecture.json, which paths_scenes.py trains.
+# work_dirs/mpnas_search_scenes/architecture.json, which paths_scenes.py trains.
 _base_ = './search_pascal_nyud.py'
 
 cost_shape = (128, 160)

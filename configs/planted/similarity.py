@@ -1,8 +1,8 @@
 # The search by similarity of features on a problem whose best tree is known (docs/results/planted).
 #
-#   python tools/train.py configs/planted/similarity.py --work-dir work_dirs/planted/similarity
+#   python tools/train.py configs/planted/similarity.py --work-dir work_dirs/planted_similarity
 #
-# Writes work_dirs/planted/similarity/architecture.json, and the similarities as similarity.json and
+# Writes work_dirs/planted_similarity/architecture.json, and the similarities as similarity.json and
 # .png. Takes 400 iterations of the weights, a quarter of a minute on a CPU.
 _base_ = './search.py'
 

@@ -143,6 +143,8 @@ def search_config(toys, tmp_path):
     preprocessor, tasks = config.model.data_preprocessor, ['semseg', 'edge']
     config.model = {**toys.search_config(tasks), 'data_preprocessor': preprocessor}
     config.update(tasks=tasks, cost_shape=config.model.cost_shape)
+    for name in ('val_evaluator', 'test_evaluator'):
+        config[name] = [dict(type='SemSegMetric')]
     config.train_dataloader.update(num_workers=0, persistent_workers=False)
     config.dump(tmp_path / 'search.py')
     return tmp_path / 'search.py'

@@ -162,7 +162,7 @@ def test_what_has_parameters_and_is_not_counted_is_named(module, shapes, name):
     whole = nn.Module()
     whole.part = module
     whole.forward = lambda *inputs: whole.part(*inputs)
-    with pytest.warns(RuntimeWarning, match=rf'leave out .* part \({name}: aten::'):
+    with pytest.warns(RuntimeWarning, match=rf'do not count .* part \({name}: aten::'):
         count_madds(whole, *map(torch.empty, shapes))
 
 

@@ -284,10 +284,13 @@ class TestContextOfAnEncoder:
             ({'type': 'FCNHead'}, "expected one of .*'DensePredictionCell'"),
             ({'type': 'DensePredictionCell'}, 'expected cell=FILE'),
             ({'type': 'DensePredictionCell', 'cell': []}, '1 to 16 branches'),
-            ({'type': 'DensePredictionCell', 'cell': MIXED, 'dropout': 0.1}, 'dropout is not'),
+            (
+                {'type': 'DensePredictionCell', 'cell': MIXED, 'dropout': 0.1},
+                'dropout must not be stated',
+            ),
             (
                 {'type': 'DensePredictionCell', 'cell': MIXED, 'in_channels': 3},
-                'in_channels is not',
+                'in_channels must not be stated',
             ),
             ({'type': 'DensePredictionCell', 'cell': MIXED, 'rates': 3}, 'does not fit'),
             ({'type': 'DensePredictionCell', 'cell': MIXED, 'pooling': 'max'}, "pooling 'max'"),

@@ -95,12 +95,12 @@ def test_no_resource_loss_waits(toys, pretence, resource):
     if resource.pop('latency', False):
         resource['latency'] = toys.latency_table(TASKS, toys.TINY)
     model = toys.build(toys.search_config(TASKS, toys.TINY, **resource))
-    model._resource_losses()
+    model.resource_losses()
     with pretence.pretend_gpu() as waits:
         model.to('cuda')
-        model._resource_losses()  # tables go there once
+        model.resource_losses()  # tables go there once
         waits.clear()
-        model._resource_losses()['loss_resource'].backward()
+        model.resource_losses()['loss_resource'].backward()
         assert not waits
 
 

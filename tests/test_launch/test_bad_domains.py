@@ -152,6 +152,5 @@ def test_an_argument_that_a_base_would_take(runner):
     with pytest.raises(TypeError) as caught:
         runner('paths_pocket.py', **{'model.resource_loss': {'type': 'ResourceLoss'}})
     told = mistake_seen_by_library(caught.value)
-    assert told.endswith(
-        'it takes backbone, decode_heads, cost_shape, data_preprocessor, init_cfg, loss_balancing'
-    )
+    names = 'backbone, decode_heads, cost_shape, data_preprocessor, init_cfg, loss_balancing'
+    assert told.endswith(f'it takes {names}, auxiliary_heads')

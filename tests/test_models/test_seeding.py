@@ -104,7 +104,7 @@ class TestWeights:
         searched = toys.supernet(TASKS, encoder).state_dict(prefix='backbone.')
         torch.save({'state_dict': searched}, tmp_path / 'search.pth')
         init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'search.pth'))
-        with pytest.raises(InputError, match=r'search\.pth is of a search'):
+        with pytest.raises(InputError, match=r'search\.pth comes from a search'):
             BranchedNetwork(network.architecture, init_cfg=init_cfg).init_weights()
 
 
