@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 project = 'mmbmtas'
 copyright = 'the authors of mmbmtas'
 extensions = ['myst_parser', 'autoapi.extension', 'sphinx.ext.napoleon']
-exclude_patterns = ['_build', 'results/*/report.md']
+exclude_patterns = ['_build', 'results/*/report.md', 'results/*/*/report.md']
 html_theme = 'furo'
 html_title = 'mmbmtas'
 
