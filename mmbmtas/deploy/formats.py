@@ -81,8 +81,9 @@ def _trace_onnx(graph: ImageNetwork, image: Tensor, dynamic: bool) -> Traced:
     model = to_onnx(graph, [image], [INPUT], graph.tasks, axes)
     if dynamic:
         session = open_session(model.SerializeToString(), ['CPUExecutionProvider'])
-        run = lambda images: session.run(None, {INPUT: images.numpy()})  # noqa: E731
-        _require_free_sizes(graph, image.shape[2:], run)
+        _require_free_sizes(
+            graph, image.shape[2:], lambda images: session.run(None, {INPUT: images.numpy()})
+        )
     kind = onnx.helper.tensor_dtype_to_np_dtype
     types = {x.name: str(kind(x.type.tensor_type.elem_type)) for x in model.graph.output}
 

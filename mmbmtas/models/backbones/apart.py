@@ -28,7 +28,7 @@ def mixture(blocks: Modules, weights: Sequence[Tensor], x: Tensor, folds: bool =
         blocks: Candidates of a layer that ``wide.fits``, of inverted residuals.
         weights: The weight of each, 0-d.
         x: Input of the layer, ``(N, C_in, H, W)``.
-        folds: Whether to fold the first normalisation (:func:`expand`); see :func:`folds_well`.
+        folds: Whether to fold the first normalisation (:func:`expand`); see :func:`can_fold`.
 
     Returns:
         ``sum_c weights[c] * blocks[c](x)``.

@@ -6,7 +6,6 @@ Which is the fastest on a CPU depends on sizes, caches and threads, and on wheth
 GPUs, which wait for launches, it is always the first.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
@@ -17,6 +16,7 @@ from mmengine import dist
 from mmseg.models.utils import InvertedResidual
 from torch import Tensor, nn
 
+from mmbmtas.cost.timing import interleave
 from mmbmtas.errors import InputError
 from mmbmtas.structures.values import require_choice
 
@@ -105,7 +105,7 @@ def possible_forms(candidates: nn.ModuleList, x: Tensor) -> tuple[Form, ...]:
 
 
 def by_rule(block: Any, x: Tensor, phase: str, possible: Sequence[Form]) -> Form:
-    """Choose by sizes, as timings on two kinds of CPU have it (docs/performance.md)."""
+    """Choose by sizes, as the timings in docs/performance.md suggest."""
     pixels = len(x) * x.shape[2] * x.shape[3]
     widest = max(module.conv.out_channels for module in block.conv)
     if pixels * widest * x.element_size() < _LARGE:
@@ -129,12 +129,7 @@ def by_time(candidates: nn.ModuleList, x: Tensor, possible: Sequence[Form]) -> F
 
 
 def fastest(calls: Mapping[Form, Callable[[], None]]) -> Form:
-    """Return which of some calls takes least time, in turn, each at its best."""
-    seconds: dict[Form, float] = dict.fromkeys(calls, float('inf'))
-    for number in range(_ROUNDS + 1):
-        for form, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if number:  # the first one warms up
-                seconds[form] = min(seconds[form], time.perf_counter() - start)
-    return min(seconds, key=seconds.__getitem__)
+    """Return which of some calls on the CPU takes least time, each at its best."""
+    by_name = {str(form): call for form, call in calls.items()}
+    seconds = interleave(by_name, torch.device('cpu'), warmup=1, repeats=_ROUNDS)
+    return min(calls, key=lambda form: min(seconds[form]))
