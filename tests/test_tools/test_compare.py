@@ -15,19 +15,8 @@ CELL = ROOT / 'configs' / 'cells' / 'dpc_cityscapes.json'
 CONFIG = """
 _base_ = [{branched!r}]
 tasks = ['normals', 'edge']
-model = dict(
-    decode_heads=dict(
-        _delete_=True,
-        normals=_base_.model.decode_heads['normals'],
-        edge=_base_.model.decode_heads['edge'],
-    )
-)
-train_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(tasks=tasks)
-)
-test_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(tasks=tasks)
-)
+train_dataloader = dict(num_workers=0, persistent_workers=False)
+test_dataloader = dict(num_workers=0, persistent_workers=False)
 test_evaluator = [dict(type='mmbmtas.NormalsMetric'), dict(type='mmbmtas.EdgePixelMetric')]
 """
 SPEC = """

@@ -49,6 +49,8 @@ _base_ = [
 custom_imports = dict(imports=['mmbmtas', 'killing_parts'])
 total_batch_size = 2
 model = {model}
+val_evaluator = [dict(type='mmbmtas.NormalsMetric')]
+test_evaluator = val_evaluator
 train_cfg = dict(weight_iters=14, warmup_iters=2, arch_fraction=0.5)
 param_scheduler = dict(
     weights=[dict(type='PolyLR', power=0.9, eta_min=0, by_epoch=False, end=14)], arch_params=[]

@@ -12,7 +12,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from mmbmtas.launch.stages import lock_folder
+from mmbmtas.launch.jobs import lock_folder
 
 from mmbmtas import launch
 from mmbmtas.command_line import typed
