@@ -80,8 +80,10 @@ def _markdown(block: Block) -> str:
         case Grid(header, rows, text_columns):
             left = {0, *text_columns}
             rule = ['---' if column in left else '--:' for column in range(len(header))]
-            lines = [header, rule, *([cell.replace('|', '\\|') for cell in row] for row in rows)]
-            return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+            lines = [header, rule, *rows]
+            return '\n'.join(
+                '| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines
+            )
 
 
 def to_html(blocks: Sequence[Block]) -> str:

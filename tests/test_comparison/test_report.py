@@ -195,11 +195,11 @@ def test_a_report_of_failures_alone(rows, tmp_path):
 
 def test_blocks(tmp_path):
     (tmp_path / 'a.png').write_bytes(b'picture')
-    grid = Grid(['a', 'b'], [['x|y', '<1>']], text_columns=(1,))
+    grid = Grid(['a|c', 'b'], [['x|y', '<1>']], text_columns=(1,))
     blocks = [Heading('T', 1), Paragraph('p'), Code('c'), grid, Picture(tmp_path / 'a.png', 'cap')]
     assert to_markdown(blocks) == (
         '# T\n\np\n\n```\nc\n```\n\n'
-        '| a | b |\n| --- | --- |\n| x\\|y | <1> |\n\n![cap](a.png)\n\ncap\n'
+        '| a\\|c | b |\n| --- | --- |\n| x\\|y | <1> |\n\n![cap](a.png)\n\ncap\n'
     )
     page = to_html(blocks)
     assert '<td>x|y</td><td class=text>&lt;1&gt;</td>' in page

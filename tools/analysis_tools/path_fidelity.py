@@ -12,8 +12,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from mmbmtas.launch.jobs import lock_folder
-
 from mmbmtas import launch
 from mmbmtas.command_line import typed
 from mmbmtas.comparison.path_fidelity import (
@@ -27,7 +25,14 @@ from mmbmtas.comparison.path_fidelity import (
 from mmbmtas.comparison.progress import Progress
 from mmbmtas.errors import InputError
 from mmbmtas.launch.interruption import run_resumable
-from mmbmtas.launch.jobs import Scheduler, State, StepFolders, add_job_arguments, with_needs
+from mmbmtas.launch.jobs import (
+    Scheduler,
+    State,
+    StepFolders,
+    add_job_arguments,
+    lock_folder,
+    with_needs,
+)
 from mmbmtas.launch.overrides import OverrideAction, add_cfg_options
 
 TOOLS = Path(__file__).resolve().parents[1]

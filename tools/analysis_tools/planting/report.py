@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from mmbmtas.visualization.document import Grid, to_markdown
 from mmbmtas.visualization.saving import save_figure
 from mmbmtas.writing import written_beside
 
 COLUMNS = (
     *('problem', 'seed', 'method', 'tree', 'recovered', 'cost'),
     *('error', 'planted_error', 'shared_error', 'seconds'),
+)
+
+SUMMARY = (
+    *('method', 'runs', 'recovered', '95 % interval'),
+    *('regret', 'cost / budget', 'within 5 %', 'seconds'),
 )
 
 Row = Mapping[str, Any]
@@ -62,14 +68,19 @@ def regret(rows: Sequence[Row]) -> float:
 
 
 def write_report(rows: Sequence[Row], folder: Path) -> str:
-    """Write ``report.md`` and ``recovery.png``; return the table."""
+    """Write ``report.md`` and ``recovery.png``; return the tables."""
     methods = list(dict.fromkeys(str(row['method']) for row in rows))
     problems = list(dict.fromkeys(str(row['problem']) for row in rows))
-    lines = [
-        '| method | runs | recovered | 95 % interval | regret | cost / budget | within 5 % '
-        '| seconds |',
-        '|---|---|---|---|---|---|---|---|',
-    ]
+    table = to_markdown([_summary(rows, methods, problems), _counts(rows, methods, problems)])
+    with written_beside(folder / 'report.md') as beside:
+        beside.write_text(table, encoding='utf-8')
+    _plot(rows, methods, problems, folder / 'recovery.png')
+    return table
+
+
+def _summary(rows: Sequence[Row], methods: Sequence[str], problems: Sequence[str]) -> Grid:
+    """Tabulate each method over all problems."""
+    lines = []
     for method in methods:
         own = [row for row in rows if row['method'] == method]
         by_problem = [[r for r in own if r['problem'] == p] for p in problems]
@@ -77,44 +88,46 @@ def write_report(rows: Sequence[Row], folder: Path) -> str:
         regrets = [value for part in by_problem if part and not math.isnan(value := regret(part))]
         costs = np.array([float(row['cost']) for row in own])
         lines.append(
-            f'| {method} | {len(own)} | {share:.0%} | {low:.0%} to {high:.0%} | '
-            f'{np.mean(regrets) if regrets else math.nan:.2f} | '
-            f'{costs.min():.2f} to {costs.max():.2f} | '
-            f'{np.mean(np.abs(costs - 1) <= 0.05):.0%} | '
-            f'{np.median([float(row["seconds"]) for row in own]):.0f} |'
+            [
+                method,
+                f'{len(own)}',
+                f'{share:.0%}',
+                f'{low:.0%} to {high:.0%}',
+                f'{np.mean(regrets) if regrets else math.nan:.2f}',
+                f'{costs.min():.2f} to {costs.max():.2f}',
+                f'{np.mean(np.abs(costs - 1) <= 0.05):.0%}',
+                f'{np.median([float(row["seconds"]) for row in own]):.0f}',
+            ]
         )
-    lines += [
-        '',
-        '| recovered | ' + ' | '.join(problems) + ' |',
-        '|---' * (len(problems) + 1) + '|',
-    ]
+    return Grid(SUMMARY, lines)
+
+
+def _counts(rows: Sequence[Row], methods: Sequence[str], problems: Sequence[str]) -> Grid:
+    """Tabulate how many trees each method found of each problem."""
+    lines = []
     for method in methods:
         cells = []
         for problem in problems:
             part = [r for r in rows if r['method'] == method and r['problem'] == problem]
             cells.append(f'{sum(int(r["recovered"]) for r in part)} of {len(part)}' if part else '')
-        lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
-    table = '\n'.join(lines) + '\n'
-    with written_beside(folder / 'report.md') as beside:
-        beside.write_text(table, encoding='utf-8')
-    _plot(rows, methods, problems, folder / 'recovery.png')
-    return table
+        lines.append([method, *cells])
+    return Grid(['recovered', *problems], lines)
 
 
 def _plot(rows: Sequence[Row], methods: Sequence[str], problems: Sequence[str], path: Path) -> None:
     """Draw recovery by problem, and over all, as a table of colours."""
-    found, made = np.zeros((2, len(methods), len(problems) + 1), int)
+    found, made = np.zeros((2, len(problems) + 1, len(methods)), int)
     for row in rows:
-        place = methods.index(str(row['method'])), problems.index(str(row['problem']))
+        place = problems.index(str(row['problem'])), methods.index(str(row['method']))
         found[place] += int(row['recovered'])
         made[place] += 1
-    complete = (made[:, :-1] > 0).all(axis=1)  # a sum over some of the problems would mislead
-    found[complete, -1], made[complete, -1] = (
-        found.sum(axis=1)[complete],
-        made.sum(axis=1)[complete],
-    )
+    complete = (made[:-1] > 0).all(axis=0)  # a sum over some of the problems would mislead
+    for counts in (found, made):
+        counts[-1, complete] = counts[:, complete].sum(axis=0)
     shares = np.divide(found, made, out=np.full(made.shape, np.nan), where=made > 0)
-    figure = Figure((1.5 + 0.62 * shares.shape[1], 1.2 + 0.32 * len(methods)), layout='constrained')
+    names = [*problems, 'all']
+    size = (2.2 + 0.07 * max(map(len, names)) + 0.6 * len(methods), 1.5 + 0.28 * len(names))
+    figure = Figure(size, layout='constrained')
     axis = figure.subplots()
     image = axis.imshow(shares, cmap='viridis', vmin=0, vmax=1, aspect='auto')
     for (i, j), share in np.ndenumerate(shares):
@@ -122,9 +135,9 @@ def _plot(rows: Sequence[Row], methods: Sequence[str], problems: Sequence[str], 
             colour = 'black' if share > 0.6 else 'white'
             text = f'{found[i, j]}/{made[i, j]}'
             axis.text(j, i, text, ha='center', va='center', fontsize=7, color=colour)
-    axis.set_xticks(range(shares.shape[1]), [*problems, 'all'], rotation=40, ha='right', fontsize=8)
-    axis.set_yticks(range(len(methods)), methods, fontsize=8)
-    axis.axvline(len(problems) - 0.5, color='white', linewidth=2)
+    axis.set_xticks(range(len(methods)), methods, rotation=40, ha='right', fontsize=8)
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.axhline(len(problems) - 0.5, color='white', linewidth=2)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     figure.colorbar(image, ax=axis, label='planted tree found', shrink=0.9)
