@@ -80,10 +80,9 @@ def _markdown(block: Block) -> str:
         case Grid(header, rows, text_columns):
             left = {0, *text_columns}
             rule = ['---' if column in left else '--:' for column in range(len(header))]
-            lines = [header, rule, *rows]
-            return '\n'.join(
-                '| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines
-            )
+            escaped = [[cell.replace('|', '\\|') for cell in line] for line in (header, *rows)]
+            lines = [escaped[0], rule, *escaped[1:]]
+            return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
 
 def to_html(blocks: Sequence[Block]) -> str:
