@@ -60,6 +60,12 @@ class GpuTensor(torch.Tensor):
     def __repr__(self):
         return f'GpuTensor({self.held!r})'
 
+    def data_ptr(self):
+        return self.held.data_ptr()
+
+    def untyped_storage(self):
+        return self.held.untyped_storage()
+
     def __deepcopy__(self, memo):
         copied = GpuTensor(self.held.clone()).requires_grad_(self.requires_grad)
         vars(copied).update({key: v for key, v in vars(self).items() if key != 'held'})
@@ -167,6 +173,9 @@ class _Calls(TorchFunctionMode):
         device = kwargs.get('device')
         if func is torch.Tensor.cuda:
             return to_gpu(args[0])
+        if func == torch.Tensor.data.__set__ and isinstance(args[0], GpuTensor):
+            args[0].held = args[1].held
+            return None
         if func is torch.Tensor.pin_memory:
             assert args[0].is_cpu, f'pin_memory of a tensor on {args[0].device}'
             return _pin(args[0])
