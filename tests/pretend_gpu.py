@@ -9,6 +9,7 @@ GPU.
 """
 
 import contextlib
+import functools
 import sys
 import time
 from collections import Counter
@@ -60,6 +61,12 @@ class GpuTensor(torch.Tensor):
     def __repr__(self):
         return f'GpuTensor({self.held!r})'
 
+    def data_ptr(self):
+        return self.held.data_ptr()
+
+    def untyped_storage(self):
+        return self.held.untyped_storage()
+
     def __deepcopy__(self, memo):
         copied = GpuTensor(self.held.clone()).requires_grad_(self.requires_grad)
         vars(copied).update({key: v for key, v in vars(self).items() if key != 'held'})
@@ -76,9 +83,12 @@ class GpuTensor(torch.Tensor):
         if not _is_free(func):
             launched[func.overloadpacket.__name__] += 1
         args, kwargs = _map(lambda x: x.held if type(x) is cls else x, (args, kwargs))
+        Graph.touch(args)
         result = func(*args, **kwargs)
         if downwards:
             return result
+        if not _is_free(func):
+            Graph.record(functools.partial(func, *args, **kwargs), result)
         known = {id(x.held): x for x in tensors if type(x) is cls} | {id(x): x for x in others}
         return _map(lambda x: known[id(x)] if id(x) in known else cls(x), result)
 
@@ -137,6 +147,8 @@ def note_wait(why):
     while frame.f_back and not frame.f_globals.get('__name__', '').startswith(_LIBRARIES):
         frame = frame.f_back
     _waits.append(f'{why} in {frame.f_code.co_name}')
+    if Graph.current is not None:
+        raise RuntimeError(f'{_waits[-1]}: operation not permitted when stream is capturing')
 
 
 def _pin(tensor):
@@ -155,6 +167,8 @@ def to_gpu(tensor, non_blocking=False):
         return tensor
     if not (non_blocking and getattr(tensor, 'is_held_still', False)):
         note_wait('upload')
+    if Graph.current is not None:  # whose memory on the CPU a replay would read
+        raise RuntimeError('a copy from the CPU: not permitted when stream is capturing')
     copied['bytes'] += tensor.nbytes
     return GpuTensor(tensor.detach().clone())
 
@@ -167,6 +181,9 @@ class _Calls(TorchFunctionMode):
         device = kwargs.get('device')
         if func is torch.Tensor.cuda:
             return to_gpu(args[0])
+        if func == torch.Tensor.data.__set__ and isinstance(args[0], GpuTensor):
+            args[0].held = args[1].held
+            return None
         if func is torch.Tensor.pin_memory:
             assert args[0].is_cpu, f'pin_memory of a tensor on {args[0].device}'
             return _pin(args[0])
@@ -197,6 +214,7 @@ class _Calls(TorchFunctionMode):
             return result
         if func in (torch.tensor, torch.as_tensor) or _tensors((args, kwargs)):
             return to_gpu(result)
+        Graph.record(lambda: func(*args, **kwargs), result)
         return GpuTensor(result.detach()).requires_grad_(result.requires_grad)
 
 
@@ -252,7 +270,9 @@ class _Factories(TorchDispatchMode):
         del kwargs['device']
         if func.overloadpacket is _aten._to_copy:
             note_wait('upload')
-        return _map(GpuTensor, func(*args, **kwargs))
+        result = func(*args, **kwargs)
+        Graph.record(lambda: func(*args, **kwargs), result)
+        return _map(GpuTensor, result)
 
 
 def _is(kind, device):
@@ -273,6 +293,60 @@ def _move(tensor, *args, copy=False, **kwargs):
             shape = tensor.shape, tensor.stride()
             return torch.empty_strided(*shape, dtype=dtype, device='meta')
     return torch.Tensor.to(tensor, dtype=dtype, **({'device': device} if device else {}), **rest)
+
+
+class Graph:
+    """``torch.cuda.CUDAGraph``: repeats what was launched, on the memory that it was launched on.
+
+    What Python decided stays as it was, numbers too. Unlike a real one, it runs while it is
+    recorded, which is undone in the end.
+    """
+
+    current = None
+
+    def __init__(self):
+        self.calls = []
+        self.before = {}
+
+    @classmethod
+    def touch(cls, args):
+        """Keep what tensors held before they were first used."""
+        if cls.current is not None:
+            for tensor in _tensors(args):
+                key = tensor.data_ptr(), tensor.shape, tensor.stride()
+                if key not in cls.current.before:
+                    cls.current.before[key] = tensor, tensor.clone()
+
+    def undo(self):
+        for tensor, value in reversed(self.before.values()):
+            if not torch._debug_has_internal_overlap(tensor):
+                tensor.copy_(value)
+        self.before.clear()
+
+    @classmethod
+    def record(cls, call, result):
+        if cls.current is not None:
+            cls.current.calls.append((call, _tensors(result)))
+
+    def replay(self):
+        with torch.no_grad():
+            for call, results in self.calls:
+                for old, new in zip(results, _tensors(call()), strict=True):
+                    if new.data_ptr() != old.data_ptr():
+                        old.copy_(new)
+
+
+@contextlib.contextmanager
+def _capture(graph, pool=None, capture_error_mode='global'):
+    """``torch.cuda.graph``."""
+    Graph.current = graph
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            Graph.current = None
+            with torch.no_grad():
+                graph.undo()
 
 
 class _Event:
@@ -312,7 +386,7 @@ def pretend_gpu():
         'is_current_stream_capturing': lambda: False,
         'device_count': lambda: 1,
         'current_device': lambda: 0,
-        'current_stream': lambda device=None: None,
+        'current_stream': lambda device=None: mock.Mock(),
         'get_device_name': lambda device=None: 'a pretended GPU',
         'synchronize': lambda device=None: note_wait('synchronize'),
         'manual_seed_all': lambda seed: None,
@@ -323,6 +397,11 @@ def pretend_gpu():
         'reset_peak_memory_stats': lambda device=None: None,
         'device': lambda device: contextlib.nullcontext(),
         'Event': _Event,
+        'CUDAGraph': Graph,
+        'graph': _capture,
+        'graph_pool_handle': lambda: (0, 0),
+        'Stream': mock.Mock,
+        'stream': lambda stream: contextlib.nullcontext(),
     }
     if not hasattr(torch.__future__, 'get_swap_module_params_on_conversion'):
         pytest.skip('pretending a GPU needs torch 2.3')

@@ -117,9 +117,11 @@ def _searches(setting: Setting, scenes: Path) -> list[GpuStep]:
     data = ['--cfg-options', f'data_root={scenes}', *_narrow(setting)]
     own = ['--cfg-options', *_narrow(setting)] if setting.tiny else []
     nyud = 'configs/search_nyud.py'
+    graphs = GpuStep('b search pascal graphs', 60, [*words, pascal, *shared, '--graphs', *own])
     return [
         GpuStep('b search pascal', 90, [*words, pascal, *shared, *data], needs=('scenes',)),
         GpuStep('b search nyud', 90, [*words, nyud, *shared, *own]),
+        *([] if setting.cpu else [graphs]),  # which are of GPUs
         GpuStep('b search pascal amp', 60, [*words, pascal, *shared, '--amp', *own]),
         GpuStep('b search nyud amp', 60, [*words, nyud, *shared, '--amp', *own]),
         GpuStep(

@@ -58,6 +58,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar='BACKEND',
         help='compile the wide layers of ours by torch.compile, as with inductor',
     )
+    parser.add_argument(
+        '--graphs', action='store_true', help='let ours replay its passes as CUDA graphs'
+    )
 
 
 def add_phases(parser: ArgumentParser) -> None:
@@ -76,7 +79,7 @@ def run(args: Namespace) -> dict[str, Any]:
     with compiled(args.compile), scratch() as folder:
         waiting = measure_waiting(args, Path(folder) / 'data')  # first: files may lack
         runners = {
-            'ours': build_runner(args, Path(folder) / 'ours', check_search),
+            'ours': build_runner(args, Path(folder) / 'ours', functools.partial(prepare, args)),
             'plain': build_runner(args, Path(folder) / 'plain', make_plain),
         }
         loop: Any = runners['ours'].train_loop
@@ -101,6 +104,7 @@ def run(args: Namespace) -> dict[str, Any]:
             'amp': args.amp,
             'channels_last': args.channels_last,
             'compile': args.compile,
+            'graphs': args.graphs,
             'clock': args.clock,
             'phases': phases,
             'search_ratio': search_ratio(phases),
@@ -136,6 +140,13 @@ def check_search(cfg: Config) -> None:
     """Refuse configs of anything but a search."""
     if not is_type(MODELS, cfg.model.type, SearchEncoderDecoder, cfg.get('default_scope')):
         raise InputError(f'{cfg.filename} trains a {cfg.model.type}: name the config of a search')
+
+
+def prepare(args: Namespace, cfg: Config) -> None:
+    """Let ours be as the command line says."""
+    check_search(cfg)
+    if args.graphs:
+        cfg.train_cfg.graphs = True
 
 
 def make_plain(cfg: Config) -> None:
@@ -233,7 +244,8 @@ def format_table(result: dict[str, Any]) -> str:
         f'{len(result["tasks"])} tasks, batch {result["batch_size"]}, {height} x {width}, '
         f'{result["clock"]} clock{", mixed precision" if result["amp"] else ""}'
         f'{", channels last" if result["channels_last"] else ""}'
-        f'{", compiled by " + result["compile"] if result["compile"] else ""}',
+        f'{", compiled by " + result["compile"] if result["compile"] else ""}'
+        f'{", CUDA graphs" if result["graphs"] else ""}',
         f'{"":10}{"plain, s":>10}{"ours, s":>10}{"ratio":>8}{"plain, MB":>11}{"ours, MB":>10}'
         f'{"ratio":>8}{"images/s":>10}{"waiting":>9}',
     ]

@@ -1,5 +1,6 @@
 """The data element that carries every task's label and prediction of one image."""
 
+from collections.abc import Callable
 from typing import Any
 
 from mmengine.structures import BaseDataElement
@@ -45,10 +46,17 @@ class MultiTaskDataSample(SegDataSample):
 
     def pin_memory(self) -> 'MultiTaskDataSample':
         """Copy to memory that a GPU reads by itself, as loaders do with ``pin_memory=True``."""
-        pinned = self.new()
-        for name, part in self.items():
-            pinned.set_data({name: _pinned(part)})
-        return pinned
+        return self.with_tensors(lambda part: part if part.is_cuda else part.pin_memory())
+
+    def with_tensors(self, change: Callable[[Tensor], Tensor]) -> 'MultiTaskDataSample':
+        """Return a sample with another tensor in the place of each."""
+        return _changed(self, change)
+
+    def named_tensors(self) -> dict[str, Tensor]:
+        """Return all tensors by field, such as ``gt_edge.data``."""
+        found: dict[str, Tensor] = {}
+        _collect(self, '', found)
+        return found
 
 
 def _remember(moved: Any, original: Any) -> None:
@@ -60,13 +68,22 @@ def _remember(moved: Any, original: Any) -> None:
             _remember(part, original.get(name))
 
 
-def _pinned(part: Any) -> Any:
-    """Copy all tensors within a field to pinned memory."""
+def _changed(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Change the tensors within a field or a sample."""
     if isinstance(part, Tensor):
-        return part if part.is_cuda else part.pin_memory()
+        return change(part)
     if isinstance(part, BaseDataElement):
-        pinned = part.new()
+        changed = part.new()
         for name, value in part.items():
-            pinned.set_data({name: _pinned(value)})
-        return pinned
+            changed.set_data({name: _changed(value, change)})
+        return changed
     return part
+
+
+def _collect(part: Any, name: str, found: dict[str, Tensor]) -> None:
+    """Note the tensors within a field or a sample by name."""
+    if isinstance(part, Tensor):
+        found[name.removeprefix('.')] = part
+    elif isinstance(part, BaseDataElement):
+        for key, value in part.items():
+            _collect(value, f'{name}.{key}', found)

@@ -292,6 +292,19 @@ class TestSearch:
         assert (result['channels_last'], result['compile']) == (True, 'eager')
         assert result['phases']['weights']['ours']['seconds'] > 0
 
+    def test_graphs(self, benchmark, search_config, pretence):
+        """They are of GPUs: here of a pretended one, and refused without."""
+        with pretence.pretend_gpu():
+            options = ['--graphs', '--phases', 'arch', *ROUNDS]
+            result = benchmark('search', search_config, *SIZE, *options)
+        assert result['graphs']
+        assert result['phases']['arch']['ours']['seconds'] > 0
+
+    def test_graphs_are_refused_on_a_cpu(self, benchmark, search_config, capsys):
+        with pytest.raises(SystemExit):
+            benchmark('search', search_config, *SIZE, '--graphs')
+        assert 'train_cfg.graphs=True records CUDA graphs' in capsys.readouterr().err
+
     def test_an_unknown_compiler_is_refused(self, benchmark, search_config, capsys):
         with pytest.raises(SystemExit):
             benchmark('search', search_config, *SIZE, '--compile', 'gcc')

@@ -108,6 +108,14 @@ def test_steps_are_chosen_with_what_they_need(gpu_script, step):
         gpu_script.choose(steps, ['z'])
 
 
+def test_graphs_are_of_gpus(tmp_path):
+    steps = importlib.import_module('benchmarking.gpu_steps')
+    for cpu in (False, True):
+        found = steps.list_steps(steps.Setting(tmp_path, tiny=True, cpu=cpu))
+        graphs = [one for one in found if '--graphs' in one.command]
+        assert [one.name for one in graphs] == ([] if cpu else ['b search pascal graphs'])
+
+
 def test_without_a_gpu_the_dry_run_is_named(gpu_script, tmp_path, monkeypatch):
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     monkeypatch.setattr(sys, 'argv', ['gpu.py', '-o', str(tmp_path / 'out')])

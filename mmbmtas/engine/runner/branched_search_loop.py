@@ -1,9 +1,11 @@
 """The search of trees: weights and architecture parameters in turn, on two splits of the images."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import torch
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -22,8 +24,9 @@ from mmbmtas.errors import InputError
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture
-from mmbmtas.structures.values import filled_in_from
+from mmbmtas.structures.values import filled_in_from, require_switch
 
+from .iteration_graphs import IterationGraphs, require_plain_wrapper, require_recordable
 from .search_loop import SearchLoop
 from .search_plan import Phase, Position, SearchPlan
 from .train_loader import batches, is_endless, whole_batches
@@ -54,10 +57,15 @@ class BranchedSearchLoop(SearchLoop):
         warmup_iters: Iterations in which candidate ``i`` alone serves task ``i``.
         arch_fraction: Share of the training images in the architecture split.
         split_seed: Seed of the split.
+        graphs: Record the forward and backward passes as CUDA graphs and replay them
+            (:mod:`mmbmtas.engine.runner.iteration_graphs`): the same numbers up to rounding,
+            without a launch for each kernel. It needs one GPU, images of one size that have labels
+            of the same tasks, single precision and a network that decides nothing on the CPU.
 
     Raises:
         ValueError: There are fewer than two training images, an argument is out of range, the
-            loader's sampler is endless, or a task has no label in the training set.
+            loader's sampler is endless, a task has no label in the training set, or ``graphs``
+            cannot be recorded.
         DivergenceError: The search has diverged; the message says where.
         WorkerError: A worker of the loader has died.
 
@@ -77,7 +85,11 @@ class BranchedSearchLoop(SearchLoop):
         warmup_iters: int = 0,
         arch_fraction: float = 0.2,
         split_seed: int = 0,
+        graphs: bool = False,
     ) -> None:
+        if require_switch('train_cfg.graphs', graphs):
+            require_recordable(runner.model)
+        self._records = graphs
         super().__init__(runner, dataloader, dataloader, arch_fraction, split_seed)
         self.plan = SearchPlan(
             weight_iters,
@@ -171,6 +183,8 @@ class BranchedSearchLoop(SearchLoop):
     def step(self, data: dict[str, Any]) -> dict[str, Tensor]:
         """Train weights or architecture parameters, depending on the phase."""
         tasks = self.model.labelled_tasks(data['data_samples'])
+        if self._records:
+            return self._replay(data, tasks)
         step = self._step_arch if self.position.phase == 'arch' else self._step_weights
         return step(data, tasks)
 
@@ -249,19 +263,58 @@ class BranchedSearchLoop(SearchLoop):
         """
         wrapper = self.runner.optim_wrapper['arch_params']
         self.task = None
+        log = self.model.look_at(self._differentiate(data, wrapper, tasks, True))
+        wrapper.step()
+        wrapper.zero_grad()
+        return log
+
+    def _differentiate(
+        self,
+        data: dict[str, Any],
+        wrapper: OptimWrapper,
+        tasks: Sequence[str],
+        with_resource_loss: bool,
+    ) -> dict[str, Tensor]:
+        """Add gradients of the losses of some tasks, one after another; waits for no GPU."""
         logs: list[dict[str, Tensor]] = []
         for index, chosen in enumerate([[task] for task in tasks] or [[]]):
             with wrapper.optim_context(self.runner.model):
                 losses = self.runner.model(
-                    **data, mode='loss', tasks=chosen, with_resource_loss=index == 0
+                    **data,
+                    mode='loss',
+                    tasks=chosen,
+                    with_resource_loss=with_resource_loss and index == 0,
                 )
             loss, log = self.model.sum_losses(losses)
             wrapper.backward(loss)
-            logs.append(log)
-        log = self.model.look_at(_merge(logs))
-        wrapper.step()
-        wrapper.zero_grad()
-        return log
+            logs.append({name: value.detach() for name, value in log.items()})
+        return _merge(logs)
+
+    @cached_property
+    def _graphs(self) -> IterationGraphs:
+        """What records; made when the wrappers are there."""
+        for name, wrapper in self.runner.optim_wrapper.items():
+            require_plain_wrapper(name, wrapper)
+        return IterationGraphs(self.runner.model)
+
+    def _replay(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Do what the other steps do, with recorded passes."""
+        phase = self.position.phase
+        learns_arch = phase == 'arch'
+        wrapper = self.runner.optim_wrapper['arch_params' if learns_arch else 'weights']
+        logs: list[dict[str, Tensor]] = []
+        for chosen in [[*tasks]] if learns_arch else [[task] for task in tasks]:
+            self.task = None if learns_arch else chosen[0]
+            pass_ = partial(
+                self._differentiate,
+                wrapper=wrapper,
+                tasks=chosen,
+                with_resource_loss=learns_arch,
+            )
+            logs.append(self.model.look_at(self._graphs.run((phase, *chosen), data, pass_)))
+            wrapper.step()
+            wrapper.zero_grad()
+        return _merge(logs)
 
 
 def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from . import wide
 from .branched_network import BranchedNetwork
 from .checkpointing import run_checkpointed
 from .forms import Choice, Form, Forms, run
+from .joining import lay
 from .pretrained import init_encoder
 from .protocols import Features, RoutingMode
 from .routing import Mixture, build_routing
@@ -107,6 +108,7 @@ class BranchedSupernet(BaseModule):
         self.tau = 5.0
         self.with_cp = with_cp
         self.forms = Forms(forms)
+        self._lay()
 
     def _build_candidate(self, index: int) -> nn.Module:
         """Build one candidate of a layer, without affine in its last normalisation."""
@@ -115,6 +117,22 @@ class BranchedSupernet(BaseModule):
         if norm is not None:
             _drop_affine(norm)
         return layer
+
+    def _lay(self) -> None:
+        """Let the candidates of layers that can run as one lie in memory as one."""
+        for candidates in self.layers:
+            if wide.are_known(candidates):
+                lay(candidates)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> 'BranchedSupernet':
+        """Move or convert as torch does, tensor by tensor, and lay them in place again."""
+        super()._apply(*args, **kwargs)
+        self._lay()
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lay()  # copies have tensors of their own
 
     def set_routing_mode(self, mode: RoutingMode) -> None:
         """Choose how tasks are routed; see the class.

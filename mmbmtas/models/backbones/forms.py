@@ -21,6 +21,7 @@ from mmbmtas.errors import InputError
 from mmbmtas.structures.values import require_choice
 
 from . import apart, wide
+from .joining import lay
 
 Form = Literal['wide', 'apart', 'folded']
 Choice = Literal['rule', 'timed']
@@ -116,6 +117,7 @@ def by_rule(block: Any, x: Tensor, phase: str, possible: Sequence[Form]) -> Form
 def by_time(candidates: nn.ModuleList, x: Tensor, possible: Sequence[Form]) -> Form:
     """Choose the form whose forward and backward pass take least time; nothing changes by it."""
     copies = deepcopy(candidates)  # which have statistics of their own
+    lay(copies)
     weights = x.new_full((len(copies),), 1 / len(copies)).requires_grad_()
     own = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
     wanted = [p for p in copies.parameters() if p.requires_grad] + [weights, own]

@@ -4,7 +4,7 @@ The maps of ``T`` candidates lie side by side in the channels, ``(N, T * C, H, W
 candidate. Convolutions of the layer's input, which is the same for all candidates, become one with
 ``T`` times the output channels; those of the candidates' own maps become a grouped one, and
 normalisations one over all channels. The mathematics is that of the candidates, and so are the
-parameters and running statistics: they stay where they are, and are joined anew in each call.
+parameters and running statistics, which are read as one (:mod:`mmbmtas.models.backbones.joining`).
 
 Blocks with dense 3x3 convolutions, ResNet's and ASPP, run one by one: grouped ones are slow, and
 their joined weights are large (on ResNet-50 twice the time, and more memory than the maps take).
@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from mmbmtas.encoders.context import ContextModule, require_several_values
 
+from .joining import join, put_back
 from .operations import conv2d, relu6_
 
 Modules = Sequence[Any]
@@ -51,6 +52,11 @@ def fits(candidates: nn.ModuleList) -> bool:
         return False
     flags = [(state['training'], state.get('track_running_stats')) for state in states]
     return flags == flags[: len(flags) // len(candidates)] * len(candidates)
+
+
+def are_known(candidates: nn.ModuleList) -> bool:
+    """Tell whether the candidates of a layer are alike and of known blocks, as they are now."""
+    return bool(_Look(candidates).parts)
 
 
 class _Look:
@@ -163,8 +169,8 @@ def run_convs(convs: Modules, x: Tensor) -> Tensor:
         groups = first.groups
     else:  # no grouped convolution has several groups read the same channels
         return torch.cat([run_convs([conv], x) for conv in convs], dim=1)
-    weight = _join(_parts(convs, 'weight'))
-    bias = None if first.bias is None else _join(_parts(convs, 'bias'))
+    weight = join(_parts(convs, 'weight'))
+    bias = None if first.bias is None else join(_parts(convs, 'bias'))
     return conv2d(x, weight, bias, first.stride, first.padding, first.dilation, groups)
 
 
@@ -187,28 +193,22 @@ def run_norms(norms: Modules, x: Tensor, weights: Tensor | None = None) -> Tenso
         affine = {name: p * scale for name, p in joint._parameters.items() if p is not None}
         joint._parameters |= {'weight': scale} | affine
     learns = first.training and first.track_running_stats
+    statistics: dict[str, Tensor] = {}
     if len(norms) > 1 and first.running_mean is not None and (learns or not first.training):
-        # Of all together, since on GPUs each call is a kernel.
-        own = _parts(norms, 'running_mean') + _parts(norms, 'running_var')
-        statistics = torch.cat(own)
-        mean, var = statistics.chunk(2)
-        joint._buffers = first._buffers | {'running_mean': mean, 'running_var': var}
+        names = [name for name, buffer in first._buffers.items() if buffer is not None]
+        statistics = _joined(norms, *names)
+        joint._buffers = first._buffers | statistics
     y = joint(x)
-    if learns and len(norms) > 1:
-        torch._foreach_copy_(own, [*statistics.chunk(len(own))])
-        torch._foreach_add_(_parts(norms[1:], 'num_batches_tracked'), 1)
+    if learns:
+        for name, joined in statistics.items():
+            put_back(joined, _parts(norms, name))
     return y
 
 
 def _joined(modules: Modules, *names: str) -> dict[str, Tensor]:
     """Return tensors of the candidates, one after another in their first dimension."""
     present = [name for name in names if getattr(modules[0], name) is not None]
-    return {name: _join(_parts(modules, name)) for name in present}
-
-
-def _join(tensors: Sequence[Tensor]) -> Tensor:
-    """Join tensors in their first dimension."""
-    return tensors[0] if len(tensors) == 1 else torch.cat([*tensors])
+    return {name: join(_parts(modules, name)) for name in present}
 
 
 _MIXTURES: dict[type, Callable[[Modules, Tensor, Tensor], Tensor]] = {
