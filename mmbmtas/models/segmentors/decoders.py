@@ -58,7 +58,7 @@ class DecoderBuilder:
             options = {key: value for key, value in cfg.items() if key != 'type'}
             options = {'target_key': f'gt_{task}', **options}
             return build_library_head(kind, options, where, self._tap_shapes)
-        if cfg.get('in_channels') is None and takes(MODELS, cfg, 'in_channels'):
+        if cfg.get('in_channels') is None and reads_two_levels(cfg):
             cfg = {**cfg, 'in_channels': self.channels}
         head = MODELS.build(cfg)
         expected = getattr(head, 'in_channels', self.channels)
@@ -142,6 +142,19 @@ class DecoderBuilder:
         for head, all_of_them in reads.items():
             if not all_of_them:
                 head.register_forward_pre_hook(_first_and_last)
+
+
+def reads_two_levels(cfg: Mapping[str, Any], scope: str | None = None) -> bool:
+    """Tell whether a decoder takes the channels of low-level and context features.
+
+    Heads of libraries read any levels, and get the channels of those that they name.
+
+    Args:
+        cfg: The decoder's config.
+        scope: The default scope of the whole config.
+    """
+    kind = find_type(MODELS, cfg.get('type'), scope)
+    return not is_library_head(kind) and takes(MODELS, cfg, 'in_channels', scope)
 
 
 def _first_and_last(_: nn.Module, inputs: tuple[Sequence[Tensor]]) -> tuple[Sequence[Tensor]]:
