@@ -10,7 +10,11 @@ from mmseg.registry import MODELS as MMSEG_MODELS
 from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
-from mmbmtas.models.decode_heads.library_head import build_library_head, is_library_head
+from mmbmtas.models.decode_heads.library_head import (
+    build_library_head,
+    check_runs,
+    is_library_head,
+)
 from mmbmtas.models.decode_heads.map_decoder import MapDecoder
 from mmbmtas.registry import MODELS, find_type, takes
 
@@ -128,6 +132,24 @@ class DecoderBuilder:
                     f'{where}.{key} {cfg[key]!r}: the decoder of {task} has {value!r}; leave it out'
                 )
         return self.build(task, {**own, **cfg}, where)
+
+    def check_images(self, decoders: Mapping[str, nn.Module], images: str) -> None:
+        """Refuse images of the builder's shape if a head of a library cannot compute for them.
+
+        Our own decoders can for images of any size.
+
+        Args:
+            decoders: Those that were built, by their places in the config.
+            images: What the images are, for messages.
+
+        Raises:
+            InputError: A head fails.
+        """
+        for where, head in decoders.items():
+            if getattr(head, 'reads_taps', False):
+                height, width = self.shape
+                named = f'{images} of {height} x {width} pixels'
+                check_runs(head, where, self._tap_shapes, named)
 
     def connect(self, decoders: Iterable[nn.Module]) -> None:
         """Let the backbone give every level where a decoder reads several; others still read two.
