@@ -103,3 +103,14 @@ def test_other_steps_are_refused(files, place, steps, tmp_path):
     trained = MultiTaskInferencer(config, files[1], device='cpu')
     with pytest.raises(InputError, match='does more to images than a ViewImage'):
         deploy.padding_of(trained.pipeline.transforms, trained.network_input)
+
+
+@pytest.mark.parametrize('suffix', ['.onnx', '.ts'])
+def test_a_network_that_has_learnt_little_keeps_its_sizes_free(toys, build_network, suffix):
+    """Its depth is 7 m, give or take a millimetre: float32 rounds 7 by up to 2e-7."""
+    pytest.importorskip('onnxruntime')
+    network = build_network(toys.branched_config(['depth'], toys.TINY))
+    with torch.no_grad():
+        network.decode_heads['depth'].conv_seg.weight.mul_(1e-4)
+        network.decode_heads['depth'].conv_seg.bias.fill_(7.0)
+    deploy.export_network(network, {}, dynamic=True, suffix=suffix, padding=deploy.Padding())
