@@ -137,7 +137,8 @@ class ImageNetwork(nn.Module):
         """Bring maps of padded images to the images as they were; numbers of images stay."""
         if maps.ndim < 4:
             return maps
-        maps = maps[(..., *window)]
+        rows, columns = window
+        maps = maps[..., rows, columns]
         if self.padding is None or self.padding.scale == 1:
             return maps
         return F.interpolate(maps, size, mode='bilinear', align_corners=False)

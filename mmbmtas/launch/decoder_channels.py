@@ -23,7 +23,7 @@ def list_channels(cfg: Config) -> Iterator[tuple[str, dict[str, Any], list[int]]
     heads = model.get('decode_heads') if isinstance(model, Mapping) else None
     backbone = model.get('backbone') if isinstance(model, Mapping) else None
     encoder = backbone.get('encoder') if isinstance(backbone, Mapping) else None
-    if not isinstance(heads, Mapping) or not isinstance(encoder, Mapping):
+    if not isinstance(heads, Mapping) or not isinstance(encoder, dict):
         return
     try:
         built = build_encoder(encoder)

@@ -42,6 +42,6 @@ def _check(runner: Runner, loop: Any, images: str) -> None:
         return
     with seeded(runner.seed, Stream.LABELS, 0):
         sample = loop.dataloader.dataset[0]
-    inputs = sample.get('inputs') if isinstance(sample, dict) else None
+    inputs: Any = sample.get('inputs') if isinstance(sample, dict) else None
     if hasattr(inputs, 'shape'):
         model.check_images(tuple(inputs.shape[-2:]), images)

@@ -95,8 +95,8 @@ def name_pretrained(network: nn.Module) -> None:
     It compares with the bare name, so what ``mmengine.Pretrained`` loads would be overwritten.
     """
     for module in network.modules():
-        cfgs = getattr(module, 'init_cfg', None)
-        for cfg in [cfgs] if isinstance(cfgs, Mapping) else cfgs or ():
+        cfgs: Any = getattr(module, 'init_cfg', None)
+        for cfg in [cfgs] if isinstance(cfgs, dict) else cfgs or ():
             if is_pretrained(cfg):
                 cfg['type'] = 'Pretrained'
 
