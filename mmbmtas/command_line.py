@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     'check-dataset': 'dataset_converters/check_dataset.py',
     'prepare-dataset': 'dataset_converters/prepare_dataset.py',
     'convert-nyudv2': 'dataset_converters/nyudv2.py',
+    'convert-pascal': 'dataset_converters/pascal_context.py',
     'synthetic-scenes': 'dataset_converters/synthetic_scenes.py',
     'browse-dataset': 'misc/browse_dataset.py',
     'print-config': 'misc/print_config.py',

@@ -22,6 +22,7 @@ MOVED = {
     'mmbmtas.engine.inference': 'mmbmtas.models.inference',
     'mmbmtas.engine.latency': 'mmbmtas.comparison.latency',
     'mmbmtas.engine.launch': 'mmbmtas.launch',
+    'mmbmtas.engine.stages': 'mmbmtas.launch.jobs',
     'mmbmtas.engine.summary': 'mmbmtas.comparison.summary',
     'mmbmtas.engine.task_subset': 'mmbmtas.launch.task_subset',
     'mmbmtas.engine.tree_config': 'mmbmtas.launch.tree_config',

@@ -67,7 +67,7 @@ def test_the_installed_wheel_takes_a_folder_to_predictions(source, tmp_path, wri
     (packages / 'others.pth').write_text(f'{sysconfig.get_path("purelib")}\n')
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(packages)
-    write_photos(tmp_path / 'photos', 8, (48, 64))
+    write_photos(tmp_path / 'photos', 8, (192, 256))  # large enough to be scaled
 
     def run(*words):
         done = subprocess.run(
@@ -90,6 +90,8 @@ def test_the_installed_wheel_takes_a_folder_to_predictions(source, tmp_path, wri
     run('test', 'mine/branched.py', checkpoint, '--cfg-options', *loading)
     run('infer', 'mine/branched.py', checkpoint, 'photos/images', '-o', 'out')
     assert len([*(tmp_path / 'out/mask').glob('*.png')]) == 8
+    told = run('export', 'mine/branched.py', checkpoint, '-o', 'network.onnx', '--verify')
+    assert 'All are at most 1e-04' in told
     told = (tmp_path / 'mine/work_dirs/search').glob('*/*.log')
     assert str(ROOT) not in ''.join(path.read_text() for path in told)
 

@@ -8,6 +8,7 @@ the JSON file next to it, say what the outputs mean.
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from mmbmtas import deploy
@@ -40,7 +41,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help="height and width of the images in pixels; by default the config's cost_shape",
+        help="height and width of the images in pixels; by default the config's cost_shape, before "
+        'the scaling of its test pipeline',
     )
     parser.add_argument(
         '--dynamic',
@@ -125,10 +127,17 @@ def require_packages(args: argparse.Namespace) -> None:
 
 
 def verify(
-    exported: deploy.ExportedNetwork, trained: MultiTaskInferencer, shape: tuple[int, int]
+    exported: deploy.ExportedNetwork,
+    trained: MultiTaskInferencer,
+    shape: tuple[int, int],
+    padding: deploy.Padding | None,
 ) -> None:
     """Compare what was exported with the network itself, and print the differences."""
-    differences = deploy.verify(deploy.load_exported(exported), trained.predict_maps, shape)
+    reference = trained.predict_maps
+    if padding is not None and padding.scale != 1:
+        print('The file scales images without rounding, and is compared on images scaled so.')
+        reference = partial(trained.predict_maps, padding=padding)
+    differences = deploy.verify(deploy.load_exported(exported), reference, shape)
     print(format_differences(differences))
     tolerance = deploy.TOLERANCES[exported.description['precision']]
     deploy.require_close(differences, tolerance)
@@ -163,7 +172,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trained = MultiTaskInferencer(
         args.config, args.checkpoint, 'cpu', args.cfg_options, domain=args.domain
     )
-    shape = shape or trained.model.cost_shape
+    padding = deploy.padding_of(trained.pipeline.transforms, trained.network_input)
+    if shape is None:
+        shape = trained.model.cost_shape
+        shape = shape if padding is None else padding.image_shape(shape)
     files = list_calibration(args.int8, trained.cfg, args.domain) if args.int8 else []
     exported = deploy.export_network(
         trained.model,
@@ -171,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.tasks,
         shape,
         args.dynamic,
-        deploy.padding_of(trained.pipeline.transforms, trained.network_input),
+        padding,
         args.postprocess == 'decision',
         {'config': Path(args.config).name, 'checkpoint': Path(args.checkpoint).name},
         args.out.suffix,
@@ -179,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.fp16:
         exported = deploy.to_half(exported)
     if args.verify:
-        verify(exported, trained, shape)
+        verify(exported, trained, shape, padding)
     if args.int8:
         exported = quantise(exported, files, args, shape)
     written = exported.write(args.out)

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from mmbmtas import launch
 from mmbmtas.checkpoints import network_weights, require_finite
-from mmbmtas.deploy import OnnxModel, export_network
+from mmbmtas.deploy import OnnxModel, Padding, export_network
 from mmbmtas.errors import InputError
 from mmbmtas.launch.loading import misfit_named
 from mmbmtas.launch.shared_keys import domain_datasets
 from mmbmtas.models.inference import choose_device, prepare_for_inference
 from mmbmtas.paths import DomainEncoderDecoder, PathSearchEncoderDecoder
 from mmbmtas.registry import DATASETS, MODELS, SCOPE, TRANSFORMS, find_type, is_type
+from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 from .photo_inferencer import Outcome, PhotoInferencer, read_bgr
 from .photos import Photo
@@ -145,15 +146,17 @@ class MultiTaskInferencer(PhotoInferencer):
         return Prediction(np.ascontiguousarray(image[..., ::-1]), sample, self.dataset_meta)
 
     @torch.no_grad()
-    def predict_maps(self, image: np.ndarray) -> dict[str, Tensor]:
+    def predict_maps(self, image: np.ndarray, padding: Padding | None = None) -> dict[str, Tensor]:
         """Return the maps of all tasks, undecided, ``(channels, H, W)`` at the image's size.
 
         Where no domain was chosen, those of all domains, as if the image were of each.
 
         Args:
             image: BGR uint8, ``(H, W, 3)``.
+            padding: How to scale and pad it in place of the pipeline, as an exported graph does.
         """
-        batch = self.model.data_preprocessor(self._batch(image), False)
+        batch = self._batch(image) if padding is None else _prepared(image, padding)
+        batch = self.model.data_preprocessor(batch, False)
         found: dict[str, Tensor] = {}
         for domain in self.domains or [None]:
             if domain is not None:
@@ -176,6 +179,16 @@ class MultiTaskInferencer(PhotoInferencer):
         kinds = self.dataset_meta.get('task_kinds', {})
         packed: Any = self.pipeline({**results, **unlabelled, 'task_kinds': kinds})
         return {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
+
+
+def _prepared(image: np.ndarray, padding: Padding) -> dict[str, Any]:
+    """Scale and pad an image as an exported graph does."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float()
+    inputs, (rows, columns) = padding.apply(pixels)
+    height, width = inputs.shape[2:]
+    borders = (columns.start, rows.start, width - columns.stop, height - rows.stop)
+    metainfo = {'ori_shape': image.shape[:2], 'img_shape': (height, width), 'padding': borders}
+    return {'inputs': [inputs[0]], 'data_samples': [MultiTaskDataSample(metainfo=metainfo)]}
 
 
 def _of_domain(model: Any, domain: str) -> Any:

@@ -1,7 +1,6 @@
 """From the official file of NYUD-v2 to the folder that ``NYUDv2MT`` reads."""
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 from mmbmtas.datasets.image_files import save_jpeg, save_palette_png
 from mmbmtas.datasets.nyudv2 import NYUD_CLASSES
 from mmbmtas.datasets.parallel import run_parallel
-from mmbmtas.errors import InputError, OccupiedError
+from mmbmtas.errors import InputError
 from mmbmtas.reading import mat73_shape, mat73_variables, read_mat, read_mat73_page
-from mmbmtas.writing import folder_place, remove_leftovers, write_array, written_beside
+from mmbmtas.writing import write_array, written_beside
 
+from .claims import claim, write_ids
 from .normals import Camera, normals_of_depth
 from .regions import region_boundaries
 
@@ -26,8 +26,6 @@ WINDOW = (45, 470, 40, 600)
 """First and last + 1 row and column that the multi-task release keeps: the others have no label."""
 CAMERA = Camera(fx=518.857901, fy=519.469611, cx=324.582449, cy=252.736166)
 """The colour camera as its makers calibrated it; pixels of the official images."""
-RECORD = 'conversion.json'
-"""File in the folder that says what it was converted from."""
 
 _FOLDERS = {
     'images': 'jpg',
@@ -106,14 +104,14 @@ def convert_nyudv2(
         raise InputError(f'{splits}: image {both[0]} is in trainNdxs and in testNdxs')
     mapping = _class_mapping(file, classes)
     digest = hashlib.sha256(mapping.tobytes()).hexdigest()
-    _claim(out, _Source(Path(file).name, Path(file).stat().st_size, digest))
+    origin = _Source(Path(file).name, Path(file).stat().st_size, digest)
+    claim(out, (*_FOLDERS, 'gt_sets'), asdict(origin))
     numbers = sorted(ids['train'] + ids['val'])
     missing = [n for n in numbers if not all(path.is_file() for path in _places(out, n).values())]
     for _ in run_parallel(partial(_convert, source, mapping, out), missing, jobs, 'converting'):
         pass
     for split, listed in ids.items():
-        with written_beside(out / 'gt_sets' / f'{split}.txt') as beside:
-            beside.write_text(''.join(f'{_name(n)}\n' for n in listed))
+        write_ids(out / 'gt_sets' / f'{split}.txt', map(_name, listed))
     return Counter(written=len(missing), kept=len(numbers) - len(missing))
 
 
@@ -180,29 +178,6 @@ def _class_mapping(file: str | Path, classes: str | Path) -> NDArray[np.uint8]:
 
 
 _NUMBERS = {name: number for number, name in enumerate(NYUD_CLASSES, 1)}
-
-
-def _claim(out: Path, source: _Source) -> None:
-    """Make the folders and their record, or check that they are of the same source."""
-    record = out / RECORD
-    if not record.is_file():
-        folder_place(out)  # refuses a folder in which there is something
-        for folder in (*_FOLDERS, 'gt_sets'):
-            (out / folder).mkdir(parents=True, exist_ok=True)
-        with written_beside(record) as beside:
-            beside.write_text(json.dumps(asdict(source), indent=2) + '\n')
-        return
-    try:
-        found = json.loads(record.read_text())
-    except ValueError:
-        found = None
-    if found != asdict(source):
-        raise OccupiedError(
-            f'{out} was converted from another file, with other classes, or by another version '
-            f'({record}): choose another folder, or remove it'
-        )
-    for folder in (*_FOLDERS, 'gt_sets'):
-        remove_leftovers(out / folder)
 
 
 def _name(number: int) -> str:

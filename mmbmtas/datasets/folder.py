@@ -13,7 +13,8 @@ from mmbmtas.structures.values import filled_in_from, require_count, require_sha
 
 from .base import MultiTaskDataset
 from .folder_files import IMAGE_ENDINGS, FolderSample, Pattern, draw_split, match_files, read_list
-from .folder_labels import ClassesLabel, FolderLabel, ValueLabel, build_labels, check_metres
+from .folder_labels import ClassesLabel, FolderLabel, ImageLabel, ValueLabel, check_metres
+from .folder_settings import build_labels
 from .release import CachedSteps, Release
 from .transforms import LoadFolderLabels
 
@@ -299,8 +300,11 @@ def _described(labels: Mapping[str, FolderLabel], stated: Mapping[str, Any]) -> 
 def _describe(labels: Mapping[str, FolderLabel]) -> dict[str, Any]:
     """Describe the tasks by their labels."""
     classes = {t: label for t, label in labels.items() if isinstance(label, ClassesLabel)}
+    named = {
+        t: label for t, label in labels.items() if isinstance(label, ClassesLabel | ImageLabel)
+    }
     return {
-        'classes': {task: [*label.classes] for task, label in classes.items()},
+        'classes': {task: [*label.classes] for task, label in named.items()},
         'palette': {task: label.palette for task, label in classes.items()},
         'units': {t: label.unit for t, label in labels.items() if isinstance(label, ValueLabel)},
         'task_kinds': {task: label.task_kind for task, label in labels.items()},

@@ -8,7 +8,9 @@ key                     value
 ``input``               ``name``, ``type`` (uint8), ``layout`` (NCHW), ``channels`` (RGB), ``range``
                         (0 to 255), ``shape`` (four sizes; names where any size will do)
 ``padding``             null, or how the graph pads images: the least ``size`` (height, width), what
-                        they become multiples of (``divisor``), and the ``value`` of the border
+                        they become multiples of (``divisor``), and the ``value`` of the border;
+                        with ``scale`` it scales them before, bilinearly by this factor, and brings
+                        outputs back to their size
 ``postprocess``         ``none``: maps, undecided; ``decision``: predictions
 ``precision``           of weights and features: ``float32``, ``float16`` or, but for the last
                         layers, ``int8``
@@ -19,8 +21,8 @@ key                     value
 ``backbone``            type of the backbone
 ``encoder``             the encoder's config
 ``architecture``        the tree of these tasks, as ``architecture.json`` has it, or null
-``madds``               ``shape`` (height, width) and ``network``, the multiply-adds at that size;
-                        null where they were not counted
+``madds``               ``shape`` (height, width) and ``network``, the multiply-adds at that size,
+                        after scaling; null where they were not counted
 ``source``              names of config and checkpoint, versions of mmbmtas and torch; with 8 bits
                         also ``calibration``: the ``images`` it was done on, their number, and the
                         metrics in ``float32`` and in ``int8``
@@ -41,6 +43,7 @@ from mmbmtas.structures.documents import (
     are_tasks,
     check_keys,
     expect,
+    is_amount,
     is_count,
     is_encoder,
     is_name,
@@ -151,9 +154,11 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
                 isinstance(value, dict)
                 and _is_size(value.get('size'))
                 and is_count(value.get('divisor'))
+                and is_amount(value.get('scale', 1))
+                and value.get('scale', 1) > 0
             )
         ),
-        'null, or an object with "size" and "divisor"',
+        'null, or an object with "size" and "divisor", and "scale" above 0 if at all',
     ),
     'postprocess': (lambda value: value in ('none', 'decision'), '"none" or "decision"'),
     'precision': (lambda value: value in PRECISIONS, ' or '.join(PRECISIONS)),

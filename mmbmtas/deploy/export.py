@@ -94,10 +94,10 @@ def export_network(
             data set has them.
         tasks: Which tasks to export, in this order; by default all. What only others need is left
             out.
-        shape: Height and width of the images; by default the network's ``cost_shape``. Costs are
-            stated at this size.
+        shape: Height and width of the images; by default those of which the network sees its
+            ``cost_shape``. Costs are stated at the size that it sees.
         dynamic: Whether images may have any size, and any number of them may come at once.
-        padding: How the graph pads images, if at all.
+        padding: How the graph scales and pads images, if at all.
         decide: Whether outputs are predictions in place of maps.
         source: What the description says of config and checkpoint.
         suffix: The format, see :data:`~mmbmtas.deploy.formats.SUFFIXES`.
@@ -114,7 +114,8 @@ def export_network(
             'export the trained network'
         )
     tasks = _require_tasks(network, tasks)
-    shape = shape or network.cost_shape
+    if shape is None:
+        shape = network.cost_shape if padding is None else padding.image_shape(network.cost_shape)
     graph = ImageNetwork(network, tasks, padding, decide).eval()
     traced = trace(graph, shape, dynamic, suffix)
     description = _describe(graph, traced.types, meta, shape, dynamic, source or {})
@@ -143,7 +144,8 @@ def _describe(
 ) -> Document:
     """Describe a graph whose outputs have some types."""
     network, padding = graph.network, graph.padding
-    tree, madds = _costs(network, graph.tasks, shape)
+    seen = padding.network_shape(shape) if padding else shape
+    tree, madds = _costs(network, graph.tasks, seen)
     return {
         'format': FORMAT,
         'version': VERSION,
@@ -155,17 +157,21 @@ def _describe(
             'range': [0, 255],
             'shape': ['batch', 3, 'height', 'width'] if dynamic else [1, 3, *shape],
         },
-        'padding': padding
-        and {'size': [*padding.size], 'divisor': padding.divisor, 'value': PAD_VALUE},
+        'padding': padding and _describe_padding(padding),
         'postprocess': 'decision' if graph.decide else 'none',
         'precision': 'float32',
         'tasks': {task: _describe_task(graph, task, kind, meta) for task, kind in types.items()},
         'backbone': type(network.backbone).__name__,
         'encoder': network.backbone.encoder.to_config(),
         'architecture': tree and tree.to_dict(),
-        'madds': madds and {'shape': [*shape], 'network': madds},
+        'madds': madds and {'shape': [*seen], 'network': madds},
         'source': {**source, 'mmbmtas': __version__, 'torch': torch.__version__},
     }
+
+
+def _describe_padding(padding: Padding) -> Document:
+    found = {'size': [*padding.size], 'divisor': padding.divisor, 'value': PAD_VALUE}
+    return found if padding.scale == 1 else {'scale': float(padding.scale), **found}
 
 
 def _describe_task(graph: ImageNetwork, task: str, kind: str, meta: Mapping[str, Any]) -> Document:

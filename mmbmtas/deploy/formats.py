@@ -231,8 +231,11 @@ def _require_free_sizes(
 def _are_same(found: Any, expected: Tensor) -> bool:
     """Tell whether outputs agree up to rounding, which decides a few pixels otherwise."""
     difference = (torch.as_tensor(found).double() - expected).abs().mean()
-    tolerance = 1e-4 if expected.is_floating_point() else 1e-2
-    return float(difference) <= tolerance * float(expected.double().std())
+    values = expected.double()
+    if not expected.is_floating_point():
+        return float(difference) <= 1e-2 * float(values.std())
+    # Of a network that has learnt little, values may differ by less than they are rounded by.
+    return float(difference) <= 1e-4 * float(values.std()) + 1e-6 * float(values.abs().max())
 
 
 def _folded(graph: ImageNetwork) -> ImageNetwork:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.model import ImgDataPreprocessor
 from torch import Tensor, nn
@@ -23,15 +23,24 @@ PAD_VALUE = 128
 
 @dataclass(frozen=True)
 class Padding:
-    """How images are padded, as the transform ``PadToSize`` does it.
+    """How images are padded, as the transform ``PadToSize`` does it, scaled ones if need be.
 
     Attributes:
         size: Least height and width.
         divisor: What height and width become multiples of.
+        scale: New size over old size before that, as the transform ``ViewImage`` has it. Images are
+            scaled bilinearly; the transform also rounds the result to whole numbers.
     """
 
     size: tuple[int, int] = (1, 1)
     divisor: int = 1
+    scale: Fraction = Fraction(1)
+
+    def scaled(self, side: Any) -> Any:
+        """Return a scaled side in pixels, at least one; a traced one will do."""
+        over, under = self.scale.numerator, self.scale.denominator
+        found = (2 * side * over + under) // (2 * under)
+        return (found + 1 + abs(found - 1)) // 2  # the larger of it and 1, without a comparison
 
     def around(self, height: Any, width: Any) -> tuple[Any, Any, Any, Any]:
         """Return the pixels on the left, right, top and bottom; traced sizes will do."""
@@ -44,11 +53,23 @@ class Padding:
         larger = (now + least + abs(now - least)) // 2
         return (larger + self.divisor - 1) // self.divisor * self.divisor - now
 
-    def pad(self, image: np.ndarray) -> np.ndarray:
-        """Pad an image ``(H, W, 3)``."""
-        left, right, top, bottom = self.around(*image.shape[:2])
-        sides = ((top, bottom), (left, right), (0, 0))
-        return np.pad(image, sides, constant_values=PAD_VALUE)
+    def apply(self, x: Tensor) -> tuple[Tensor, tuple[slice, slice]]:
+        """Scale and pad images ``(N, 3, H, W)``; also return where the padded ones are images."""
+        if self.scale != 1:
+            sides = self.scaled(x.shape[2]), self.scaled(x.shape[3])
+            x = F.interpolate(x, sides, mode='bilinear', align_corners=False)
+        height, width = x.shape[2:]
+        left, right, top, bottom = self.around(height, width)
+        x = F.pad(x, (left, right, top, bottom), value=PAD_VALUE)
+        return x, (slice(top, top + height), slice(left, left + width))
+
+    def network_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width that a network sees of an image, without the padding."""
+        return (self.scaled(shape[0]), self.scaled(shape[1])) if self.scale != 1 else shape
+
+    def image_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width of the image of which a network sees these."""
+        return round(shape[0] / self.scale), round(shape[1] / self.scale)
 
 
 class ImageNetwork(nn.Module):
@@ -107,15 +128,20 @@ class ImageNetwork(nn.Module):
         if self.padding is None:
             maps = self.network.encode_decode(self._normalise(x))
             return tuple(self._finish(task, maps[task]) for task in self.tasks)
-        height, width = image.shape[2:]
-        left, right, top, bottom = self.padding.around(height, width)
-        x = F.pad(x, (left, right, top, bottom), value=PAD_VALUE)
+        x, window = self.padding.apply(x)
         maps = self.network.encode_decode(self._normalise(x))
-        window = (..., slice(top, top + height), slice(left, left + width))
-        return tuple(
-            self._finish(task, x[window] if x.ndim == 4 else x)
-            for task, x in ((task, maps[task]) for task in self.tasks)
-        )
+        restored = {task: self._restore(maps[task], window, image.shape[2:]) for task in self.tasks}
+        return tuple(self._finish(task, found) for task, found in restored.items())
+
+    def _restore(self, maps: Tensor, window: tuple[slice, slice], size: Any) -> Tensor:
+        """Bring maps of padded images to the images as they were; numbers of images stay."""
+        if maps.ndim < 4:
+            return maps
+        rows, columns = window
+        maps = maps[..., rows, columns]
+        if self.padding is None or self.padding.scale == 1:
+            return maps
+        return F.interpolate(maps, size, mode='bilinear', align_corners=False)
 
     def _normalise(self, x: Tensor) -> Tensor:
         """Do what the preprocessor does after it has converted BGR to what the network takes."""

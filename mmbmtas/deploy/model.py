@@ -11,10 +11,11 @@ from mmengine.structures import LabelData, PixelData
 from torch import Tensor
 
 from mmbmtas.errors import InputError
+from mmbmtas.launch.shared_keys import placed_datasets
 from mmbmtas.launch.task_subset import narrow_to_tasks
 from mmbmtas.models.decode_heads.label_head import pack_label
 from mmbmtas.models.decode_heads.outputs import cut_padding, to_prediction, unpad
-from mmbmtas.registry import MODELS
+from mmbmtas.registry import MODELS, TRANSFORMS, find_type, is_type
 from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 from .formats import SUFFIXES
@@ -109,19 +110,34 @@ def is_exported(checkpoint: str | Path) -> bool:
 def use_exported(cfg: Config, path: str) -> None:
     """Change a config in place so that it tests an exported network.
 
-    Labels and metrics of tasks that the network lacks are left out.
+    Labels and metrics of tasks that the network lacks are left out, and scaling and padding where
+    the network itself scales.
 
     Raises:
         FileNotFoundError: There is no such file.
         InputError: It is no exported network, or has tasks that the config does not know.
     """
-    tasks = OnnxNetwork(path, 'cpu').tasks
+    network = OnnxNetwork(path, 'cpu')
+    tasks = network.tasks
     heads = (cfg.get('model') or {}).get('decode_heads') or {}
     if {*tasks} != {*heads}:
         narrow_to_tasks(cfg, tasks)
         if cfg.get('tasks') is not None:
             cfg.tasks = [*tasks]
+    if (network.description['padding'] or {}).get('scale', 1) != 1:
+        _leave_preparation_out(cfg)
     for key in ('architecture', 'pretrained', 'single_checkpoints', 'cost_shape', 'load_from'):
         if key in cfg:
             cfg[key] = None
     cfg.model = {'type': 'mmbmtas.OnnxModel', 'path': path}
+
+
+def _leave_preparation_out(cfg: Config) -> None:
+    """Let the test pipelines give images as they are."""
+    kinds = tuple(find_type(TRANSFORMS, f'mmbmtas.{name}') for name in ('ViewImage', 'PadToSize'))
+    for _, dataset in placed_datasets(cfg, ['test_dataloader']):
+        dataset['pipeline'] = [
+            step
+            for step in dataset.get('pipeline') or ()
+            if not is_type(TRANSFORMS, step['type'], kinds, cfg.get('default_scope'))
+        ]

@@ -8,6 +8,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmbmtas.engine.hooks.classes_hook import ClassesHook
+from mmbmtas.engine.hooks.image_size_hook import ImageSizeHook
+from mmbmtas.engine.hooks.monitor_hook import MonitorHook
 from mmbmtas.engine.hooks.validation_images_hook import ValidationImagesHook
 from mmbmtas.engine.runner.page_runner import PageRunner
 from mmbmtas.errors import MissingFileError
@@ -54,6 +56,8 @@ def runner_of(cfg: Config, strict: bool) -> Runner:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PageRunner.from_cfg(cfg)
     guard_loading(runner, strict)
     runner.register_hook(ClassesHook(loaded_too=strict))
+    runner.register_hook(MonitorHook())
+    runner.register_hook(ImageSizeHook())
     runner.register_hook(ValidationImagesHook())
     return runner
 

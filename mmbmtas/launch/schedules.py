@@ -15,13 +15,15 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.optim.scheduler.param_scheduler import ReduceOnPlateauParamScheduler
 from mmengine.runner import Runner
 
+from mmbmtas.engine.hooks.checkpoint_hook import OPTIMIZERS
 from mmbmtas.errors import InputError
 
 # Entries of a schedule that change while it runs; all others are settings.
 _PROGRESS = {'last_step', '_global_step', '_last_value', 'base_values', 'optimizer'}
 _PROGRESS |= {'best', 'num_bad_epochs', 'cooldown_counter'}
 # Options of how torch computes a step; they differ between releases.
-_FLAGS = {'foreach', 'fused', 'capturable', 'differentiable', 'maximize', 'decoupled_weight_decay'}
+_DECOUPLED = 'decoupled_weight_decay'
+_FLAGS = {'foreach', 'fused', 'capturable', 'differentiable', 'maximize', _DECOUPLED}
 
 
 @dataclass
@@ -72,6 +74,7 @@ class ConfiguredSchedules:
                 f'{filename} has optimisers {found}, the config {names}: a training must resume '
                 'with the optimisers that it began with'
             )
+        kinds = (checkpoint.get('meta') or {}).get(OPTIMIZERS) or {}
         for one in self.optimisers:
             groups = (saved[one.name] if one.name else saved).get('param_groups', [])
             sizes = [len(group['params']) for group in groups]
@@ -80,13 +83,11 @@ class ConfiguredSchedules:
                     f'{filename} has {len(sizes)} groups of parameters in its optimiser, which '
                     "differ from the config's: set optim_wrapper as it was when the training began"
                 )
-            missing = {*one.wrapper.optimizer.defaults} - {*groups[0]} - _FLAGS
-            if missing:
+            if what := _other_kind(one.wrapper.optimizer, kinds.get(one.name), groups[0]):
                 raise InputError(
                     f'{filename} was trained with another optimiser than '
-                    f'{type(one.wrapper.optimizer).__name__}: it has no '
-                    f'{", ".join(sorted(missing))}. Set optim_wrapper as it was, or start a new '
-                    'training from its weights with load_from'
+                    f'{type(one.wrapper.optimizer).__name__}{_of(one)}: {what}. Set optim_wrapper '
+                    'as it was, or start a new training from its weights with load_from'
                 )
 
     def apply(self, checkpoint: Mapping[str, Any]) -> list[str]:
@@ -187,6 +188,24 @@ def _replay(schedules: Sequence[Any], iterations: int, epochs: int, epoch_length
                     schedule.step()
         for schedule in by_epoch * (epochs - passed):
             schedule.step()
+
+
+def _other_kind(optimizer: Any, kind: str | None, saved: Mapping[str, Any]) -> str | None:
+    """Say how a checkpoint shows that another optimiser wrote it, None if it does not.
+
+    Args:
+        optimizer: The config's.
+        kind: The name that the checkpoint states; older ones state none.
+        saved: The checkpoint's first group of parameters.
+    """
+    if kind is not None and kind != type(optimizer).__name__:
+        return f'with {kind}'
+    if missing := {*optimizer.defaults} - {*saved} - _FLAGS:
+        return f'it has no {", ".join(sorted(missing))}'
+    own = optimizer.defaults.get(_DECOUPLED)
+    if own is not None and saved.get(_DECOUPLED, own) != own:
+        return f'its {_DECOUPLED} is {saved[_DECOUPLED]}'  # Adam and AdamW differ in nothing else
+    return None
 
 
 def _of(one: _Optimiser) -> str:

@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 from mmbmtas.errors import InputError
 from mmbmtas.launch.config_values import check_values
+from mmbmtas.launch.decoder_channels import list_channels
 from mmbmtas.launch.task_subset import narrow_to_tasks
 from mmbmtas.registry import DATASETS, LOOPS, MODELS, find_type, takes
 
@@ -213,7 +214,7 @@ def fill_in(cfg: Config) -> Config:
     ``model.backbone``; ``single_checkpoints`` (as ``init_cfg``) and ``cost_shape`` to ``model``.
     ``total_batch_size`` depends on the ranks, see :func:`share_batch`. ``tasks`` are by default
     those of ``model.decode_heads``; where it names fewer, the other tasks' decoders, labels and
-    metrics are left out.
+    metrics are left out. Decoders get the encoder's channels.
 
     Stated entries keep their values; a key whose entries are all stated as something else is taken
     out of the config. The config notes in ``filled_in`` what it was given: called again, this
@@ -244,6 +245,8 @@ def fill_in(cfg: Config) -> Config:
             _fill(entries, given, filled)
     check_values(cfg)
     _end_schedulers(cfg, filled)
+    for place, head, channels in list_channels(cfg):
+        _fill([Entry(f'{place}.in_channels', head)], channels, filled)
     cfg[FILLED_IN] = filled
     return cfg
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbmtas.datasets.folder_files import IMAGE_ENDINGS, Pattern, match_files
-from mmbmtas.datasets.folder_labels import build_labels
+from mmbmtas.datasets.folder_settings import build_labels
 from mmbmtas.errors import InputError
 from mmbmtas.writing import written_beside
 

@@ -238,11 +238,13 @@ def test_a_file_of_another_structure(files, tmp_path, mat73):
 class TestTool:
     def run(self, monkeypatch, *words):
         monkeypatch.setattr(sys, 'argv', ['nyudv2.py', *map(str, words)])
-        runpy.run_path(str(TOOL), run_name='__main__')
+        with pytest.raises(SystemExit) as status:
+            runpy.run_path(str(TOOL), run_name='__main__')
+        return status.value.code or 0
 
     def test_two_files_and_the_classes_beside_them(self, files, tmp_path, monkeypatch, capfd):
         words = files / 'nyu_depth_v2_labeled.mat', files / 'splits.mat', '-o', tmp_path / 'NYUD_MT'
-        self.run(monkeypatch, *words, '--jobs', 2)
+        assert self.run(monkeypatch, *words, '--jobs', 2) == 0
         out, error = capfd.readouterr()
         assert '3 samples written, 0 kept' in out
         assert 'converting: 3/3' in error
@@ -253,10 +255,8 @@ class TestTool:
         self, files, tmp_path, monkeypatch, capfd
     ):
         (tmp_path / 'nyu.mat').symlink_to(files / 'nyu_depth_v2_labeled.mat')
-        with pytest.raises(SystemExit):
-            self.run(
-                monkeypatch, tmp_path / 'nyu.mat', files / 'splits.mat', '-o', tmp_path / 'out'
-            )
+        words = tmp_path / 'nyu.mat', files / 'splits.mat', '-o', tmp_path / 'out'
+        assert self.run(monkeypatch, *words) == 1
         line = capfd.readouterr().err
         assert f'{tmp_path / "classMapping40.mat"} is missing' in line
         assert 'rcnn-depth' in line

@@ -10,6 +10,7 @@ import scipy.io
 from PIL import Image
 
 from mmbmtas.datasets import ConcatDataset, FolderMT
+from mmbmtas.datasets.cache_writer import write_cache
 from mmbmtas.datasets.checking import check_dataset
 from mmbmtas.datasets.folder_files import draw_split
 from mmbmtas.datasets.preparing import prepare_dataset
@@ -366,7 +367,7 @@ def test_a_label_of_another_size_names_both_files(tmp_path):
     [
         ({}, 'expected a dict of tasks'),
         (
-            {'a': {'kind': 'label'}},
+            {'a': {'kind': 'labels'}},
             r'labels\.a\.kind: expected one of classes, bin',
         ),
         ({'a': {'kind': 'classes'}}, 'labels.a: .* need classes'),
@@ -547,3 +548,50 @@ def test_folders_are_joined_if_they_agree_on_units_and_kinds(photos):
         joined(unit='mm')
     with pytest.raises(InputError, match="different task_kinds of depth: 'depth' and 'value'"):
         joined(shrinks=False)
+
+
+SEASONS = {'kind': 'label', 'classes': ['winter', 'spring', 'summer']}
+
+
+@pytest.fixture
+def seasons(photos):
+    """Photographs with masks and a season each, the last without."""
+    (photos / 'season').mkdir()
+    for index, text in enumerate(['summer', ' spring\n', '0', '2', 'winter']):
+        (photos / f'season/img_{index:03d}.txt').write_text(text)
+    return photos
+
+
+def test_a_class_of_the_whole_image(seasons):
+    steps = [*LOAD, {'type': 'RandomFlipSample', 'prob': 1.0}, {'type': 'PackMultiTaskInputs'}]
+    labels = {'masks': MASKS, 'season': SEASONS}
+    dataset = FolderMT(
+        str(seasons), labels, val_share=0.01, allow_missing_labels=True, pipeline=steps
+    )
+    assert dataset.metainfo['classes']['season'] == SEASONS['classes']
+    assert dataset.metainfo['task_kinds']['season'] == 'label'
+    assert 'season' not in dataset.metainfo['palette']
+    truth = {'img_000': 2, 'img_001': 1, 'img_002': 0, 'img_003': 2, 'img_004': 0}
+    found = {}
+    for item, info in zip(dataset, map(dataset.get_data_info, range(len(dataset))), strict=True):
+        if 'gt_season' in item['data_samples']:
+            found[info['img_id']] = item['data_samples'].gt_season.label.item()
+        assert 'gt_masks' in item['data_samples']
+    assert found == {name: truth[name] for name in found}
+    assert len(found) >= 4
+
+
+def test_the_check_and_the_cache_take_classes_of_images(seasons, tmp_path):
+    options = {'labels': {'masks': MASKS, 'season': SEASONS}, 'allow_missing_labels': True}
+    assert check_dataset(seasons, dataset_type=FolderMT, options=options).passed
+    plain = FolderMT(str(seasons), pipeline=LOAD, cache=None, **options)
+    given = {key: value for key, value in options.items() if key != 'allow_missing_labels'}
+    write_cache(FolderMT, seasons, tmp_path / 'cache', 1, True, given)
+    cached = FolderMT(str(seasons), pipeline=LOAD, cache=str(tmp_path / 'cache'), **options)
+    for one_, other in zip(plain, cached, strict=True):
+        assert ('gt_season' in one_) == ('gt_season' in other)
+        assert one_.get('gt_season') == other.get('gt_season')
+    (seasons / 'season/img_001.txt').write_text('autumn')
+    (problem,) = check_dataset(seasons, dataset_type=FolderMT, options=options).problems
+    assert problem.path.endswith('season/img_001.txt')
+    assert "winter, spring, summer, or a number from 0 to 2, found 'autumn'" in problem.message

@@ -61,6 +61,13 @@ def train(make_runner, toys, tmp_path):
     return run
 
 
+def forget_optimizers(path):
+    """Make a checkpoint as earlier versions wrote them."""
+    content = torch.load(path, weights_only=True)
+    content['meta'].pop('optimizers')
+    torch.save(content, path)
+
+
 def poly(iterations, steps):
     """The published schedule: lr (1 - t / (T - 1)) ** 0.9 with mmengine's count of steps."""
     return pytest.approx([0.01 * (1 - t / (iterations - 1)) ** 0.9 for t in steps], abs=1e-9)
@@ -133,8 +140,26 @@ class TestSchedules:
 
     def test_another_optimiser_is_refused(self, train, tmp_path):
         train('first', 2)
+        path = tmp_path / 'first/iter_2.pth'
+        with pytest.raises(ValueError, match='another optimiser than Adam: with SGD'):
+            train('again', 4, None, {'type': 'Adam', 'lr': 0.1}, path)
+        forget_optimizers(path)
         with pytest.raises(ValueError, match=r'another optimiser than Adam: it has no .*betas'):
-            train('again', 4, None, {'type': 'Adam', 'lr': 0.1}, tmp_path / 'first/iter_2.pth')
+            train('again', 4, None, {'type': 'Adam', 'lr': 0.1}, path)
+
+    @pytest.mark.parametrize('kinds', [('Adam', 'AdamW'), ('AdamW', 'Adam')])
+    def test_optimisers_of_the_same_settings(self, train, tmp_path, kinds):
+        """Adam and AdamW have the same state, but decay weights in another way."""
+        optimizer = {'lr': 0.1, 'weight_decay': 0.01}
+        train('first', 2, None, {'type': kinds[0], **optimizer})
+        path = tmp_path / 'first/iter_2.pth'
+        with pytest.raises(ValueError, match=f'than {kinds[1]}: with {kinds[0]}. Set optim_wrap'):
+            train('again', 4, None, {'type': kinds[1], **optimizer}, path)
+        forget_optimizers(path)
+        if 'decoupled_weight_decay' in torch.optim.Adam([torch.zeros(1)]).defaults:
+            with pytest.raises(ValueError, match=f'than {kinds[1]}: its decoupled_weight_decay'):
+                train('again', 4, None, {'type': kinds[1], **optimizer}, path)
+        train('as before', 4, None, {'type': kinds[0], **optimizer}, path)
 
     @pytest.mark.parametrize('state', [{'state': 3, 'param_groups': 5}, {'param_groups': [1]}])
     def test_a_damaged_optimiser_is_named(self, train, tmp_path, state):

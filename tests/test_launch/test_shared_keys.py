@@ -341,3 +341,36 @@ def test_a_file_states_keys_as_the_command_line_does(pytestconfig, tmp_path, nam
         assert schedule.get('T_max', schedule.end) == 40  # one half of a cosine, to a rate of 0
     if 'single' in line:
         assert cfg.model.init_cfg.checkpoints == {'semseg': 'a.pth'}
+
+
+class TestChannelsOfDecoders:
+    """What a decoder reads is the encoder's to say."""
+
+    def channels(self, cfg):
+        return {task: head.in_channels for task, head in cfg.model.decode_heads.items()}
+
+    def test_those_of_the_encoder(self, derive):
+        # ResNet-50: 256 channels at stride 4; ASPP to 256.
+        cfg = derive('', 'search_pascal_r50.py')
+        assert {*map(tuple, self.channels(cfg).values())} == {(256, 256)}
+
+    def test_another_encoder_of_a_filled_config(self, derive, tmp_path):
+        cfg = derive('')
+        cfg.dump(tmp_path / 'dumped.py')
+        options = {'model.backbone.encoder.context_channels': 40}
+        again = launch.read_config(str(tmp_path / 'dumped.py'), options)
+        for task, (low, context) in self.channels(cfg).items():
+            assert context != 40
+            assert self.channels(again)[task] == [low, 40]
+
+    def test_a_stated_one_stays(self, derive):
+        cfg = derive('model = dict(decode_heads=dict(semseg=dict(in_channels=[1, 2])))')
+        assert self.channels(cfg)['semseg'] == [1, 2]
+
+    def test_heads_of_mmseg_and_broken_encoders_get_none(self, derive):
+        head = "dict(_delete_=True, type='mmseg.FCNHead', in_index=0, channels=16, num_classes=21)"
+        cfg = derive(f'model = dict(decode_heads=dict(semseg={head}))')
+        assert 'in_channels' not in cfg.model.decode_heads.semseg
+        assert 'in_channels' in cfg.model.decode_heads.edge
+        cfg = derive("model = dict(backbone=dict(encoder=dict(type='Nothing')))")
+        assert 'in_channels' not in cfg.model.decode_heads.edge

@@ -56,12 +56,13 @@ def test_a_heads_own_init_cfg_is_honoured_everywhere(config, toys):
     assert model.decode_heads.edge.conv_seg.weight.std() < 0.05
 
 
-def test_a_head_starts_from_a_checkpoint(config, toys, tmp_path):
+@pytest.mark.parametrize('kind', ['Pretrained', 'mmengine.Pretrained', PretrainedInit])
+def test_a_head_starts_from_a_checkpoint(kind, config, toys, tmp_path):
     trained = toys.build(config)
     toys.randomise(trained)
     torch.save({'state_dict': trained.state_dict()}, tmp_path / 'trained.pth')
     config['decode_heads']['edge']['init_cfg'] = {
-        'type': 'Pretrained',
+        'type': kind,
         'checkpoint': str(tmp_path / 'trained.pth'),
         'prefix': 'decode_heads.edge.',
     }
@@ -87,7 +88,10 @@ def test_a_checkpoint_of_which_nothing_fits_is_refused(prefix, config, toys, tmp
         toys.build(config).init_weights()
 
 
-@pytest.mark.parametrize(('listed', 'kind'), [(False, 'Pretrained'), (True, PretrainedInit)])
+@pytest.mark.parametrize(
+    ('listed', 'kind'),
+    [(False, 'Pretrained'), (True, PretrainedInit), (True, 'mmengine.Pretrained')],
+)
 def test_a_model_starts_from_a_checkpoint_that_fits(listed, kind, config, toys, tmp_path):
     trained = toys.build(config)
     toys.randomise(trained)

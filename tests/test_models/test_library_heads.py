@@ -248,6 +248,30 @@ def test_what_cannot_serve_is_refused_before_work_begins(cfg, message, builder):
     assert 'decode_heads.semseg' in str(found.value)
 
 
+class TestSmallImages:
+    """mmseg's LRASPPHead pools over 49 x 49 features, at stride 16 over 784 pixels."""
+
+    def test_they_are_refused_with_what_would_do(self, toys):
+        config = toys.branched_config(['semseg'], heads={'semseg': head('LRASPPHead')})
+        model = toys.build({**config, 'cost_shape': (832, 832)})
+        model.check_images((800, 784), 'training images')
+        with pytest.raises(InputError, match='training images of 800 x 768 pixels') as found:
+            model.check_images((800, 768), 'training images')
+        for part in ('decode_heads.semseg (LRASPPHead)', '3: (8, 50, 48)', 'Larger images (crop'):
+            assert part in str(found.value)
+
+    def test_auxiliary_heads_are_named(self, toys):
+        config = toys.branched_config(['edge'])
+        config |= {'cost_shape': (832, 832), 'auxiliary_heads': {'edge': lraspp_of_edges()}}
+        with pytest.raises(InputError, match=r'auxiliary_heads\.edge \(aux\) \(LRASPPHead\)'):
+            toys.build(config).check_images((512, 512), 'test images')
+
+
+def lraspp_of_edges():
+    own = {key: value for key, value in head('LRASPPHead', 'edge').items() if key != 'output'}
+    return {key: value for key, value in own.items() if key != 'num_classes'}
+
+
 @pytest.mark.parametrize(('kind', 'expected'), [(FCNHead, True), (DeepLabV3PlusHead, False)])
 def test_decoders_of_ours_stay_as_they_are(kind, expected):
     assert is_library_head(kind) == expected

@@ -42,6 +42,12 @@ def parse_args() -> argparse.Namespace:
         help='class that reads a data set of your own, as package.module.Class; by default the '
         'folders tell which data set it is',
     )
+    parser.add_argument(
+        '--tasks',
+        nargs='+',
+        metavar='TASK',
+        help='only the labels of these tasks; by default of all that the data set has',
+    )
     return parser.parse_args()
 
 
@@ -54,7 +60,8 @@ def main() -> None:
     name = args.report or f'{Path(described.root).resolve().name}.check.json'
     report_places(name)
     dataset_type = find_dataset_class(described.dataset_type) if described.dataset_type else None
-    report = check_dataset(described.root, args.jobs, dataset_type, described.options)
+    options = {**described.options, **({'tasks': args.tasks} if args.tasks else {})}
+    report = check_dataset(described.root, args.jobs, dataset_type, options)
     _, text_file = write_report(report, name)
     print(report.summary())
     for problem in report.problems[:10]:

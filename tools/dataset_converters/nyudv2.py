@@ -8,13 +8,11 @@ Example:
 """
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 
 from mmbmtas.conversion import convert_nyudv2
 from mmbmtas.errors import MissingFileError
-from mmbmtas.launch.errors import one_line_errors
+from mmbmtas.launch.interruption import run_resumable
 
 MAPPING = 'classMapping40.mat'
 
@@ -65,17 +63,10 @@ def mapping_file(classes: str, file: str) -> Path:
 def main() -> None:
     """Convert the data set."""
     args = parse_args()
-    # A polite kill ends the run as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        mapping = mapping_file(args.classes, args.file)
-        counts = convert_nyudv2(args.file, args.splits, mapping, args.out, args.jobs)
-    except KeyboardInterrupt:
-        print('\ninterrupted: the same command continues from here', file=sys.stderr)
-        raise SystemExit(130) from None
+    mapping = mapping_file(args.classes, args.file)
+    counts = convert_nyudv2(args.file, args.splits, mapping, args.out, args.jobs)
     print(f'{args.out}: {counts["written"]} samples written, {counts["kept"]} kept')
 
 
 if __name__ == '__main__':
-    with one_line_errors():
-        main()
+    run_resumable(main, 'nyudv2')

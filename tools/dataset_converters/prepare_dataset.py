@@ -51,6 +51,12 @@ def parse_args() -> argparse.Namespace:
         help='class that reads a data set of your own, as package.module.Class; by default the '
         'folders tell which data set it is',
     )
+    parser.add_argument(
+        '--tasks',
+        nargs='+',
+        metavar='TASK',
+        help='only the labels of these tasks; by default of all that the data set has',
+    )
     return parser.parse_args()
 
 
@@ -77,7 +83,7 @@ def main() -> None:
     limit = int(args.max_gib * GIB)
     try:
         described = describe_dataset(args.source, args.dataset)
-        options = dict(described.options)
+        options = {**described.options, **({'tasks': args.tasks} if args.tasks else {})}
         allow = options.pop('allow_missing_labels', False) or args.allow_missing_labels
         kind = find_dataset_class(described.dataset_type) if described.dataset_type else None
         prepared = prepare_dataset(described.root, args.out, args.jobs, limit, allow, kind, options)

@@ -58,7 +58,7 @@ class LoadLabels(BaseTransform):
         results.setdefault('label_keys', [])
         for name, path in results['label_paths'].items():
             label = readers[name](path, results)
-            if label.shape[:2] != results['ori_shape']:
+            if label.ndim and label.shape[:2] != results['ori_shape']:  # else of the whole image
                 raise SizeError(
                     f'{path}: expected a label of the size of its image {results["img_path"]}, '
                     f'{results["ori_shape"]}, found {label.shape[:2]}'

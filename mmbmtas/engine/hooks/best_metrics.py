@@ -10,9 +10,15 @@ from mmengine.runner import Runner
 from mmbmtas.errors import InputError
 from mmbmtas.evaluation.metrics import TaskMetric
 
+_SAVE_BEST = 'save_best keeps the best checkpoint of validations'
 
-def validates(runner: Runner) -> bool:
+
+def validates(runner: Runner, purpose: str = _SAVE_BEST) -> bool:
     """Tell whether a training validates; without data for it, a hook of the user's may.
+
+    Args:
+        runner: The runner of the training.
+        purpose: What needs validations, for messages.
 
     Raises:
         ValueError: The training cannot come to a validation.
@@ -23,10 +29,10 @@ def validates(runner: Runner) -> bool:
         reason = f'a {type(loop).__name__} has none'
         if begin is not None:
             reason = f'train_cfg.val_begin = {begin} is after the end, {loop.max_iters}'
-        raise InputError(f'save_best keeps the best checkpoint of validations: {reason}')
+        raise InputError(f'{purpose}: {reason}')
     if runner.val_loop is None:
         print_log(
-            'save_best keeps the best checkpoint of validations, and there is no val_dataloader.',
+            f'{purpose}, and there is no val_dataloader.',
             logger='current',
             level=logging.WARNING,
         )

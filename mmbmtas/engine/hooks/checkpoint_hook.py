@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from mmbmtas.checkpoints import to_plain
@@ -15,6 +16,9 @@ from mmbmtas.registry import HOOKS
 from mmbmtas.writing import remove_leftovers, written_beside
 
 from .best_metrics import check_names, directions, is_named, metric_names, validates
+
+OPTIMIZERS = 'optimizers'
+"""Entry of a checkpoint's ``meta``: the class of each optimiser by its name, '' of a single one."""
 
 
 @HOOKS.register_module()
@@ -115,7 +119,12 @@ class CheckpointHook(_CheckpointHook):
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Keep only what can be read back without running code; log what is left out."""
+        """Keep only what can be read back without running code; log what is left out.
+
+        The optimisers' kinds are added, which a resumed training compares with its own.
+        """
+        if 'optimizer' in checkpoint:
+            checkpoint['meta'][OPTIMIZERS] = _kinds(runner.optim_wrapper)
         plain, left_out = to_plain(checkpoint)
         checkpoint.clear()
         checkpoint.update(plain)
@@ -193,3 +202,9 @@ class CheckpointHook(_CheckpointHook):
     def _path(self, step: int) -> str:
         """Return where the checkpoint of a step lies."""
         return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+
+
+def _kinds(wrapper: Any) -> dict[str, str]:
+    """Name the class of each optimiser."""
+    wrappers = dict(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else {'': wrapper}
+    return {name: type(one.optimizer).__name__ for name, one in wrappers.items()}

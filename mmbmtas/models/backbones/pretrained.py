@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmbmtas.checkpoints import require_finite
 from mmbmtas.encoders import CONTEXT, Encoder
 from mmbmtas.errors import InputError
+from mmbmtas.registry import WEIGHT_INITIALIZERS, find_type
 
 _MAX_SHOWN = 60
 _INIT_KEYS = {'type', 'checkpoint', 'strict', 'map_location'}
@@ -81,14 +82,32 @@ def init_encoder(
     _report(list(dict.fromkeys(problems)), init_cfg)
 
 
+def is_pretrained(init_cfg: Mapping[str, Any]) -> bool:
+    """Tell whether an ``init_cfg`` loads a checkpoint, however its ``type`` is named."""
+    kind = init_cfg.get('type')
+    return kind == 'Pretrained' or find_type(WEIGHT_INITIALIZERS, kind) is PretrainedInit
+
+
+def name_pretrained(network: nn.Module) -> None:
+    """Give every ``Pretrained`` of a network's modules the name that mmengine looks for.
+
+    mmengine loads a ``Pretrained`` after a module's children are initialised, but others before.
+    It compares with the bare name, so what ``mmengine.Pretrained`` loads would be overwritten.
+    """
+    for module in network.modules():
+        cfgs: Any = getattr(module, 'init_cfg', None)
+        for cfg in [cfgs] if isinstance(cfgs, dict) else cfgs or ():
+            if is_pretrained(cfg):
+                cfg['type'] = 'Pretrained'
+
+
 def require_pretrained(init_cfg: Mapping[str, Any]) -> None:
     """Refuse an ``init_cfg`` that names no checkpoint, or has options that would have no effect.
 
     Raises:
         InputError: It is of another type, or has other keys.
     """
-    is_pretrained = init_cfg.get('type') in ('Pretrained', PretrainedInit)
-    if not is_pretrained or not set(init_cfg) <= _INIT_KEYS:
+    if not is_pretrained(init_cfg) or not set(init_cfg) <= _INIT_KEYS:
         raise InputError(
             f'init_cfg {dict(init_cfg)}: expected dict(type="Pretrained", checkpoint=PATH_OR_URL'
             '[, strict=False])'

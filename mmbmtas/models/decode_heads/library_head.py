@@ -60,17 +60,13 @@ def build_library_head(
     options = {**options, 'in_channels': _in_channels(options, name, shapes)}
     if 'c1_in_channels' in inspect.signature(kind).parameters:  # it reads the first besides
         options = {'c1_in_channels': shapes[0][0], **options}
-    given = ', '.join(f'{index}: {tuple(shape)}' for index, shape in enumerate(shapes))
     hint = (
-        f'. The features are {given} (channels, H, W); several are read with a list as in_index, '
-        'for which FCNHead, LRASPPHead and others need input_transform'
+        f'. {_list(shapes)}; several are read with a list as in_index, for which FCNHead, '
+        'LRASPPHead and others need input_transform'
     )
     try:
         head = as_decoder(kind)(**options)
-        features = tuple(torch.empty(1, *shape, device='meta') for shape in shapes)
-        with warnings.catch_warnings():  # of what is not counted, when the cost is measured
-            warnings.simplefilter('ignore', RuntimeWarning)
-            maps, _ = forward_cost(head, features)
+        maps = _run_dry(head, shapes)
     except InputError as error:
         raise InputError(f'{where}: {error}') from error
     except Exception as error:  # whatever a library's head checks, or runs into
@@ -82,6 +78,40 @@ def build_library_head(
             f'channels (num_classes): {_KINDS}'
         )
     return head
+
+
+def check_runs(head: nn.Module, where: str, shapes: Sequence[torch.Size], images: str) -> None:
+    """Refuse features of a size for which a head cannot compute, as one with a fixed pooling.
+
+    Args:
+        head: A head that :func:`build_library_head` has built.
+        where: Its place in the config, for messages.
+        shapes: ``(channels, H, W)`` of each of the features.
+        images: What the features are of, with the size.
+
+    Raises:
+        InputError: The head fails.
+    """
+    try:
+        _run_dry(head, shapes)
+    except Exception as error:  # whatever a library's head checks, or runs into
+        raise InputError(
+            f'{where} ({type(head).__name__}) cannot run on {images}: {_describe(error)}. '
+            f'{_list(shapes)}. Larger images (crop_size, PadToSize), or another head, would do'
+        ) from error
+
+
+def _run_dry(head: nn.Module, shapes: Sequence[torch.Size]) -> Any:
+    """Run a head without computing anything."""
+    features = tuple(torch.empty(1, *shape, device='meta') for shape in shapes)
+    with warnings.catch_warnings():  # of what is not counted, when the cost is measured
+        warnings.simplefilter('ignore', RuntimeWarning)
+        return forward_cost(head, features)[0]
+
+
+def _list(shapes: Sequence[torch.Size]) -> str:
+    given = ', '.join(f'{index}: {tuple(shape)}' for index, shape in enumerate(shapes))
+    return f'The features are {given} (channels, H, W)'
 
 
 @cache

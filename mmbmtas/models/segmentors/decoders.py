@@ -10,7 +10,11 @@ from mmseg.registry import MODELS as MMSEG_MODELS
 from torch import Tensor, nn
 
 from mmbmtas.errors import InputError
-from mmbmtas.models.decode_heads.library_head import build_library_head, is_library_head
+from mmbmtas.models.decode_heads.library_head import (
+    build_library_head,
+    check_runs,
+    is_library_head,
+)
 from mmbmtas.models.decode_heads.map_decoder import MapDecoder
 from mmbmtas.registry import MODELS, find_type, takes
 
@@ -58,7 +62,7 @@ class DecoderBuilder:
             options = {key: value for key, value in cfg.items() if key != 'type'}
             options = {'target_key': f'gt_{task}', **options}
             return build_library_head(kind, options, where, self._tap_shapes)
-        if cfg.get('in_channels') is None and takes(MODELS, cfg, 'in_channels'):
+        if cfg.get('in_channels') is None and reads_two_levels(cfg):
             cfg = {**cfg, 'in_channels': self.channels}
         head = MODELS.build(cfg)
         expected = getattr(head, 'in_channels', self.channels)
@@ -129,6 +133,24 @@ class DecoderBuilder:
                 )
         return self.build(task, {**own, **cfg}, where)
 
+    def check_images(self, decoders: Mapping[str, nn.Module], images: str) -> None:
+        """Refuse images of the builder's shape if a head of a library cannot compute for them.
+
+        Our own decoders can for images of any size.
+
+        Args:
+            decoders: Those that were built, by their places in the config.
+            images: What the images are, for messages.
+
+        Raises:
+            InputError: A head fails.
+        """
+        for where, head in decoders.items():
+            if getattr(head, 'reads_taps', False):
+                height, width = self.shape
+                named = f'{images} of {height} x {width} pixels'
+                check_runs(head, where, self._tap_shapes, named)
+
     def connect(self, decoders: Iterable[nn.Module]) -> None:
         """Let the backbone give every level where a decoder reads several; others still read two.
 
@@ -142,6 +164,19 @@ class DecoderBuilder:
         for head, all_of_them in reads.items():
             if not all_of_them:
                 head.register_forward_pre_hook(_first_and_last)
+
+
+def reads_two_levels(cfg: Mapping[str, Any], scope: str | None = None) -> bool:
+    """Tell whether a decoder takes the channels of low-level and context features.
+
+    Heads of libraries read any levels, and get the channels of those that they name.
+
+    Args:
+        cfg: The decoder's config.
+        scope: The default scope of the whole config.
+    """
+    kind = find_type(MODELS, cfg.get('type'), scope)
+    return not is_library_head(kind) and takes(MODELS, cfg, 'in_channels', scope)
 
 
 def _first_and_last(_: nn.Module, inputs: tuple[Sequence[Tensor]]) -> tuple[Sequence[Tensor]]:

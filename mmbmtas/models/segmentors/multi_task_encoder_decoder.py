@@ -22,6 +22,7 @@ from mmbmtas.losses.balancing import (
     carry_parts,
     losses_by_task,
 )
+from mmbmtas.models.backbones.pretrained import name_pretrained
 from mmbmtas.models.backbones.protocols import Backbone, Features, require_members
 from mmbmtas.registry import MODELS
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -124,6 +125,21 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
             self.loss_balancing = build_loss_balancing(loss_balancing, self.tasks)
             self.loss_balancing.bind(self)
 
+    def check_images(self, shape: tuple[int, int], images: str) -> None:
+        """Refuse images of a size for which a decoder cannot compute, by a pass without computing.
+
+        Args:
+            shape: Their height and width in pixels.
+            images: What they are, for messages.
+
+        Raises:
+            InputError: A decoder, or an auxiliary head, fails.
+        """
+        heads = {f'decode_heads.{task}': head for task, head in self.decode_heads.items()}
+        for task, own in self.auxiliary_heads.items():
+            heads |= {f'auxiliary_heads.{task} ({name})': head for name, head in own.items()}
+        DecoderBuilder(self.backbone, shape).check_images(heads, images)
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """Task names, in the order of the backbone."""
@@ -135,6 +151,7 @@ class MultiTaskEncoderDecoder(BaseSegmentor):
         Raises:
             InputError: It names a checkpoint of which nothing fits.
         """
+        name_pretrained(self)
         if not self._starts_from_single_networks():
             require_fitting(self, self.init_cfg, f'the model ({type(self).__name__})')
             super().init_weights()
