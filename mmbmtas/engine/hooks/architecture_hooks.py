@@ -104,9 +104,10 @@ class ArchitectureExportHook(Hook):
 
     ``<work_dir>/architecture.json`` is always the latest,
     ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
-    has it as ``architecture``. ``source.classes`` are the classes of whole images that were searched
-    on; a training of the architecture refuses others. The visualisation backends get a picture of each. Where the budget
-    is missed, ``source.budget_missed`` in the file says by how much; a comparison reports that.
+    has it as ``architecture``. ``source.classes`` are the classes of whole images that were
+    searched on; a training of the architecture refuses others. The visualisation backends get a
+    picture of each. Where the budget is missed, ``source.budget_missed`` in the file says by how
+    much; a comparison reports that.
 
     Example:
         >>> custom_hooks = [dict(type='ArchitectureExportHook')]
