@@ -14,10 +14,10 @@ cfg_options = {
     'tasks': ['digits', 'faces', 'textures', 'glyphs'],
     'total_batch_size': 128,
 }
-search_options = {'default_hooks.checkpoint.interval': 600}
+search_options = {'default_hooks.checkpoint.interval': 300}
 train_options = {
     'train_cfg.val_begin': 10**9,  # scored once, by tools/test.py
-    'default_hooks.checkpoint.interval': 600,
+    'default_hooks.checkpoint.interval': 300,
 }
 # ABDP is a part of MPNAS. The models that MPNAS is compared with sum the losses unweighted.
 _plain = {'model.loss_balancing': None}
@@ -30,14 +30,14 @@ models = dict(
     paths=dict(kind='paths'),
     paths_no_abdp=dict(kind='paths', **_both),
     random_paths=dict(kind='random_paths', options=_plain),
-    multi_head=dict(kind='multi_head', **_both),
-    # How much of the gain is due to ABDP alone.
-    single_path_abdp=dict(kind='single_path'),
     # The same paths if all domains share their running statistics.
     paths_shared_statistics=dict(
         kind='paths',
         reference='paths',
         options={'model.backbone.norm_statistics': 'shared'},
     ),
+    multi_head=dict(kind='multi_head', **_both),
+    # How much of the gain is due to ABDP alone.
+    single_path_abdp=dict(kind='single_path'),
     independent=dict(kind='independent', **_both),
 )

@@ -124,6 +124,25 @@ def test_classes_other_than_those_of_a_checkpoint(runner, root):
     assert again.iter == 1
 
 
+def test_classes_other_than_those_of_the_search(runner, root):
+    runner('search_pocket.py', weight_iters=1).train()
+    (found,) = root.rglob('architecture.json')
+    assert json.loads(found.read_text())['source']['classes']['faces'] == ['c0', 'c1']
+    runner('paths_pocket.py', architecture=str(found), max_iters=1).train()
+    for split in ('train', 'val'):
+        spoil(root, 'faces', split, rename)
+    searched = (
+        r"train_dataloader: the classes of faces are \['other', 'c1'\], but the architecture was "
+        r"searched for \['c0', 'c1'\]: .* or a file without source\.classes"
+    )
+    with pytest.raises(InputError, match=searched):
+        runner('paths_pocket.py', architecture=str(found), max_iters=1).train()
+    document = json.loads(found.read_text())
+    del document['source']['classes']
+    found.write_text(json.dumps(document))
+    runner('paths_pocket.py', architecture=str(found), max_iters=1).train()
+
+
 def test_a_domain_that_cannot_be_split(runner, root):
     def keep_one(document):
         del document['images'][1:], document['annotations'][1:]

@@ -16,6 +16,7 @@ from mmbmtas.structures.values import require_count
 from mmbmtas.visualization.architecture import architecture_image
 from mmbmtas.writing import remove_leftovers
 
+from .classes_hook import SEARCHED_CLASSES, label_classes
 from .searched import search_loop_of
 
 
@@ -103,8 +104,10 @@ class ArchitectureExportHook(Hook):
 
     ``<work_dir>/architecture.json`` is always the latest,
     ``<work_dir>/architectures/iter_<n>.json`` the one of each checkpoint; the checkpoint's meta
-    has it as ``architecture``. The visualisation backends get a picture of each. Where the budget
-    is missed, ``source.budget_missed`` in the file says by how much; a comparison reports that.
+    has it as ``architecture``. ``source.classes`` are the classes of whole images that were
+    searched on; a training of the architecture refuses others. The visualisation backends get a
+    picture of each. Where the budget is missed, ``source.budget_missed`` in the file says by how
+    much; a comparison reports that.
 
     Example:
         >>> custom_hooks = [dict(type='ArchitectureExportHook')]
@@ -134,12 +137,14 @@ class ArchitectureExportHook(Hook):
 
     def _write(self, runner: Runner, iteration: int) -> RoutedArchitecture:
         """Write both files; return the architecture."""
+        loop = search_loop_of(runner, self)
         source = {
             'config': Path(runner.cfg.filename).name if runner.cfg.filename else None,
             'iteration': iteration,
             'seed': runner.seed,
         }
-        loop = search_loop_of(runner, self)
+        if classes := label_classes(getattr(loop.dataloader.dataset, 'metainfo', {})):
+            source[SEARCHED_CLASSES] = classes
         architecture = loop.export_architecture(source)
         found = architecture.source
         if isinstance(found, dict) and (warning := loop.describe_miss(architecture)):

@@ -9,6 +9,8 @@ from mmengine.runner import Runner
 
 from mmbmtas.errors import InputError
 
+SEARCHED_CLASSES = 'classes'
+"""Key of ``source`` in the file of an architecture: the classes of the images searched on."""
 _KEYS = {'classes': 'classes', 'category_ids': 'ids of classes'}
 
 
@@ -16,8 +18,9 @@ class ClassesHook(Hook):
     """Compare the classes of whole images before a training or a test begins.
 
     A label is a position in the list of a data set's classes. It means the same only where decoder,
-    training images, other images and the checkpoint have the same list. Tasks of other kinds are
-    left alone: their maps have numbers of their own.
+    training images, other images and the checkpoint have the same list. Paths are trained on the
+    classes that they were searched for, where their file names them. Tasks of other kinds are left
+    alone: their maps have numbers of their own.
 
     Args:
         loaded_too: Whether the classes of a loaded checkpoint count, as in a test or a resumed
@@ -42,6 +45,7 @@ class ClassesHook(Hook):
         loop = runner.train_loop
         trained = getattr(loop.dataloader.dataset, 'metainfo', {})
         self._check(runner, trained, 'train_dataloader')
+        _check_searched(runner, trained)
         self._known, self._whose = trained, 'train_dataloader'
         if (loop := runner.val_loop) is not None:
             self._check(runner, getattr(loop.dataloader.dataset, 'metainfo', {}), 'val_dataloader')
@@ -57,8 +61,7 @@ class ClassesHook(Hook):
         Raises:
             InputError: They are others than the decoder's, or than those known so far.
         """
-        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        heads = getattr(model, 'decode_heads', {})
+        heads = getattr(_model_of(runner), 'decode_heads', {})
         kinds = meta.get('task_kinds') or {}
         for task in (task for task, kind in kinds.items() if kind == 'label'):
             own = _of(meta, 'classes', task)
@@ -75,6 +78,42 @@ class ClassesHook(Hook):
                         f'{place}: the {what} of {task} are {_brief(found)}, but {self._whose} has '
                         f'{_brief(known)}: expected the same in the same order'
                     )
+
+
+def label_classes(meta: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names of the classes of each task whose labels are of whole images.
+
+    Args:
+        meta: The metainfo of a data set.
+    """
+    kinds = meta.get('task_kinds') or {}
+    found = {task: _of(meta, 'classes', task) for task, kind in kinds.items() if kind == 'label'}
+    return {task: classes for task, classes in found.items() if classes is not None}
+
+
+def _check_searched(runner: Runner, meta: Mapping[str, Any]) -> None:
+    """Compare the classes of the training images with those that the paths were searched for.
+
+    Raises:
+        InputError: They differ.
+    """
+    backbone = getattr(_model_of(runner), 'backbone', None)
+    source = getattr(getattr(backbone, 'architecture', None), 'source', None)
+    searched = source.get(SEARCHED_CLASSES) if isinstance(source, Mapping) else None
+    if not isinstance(searched, Mapping):
+        return
+    for task, own in label_classes(meta).items():
+        if task in searched and searched[task] != own:
+            raise InputError(
+                f'train_dataloader: the classes of {task} are {_brief(own)}, but the architecture '
+                f'was searched for {_brief(searched[task])}: expected the same in the same order, '
+                f'or a file without source.{SEARCHED_CLASSES}'
+            )
+
+
+def _model_of(runner: Runner) -> Any:
+    """Return the model without a distributed wrapper."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _of(meta: Mapping[str, Any], key: str, task: str) -> Any:
