@@ -47,7 +47,8 @@ def join(tensors: Sequence[Tensor]) -> Tensor:
         return torch.cat([*map(torch.atleast_1d, tensors)])
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return _Joint.apply(*tensors)
-    return _view(tensors)
+    # Statistics change between passes whose gradients are taken together; none depends on them.
+    return _view([tensor.data for tensor in tensors])
 
 
 def put_back(joined: Tensor, tensors: Sequence[Tensor]) -> None:
