@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from mmbmtas.engine.randomness import Stream, seed_all
+from mmbmtas.engine.wrapping import unwrapped
 from mmbmtas.errors import DivergenceError, WorkerError
 
 _SECONDS_TO_DIE = 2.0
@@ -95,8 +95,7 @@ def told_by_worker(error: Exception) -> str:
 @torch.no_grad()
 def _find_origin(loop: Any, data_batch: Any) -> str:
     """Find the first thing that is not finite on the way to a loss that is not."""
-    model = loop.runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(loop.runner.model)
     broken = _broken_weights(model)
     if broken:
         return f'Weights have not been finite since an earlier step: {listed(broken)}'

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 
 from mmbmtas.engine.randomness import Stream, seeded
+from mmbmtas.engine.wrapping import unwrapped
 from mmbmtas.errors import InputError
 
 _LEAST_DRAWS = 64  # of samples: a random crop may miss a label
@@ -40,7 +40,7 @@ def require_labels(
     data_batches = iter(data_batches)
     for data_batch in data_batches:
         if data_batch is not None:
-            _check(data_batch, model.module if is_model_wrapper(model) else model, dataset, seed)
+            _check(data_batch, unwrapped(model), dataset, seed)
             yield data_batch
             break
         yield None

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmbmtas.checkpoints import network_weights, require_finite
 from mmbmtas.engine.failures import listed
+from mmbmtas.engine.wrapping import unwrapped
 from mmbmtas.errors import InputError
 from mmbmtas.launch.schedules import ConfiguredSchedules
 from mmbmtas.models.backbones import BranchedNetwork
@@ -34,7 +34,7 @@ def guard_loading(runner: Runner, strict: bool) -> None:
     def load_checked(filename: str, *args: Any, **kwargs: Any) -> Any:
         with misfit_named(filename):
             checkpoint = load(filename, *args, **{**kwargs, 'strict': strict})
-        model = _plain(runner.model)
+        model = unwrapped(runner.model)
         if not strict:
             _tell_fit(runner, model, checkpoint, filename)
         require_finite(network_weights(model), filename)
@@ -174,7 +174,3 @@ def _tell_end(runner: Runner) -> list[str]:
         f'{name} is 0, and {left} iterations are left: does a schedule end before max_iters?'
         for name in still
     ]
-
-
-def _plain(model: Any) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

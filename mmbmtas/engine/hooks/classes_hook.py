@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmbmtas.engine.wrapping import unwrapped
 from mmbmtas.errors import InputError
 
 SEARCHED_CLASSES = 'classes'
@@ -61,7 +61,7 @@ class ClassesHook(Hook):
         Raises:
             InputError: They are others than the decoder's, or than those known so far.
         """
-        heads = getattr(_model_of(runner), 'decode_heads', {})
+        heads = getattr(unwrapped(runner.model), 'decode_heads', {})
         kinds = meta.get('task_kinds') or {}
         for task in (task for task, kind in kinds.items() if kind == 'label'):
             own = _of(meta, 'classes', task)
@@ -97,7 +97,7 @@ def _check_searched(runner: Runner, meta: Mapping[str, Any]) -> None:
     Raises:
         InputError: They differ.
     """
-    backbone = getattr(_model_of(runner), 'backbone', None)
+    backbone = getattr(unwrapped(runner.model), 'backbone', None)
     source = getattr(getattr(backbone, 'architecture', None), 'source', None)
     searched = source.get(SEARCHED_CLASSES) if isinstance(source, Mapping) else None
     if not isinstance(searched, Mapping):
@@ -109,11 +109,6 @@ def _check_searched(runner: Runner, meta: Mapping[str, Any]) -> None:
                 f'was searched for {_brief(searched[task])}: expected the same in the same order, '
                 f'or a file without source.{SEARCHED_CLASSES}'
             )
-
-
-def _model_of(runner: Runner) -> Any:
-    """Return the model without a distributed wrapper."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _of(meta: Mapping[str, Any], key: str, task: str) -> Any:

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmbmtas.engine.failures import NonFiniteGradientError, listed
+from mmbmtas.engine.wrapping import unwrapped
 from mmbmtas.errors import InputError
 from mmbmtas.registry import HOOKS
 
@@ -67,8 +67,8 @@ class NonFiniteGradientHook(Hook):
         if not steps or torch.cat([norms for *_, norms in steps]).isfinite().all():
             return
         task, params, norms = next(step for step in steps if not step[-1].isfinite().all())
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        names = {parameter: name for name, parameter in model.named_parameters()}
+        named = unwrapped(runner.model).named_parameters()
+        names = {parameter: name for name, parameter in named}
         pairs = zip(params, norms.isfinite().tolist(), strict=True)
         broken = [names.get(parameter, '?') for parameter, finite in pairs if not finite]
         of_task = f' of {task}' if task else ''

@@ -3,10 +3,10 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmbmtas.engine.randomness import Stream, seeded
+from mmbmtas.engine.wrapping import unwrapped
 
 
 class ImageSizeHook(Hook):
@@ -36,7 +36,7 @@ class ImageSizeHook(Hook):
 
 
 def _check(runner: Runner, loop: Any, images: str) -> None:
-    model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     heads = [head for head in model.modules() if getattr(head, 'reads_taps', False)]
     if not heads or not hasattr(model, 'check_images'):
         return

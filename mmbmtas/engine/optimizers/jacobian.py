@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbmtas.engine.failures import NonFiniteGradientError
+from mmbmtas.engine.wrapping import unwrapped
 from mmbmtas.errors import InputError
 from mmbmtas.losses.balancing import OTHER, carry_parts, parts_of
 from mmbmtas.registry import OPTIM_WRAPPERS
@@ -76,7 +77,7 @@ class JacobianOptimWrapper(OptimWrapper):
                 f'{type(model).__name__} does not give: use MMDistributedDataParallel'
             )
         if not self._knows_tasks:
-            tasks = getattr(model.module if is_model_wrapper(model) else model, 'tasks', None)
+            tasks = getattr(unwrapped(model), 'tasks', None)
             if tasks is not None:
                 self._factory.check_tasks(tasks)
             self._knows_tasks = True

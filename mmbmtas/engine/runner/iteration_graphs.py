@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from mmbmtas.engine.wrapping import unwrapped
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import BranchedSupernet, SoftRouting
 from mmbmtas.structures.data_sample import MultiTaskDataSample
@@ -163,14 +163,14 @@ def require_recordable(model: Any) -> None:
     Raises:
         InputError: There is no GPU, there are several ranks, or something is decided on the CPU.
     """
-    network = model.module if is_model_wrapper(model) else model
+    network = unwrapped(model)
     device = next(network.parameters()).device
     if device.type != 'cuda':
         raise InputError(
             f'{_SETTING} records CUDA graphs, but the network is on {device}: run it on a GPU '
             f'(CUDA_VISIBLE_DEVICES), or {_HINT}'
         )
-    if is_model_wrapper(model):
+    if network is not model:
         raise InputError(f'{_SETTING} is for one GPU, not for several ranks: {_HINT}')
     backbone = network.backbone
     if not isinstance(backbone, BranchedSupernet):

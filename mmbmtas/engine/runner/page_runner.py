@@ -11,11 +11,11 @@ import mmengine
 import torch
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
 from torch import nn
 
+from mmbmtas.engine.wrapping import unwrapped
 from mmbmtas.version import __version__
 
 _DETAILS = (
@@ -81,7 +81,7 @@ class PageRunner(Runner):
 
     def _init_model_weights(self) -> None:
         """Initialise the weights; how each was goes to a file."""
-        model: Any = self.model.module if is_model_wrapper(self.model) else self.model
+        model = unwrapped(self.model)
         if self._is_detailed(self.logger) or not hasattr(model, '_dump_init_info'):
             super()._init_model_weights()
             return

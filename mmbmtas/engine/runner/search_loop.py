@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader, Subset
 
 from mmbmtas.engine.failures import divergence_located, worker_death_explained
 from mmbmtas.engine.randomness import Stream, seed_all
 from mmbmtas.engine.unlabelled import require_labels
+from mmbmtas.engine.wrapping import unwrapped
 from mmbmtas.errors import InputError
 from mmbmtas.structures import RoutedArchitecture
 
@@ -89,8 +89,7 @@ class SearchLoop(BaseLoop):
     @property
     def model(self) -> Any:
         """The model without a distributed wrapper."""
-        model = self.runner.model
-        return model.module if is_model_wrapper(model) else model
+        return unwrapped(self.runner.model)
 
     def split(self, dataloader: dict[str, Any], fraction: float, seed: int) -> tuple[Subset, ...]:
         """Split the training images into a weight and an architecture split."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 
 from mmbmtas.visualization.document import Grid, to_markdown
 from mmbmtas.visualization.saving import save_figure
@@ -45,11 +46,9 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
 
 def recovery(rows: Sequence[Row]) -> tuple[float, float, float]:
     """Share of the rows whose tree is the planted one, with Wilson's 95 % interval."""
-    n, z = len(rows), 1.959964
-    share = sum(int(row['recovered']) for row in rows) / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return share, max(0.0, centre - half), min(1.0, centre + half)
+    found = binomtest(sum(int(row['recovered']) for row in rows), len(rows))
+    interval = found.proportion_ci(method='wilson')
+    return found.statistic, interval.low, interval.high
 
 
 def regret(rows: Sequence[Row]) -> float:
