@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
 
+from mmbmtas import launch
+from mmbmtas.registry import MODELS
 from mmbmtas.structures import TaskGrouping
 
 TOOLS = Path(__file__).parents[2] / 'tools' / 'analysis_tools'
@@ -52,6 +55,14 @@ class TestProblems:
         assert {tree[0].num_tasks for tree in trees} == {4, 5, 6}
         for tree in trees:
             assert all(b.refines(a) for a, b in itertools.pairwise(tree))
+
+    def test_any_width_and_number_of_tasks_is_built(self, planting):
+        """The base config has four channels and four tasks."""
+        cfg = launch.read_config(str(planting['CONFIGS'] / 'similarity.py'))
+        planting['plant'](cfg, planting['Problem']('mine', 'abcde/abc|d|e', width=2), 0)
+        init_default_scope(cfg.default_scope)
+        model = MODELS.build(launch.fill_in(cfg).model)
+        assert all(head.in_channels[-1] == 2 for head in model.decode_heads.values())
 
 
 class TestFigures:

@@ -110,11 +110,12 @@ def plant(cfg: Config, problem: Problem, seed: int) -> None:
         seed: Seed of the problem and of the run.
     """
     tasks = problem.tasks
-    head = next(iter(cfg.model.decode_heads.values()))
+    head = next(iter(cfg.model.decode_heads.values())).to_dict()
+    head.pop('in_channels', None)  # filled in at launch, from the encoder that there was
     metric = cfg.val_evaluator[0]
     cfg.tasks = tasks
     cfg.randomness = dict(seed=seed)
-    cfg.model.decode_heads = {task: dict(head.to_dict(), target_key=f'gt_{task}') for task in tasks}
+    cfg.model.decode_heads = {task: dict(head, target_key=f'gt_{task}') for task in tasks}
     cfg.model.cost_shape = (_SIZE, _SIZE)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.update(
