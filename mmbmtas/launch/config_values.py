@@ -52,6 +52,7 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'train_cfg.max_iters': whole_number(1),
     'train_cfg.weight_iters': whole_number(1),
     'train_cfg.warmup_iters': whole_number(0),
+    'train_cfg.shared_iters': whole_number(0),
     'train_cfg.arch_fraction': _SHARE,
     'train_cfg.split_seed': _SEED,
     'train_cfg.batches': whole_number(1),

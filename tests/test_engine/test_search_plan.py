@@ -15,6 +15,7 @@ def plans(draw):
         warmup_iters=warmup,
         weight_batches=draw(st.integers(1, 12)),
         arch_batches=draw(st.integers(1, 12)),
+        shared_iters=draw(st.integers(0, warmup)),
     )
 
 
@@ -25,9 +26,10 @@ def positions(plan):
 @given(plans())
 def test_phases_add_up(plan):
     phases = [position.phase for position in positions(plan)]
-    assert phases.count('warmup') == plan.warmup_iters
+    warmup = phases.count('shared') + phases.count('warmup')
+    assert (phases.count('shared'), warmup) == (plan.shared_iters, plan.warmup_iters)
     assert phases.count('arch') == plan.arch_iters
-    assert phases.count('warmup') + phases.count('weights') == plan.weight_iters
+    assert warmup + phases.count('weights') == plan.weight_iters
     assert plan.max_iters == len(phases)
 
 
@@ -35,7 +37,9 @@ def test_phases_add_up(plan):
 def test_warmup_then_cycles(plan):
     phases = [position.phase for position in positions(plan)]
     cycle = ['arch'] * plan.arch_batches + ['weights'] * plan.weight_batches
-    expected = ['warmup'] * plan.warmup_iters + cycle * len(phases)
+    shared = plan.shared_iters
+    warmup = ['shared'] * shared + ['warmup'] * (plan.warmup_iters - shared)
+    expected = warmup + cycle * len(phases)
     assert phases == expected[: len(phases)]
     assert phases[-1:] != ['arch']
 
@@ -63,7 +67,9 @@ def test_every_pass_takes_the_batches_of_its_split_in_order(plan):
             assert (position.epoch, position.batch) == (before.epoch, before.batch + 1)
         else:
             assert position.epoch == before.epoch + 1
-        if position.index == 0:
+        if (
+            position.index == 0 and position.phase != 'warmup'
+        ):  # which goes on after the shared start
             assert position.batch == 0
         seen[split] = position
 
@@ -89,7 +95,7 @@ def test_pascal_context():
     ('arguments', 'message'),
     [
         ((10, 11, 2, 2), 'warmup_iters 11: expected 0 to weight_iters 10'),
-        ((10, 0.5, 2, 2), r'warmup_iters 0\.5 of train_cfg: expected whole'),
+        ((10, 0.5, 2, 2), r'warmup_iters 0\.5: expected a whole'),
         ((10, -1, 2, 2), 'warmup_iters -1'),
         ((10, 1, 0, 2), '0 weight and 2 architecture batches'),
         ((10, 1, 2, 0), '2 weight and 0 architecture batches'),

@@ -1,5 +1,6 @@
 """The search by similarity: what it measures, the tree it takes, budgets and lambda, resuming."""
 
+import itertools
 import json
 import math
 
@@ -144,17 +145,73 @@ def test_the_cost_falls_as_lambda_rises(run, tmp_path, toys):
     assert len({*costs}) > 3
 
 
-def test_resumed_is_as_whole(run, tmp_path):
-    run(tmp_path / 'whole').train()
-    stopped = run(tmp_path / 'parts', hooks=[Stop(5)])
+class Candidates(Hook):
+    """Notes the parameters of each candidate of a layer before each iteration and at the end."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        layer = runner.train_loop.model.backbone.layers[1]
+        self.seen.append(
+            [torch.cat([p.detach().flatten() for p in own.parameters()]) for own in layer]
+        )
+
+    def after_train(self, runner):
+        self.before_train_iter(runner, 0)
+
+
+def test_tasks_part_from_a_shared_start(run, tmp_path):
+    watched = Candidates()
+    run(tmp_path, hooks=[watched], loop={'shared_iters': 3}).train()
+    for before, after in itertools.pairwise(watched.seen[:3]):
+        assert not torch.equal(before[0], after[0])
+        for index in (1, 2):
+            assert torch.equal(before[index], after[index])
+    begun, *_, last = watched.seen[3:]
+    for other in begun[1:]:
+        assert torch.equal(other, begun[0])
+    assert not torch.equal(begun[0], watched.seen[2][0])
+    for own, other in itertools.combinations(last, 2):
+        assert not torch.equal(own, other)
+
+
+def test_all_tasks_train_the_shared_copy(run, tmp_path, toys):
+    """Its last gradients are those of the last task, through the first candidate alone."""
+    loop = run(tmp_path, loop={'shared_iters': 3}).train_loop
+    loop.model.init_weights()
+    loop.enter('shared')
+    for task in TASKS:
+        loop.model.zero_grad()
+        total, _ = loop.model.parse_losses(
+            loop.model(*toys.batch(TASKS), mode='loss', tasks=[task])
+        )
+        total.backward()
+        for first, *others in loop.model.backbone.layers:
+            assert all(p.grad is not None for p in first.parameters())
+            assert all(p.grad is None for other in others for p in other.parameters())
+
+
+@pytest.mark.parametrize(
+    ('loop', 'stop'), [({}, 5), *(({'shared_iters': 3}, i) for i in (2, 3, 4))]
+)
+def test_resumed_is_as_whole(run, tmp_path, loop, stop):
+    run(tmp_path / 'whole', loop=loop).train()
+    stopped = run(tmp_path / 'parts', hooks=[Stop(stop)], loop=loop)
     with pytest.raises(KeyboardInterrupt):
         stopped.train()
-    run(tmp_path / 'parts', resume=True).train()
+    run(tmp_path / 'parts', resume=True, loop=loop).train()
     whole, parts = (
         (tmp_path / name / 'similarity.json').read_text() for name in ('whole', 'parts')
     )
     assert whole == parts
     assert json.loads(whole)['similarities'][2][0][1] < 1
+
+
+@pytest.mark.parametrize('shared', [6, 7, -1, 1.5])
+def test_shared_starts_without_meaning(run, tmp_path, shared):
+    with pytest.raises(ValueError, match=r'shared_iters.*expected'):
+        run(tmp_path, loop={'shared_iters': shared}).train()
 
 
 @pytest.mark.parametrize('batches', [0, 1.5, math.nan])

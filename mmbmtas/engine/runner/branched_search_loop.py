@@ -21,6 +21,8 @@ from mmbmtas.cost import (
 )
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
 from mmbmtas.errors import InputError
+from mmbmtas.models.backbones import BranchedSupernet
+from mmbmtas.models.backbones.protocols import RoutingMode
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture
@@ -31,7 +33,18 @@ from .search_loop import SearchLoop
 from .search_plan import Phase, Position, SearchPlan
 from .train_loader import batches, is_endless, whole_batches
 
-_PHASES = {'warmup': 'warm-up', 'arch': 'architecture phase', 'weights': 'weight phase'}
+_PHASES = {
+    'shared': 'shared start',
+    'warmup': 'warm-up',
+    'arch': 'architecture phase',
+    'weights': 'weight phase',
+}
+_ROUTING_MODES: dict[Phase, RoutingMode] = {
+    'shared': 'shared',
+    'warmup': 'warmup',
+    'arch': 'relaxed',
+    'weights': 'relaxed',
+}
 
 
 @LOOPS.register_module()
@@ -57,6 +70,9 @@ class BranchedSearchLoop(SearchLoop):
         warmup_iters: Iterations in which candidate ``i`` alone serves task ``i``.
         arch_fraction: Share of the training images in the architecture split.
         split_seed: Seed of the split.
+        shared_iters: Iterations at the beginning of the warm-up in which all tasks train the first
+            candidate of each layer, as one shared network. Then the other candidates become copies
+            of it. So tasks part from common features (our choice; the paper has none).
         graphs: Record the forward and backward passes as CUDA graphs and replay them
             (:mod:`mmbmtas.engine.runner.iteration_graphs`): the same numbers up to rounding,
             without a launch for each kernel. It needs one GPU, images of one size that have labels
@@ -86,6 +102,7 @@ class BranchedSearchLoop(SearchLoop):
         arch_fraction: float = 0.2,
         split_seed: int = 0,
         graphs: bool = False,
+        shared_iters: int = 0,
     ) -> None:
         if require_switch('train_cfg.graphs', graphs):
             require_recordable(runner.model)
@@ -96,7 +113,10 @@ class BranchedSearchLoop(SearchLoop):
             warmup_iters,
             whole_batches(self.dataloader),
             whole_batches(self.arch_dataloader),
+            shared_iters,
         )
+        if shared_iters:
+            self._supernet()  # refuses others
         if self.searches_by_gradient and self.plan.arch_iters == 0:
             raise InputError(
                 f'train_cfg.warmup_iters {warmup_iters} are all of weight_iters {weight_iters}, so '
@@ -115,12 +135,28 @@ class BranchedSearchLoop(SearchLoop):
         """The model without a distributed wrapper."""
         return super().model
 
+    def _supernet(self) -> BranchedSupernet:
+        """The backbone, for what needs to know its candidates.
+
+        Raises:
+            InputError: It is of another kind.
+        """
+        backbone = self.model.backbone
+        if not isinstance(backbone, BranchedSupernet):
+            raise InputError(
+                'SimilaritySearchLoop and train_cfg.shared_iters need the candidates of a '
+                f'BranchedSupernet, found {type(backbone).__name__}: search with '
+                'BranchedSearchLoop and without shared_iters'
+            )
+        return backbone
+
     def describe(self) -> str:
         """Say how many iterations there are of what."""
         plan = self.plan
+        shared = f', which begins with {plan.shared_iters} shared' if plan.shared_iters else ''
         return (
             f'Search: {plan.weight_iters} iterations of the weights ({plan.warmup_iters} of them '
-            f'warm-up) and {plan.arch_iters} of the architecture, in passes of '
+            f'warm-up{shared}) and {plan.arch_iters} of the architecture, in passes of '
             f'{plan.weight_batches} and {plan.arch_batches} batches.'
         )
 
@@ -134,6 +170,13 @@ class BranchedSearchLoop(SearchLoop):
             '{begun[2]} batches, other than now: from iteration {iteration} on its phases are '
             'those of the new plan. For the search that it was, resume with the '
             'total_batch_size, the warm-up and the images that it began with.',
+        )
+        self.tell_of_change(
+            'search_shared_iters',
+            plan.shared_iters,
+            'The search began with train_cfg.shared_iters={begun}, now {now}: from iteration '
+            '{iteration} on it follows the latter. For the search that it was, resume with '
+            'train_cfg.shared_iters={begun}.',
         )
         super().check_resumed()
 
@@ -164,6 +207,9 @@ class BranchedSearchLoop(SearchLoop):
     def begin_iter(self) -> None:
         """Enter the phase of the next iteration, if it has just begun."""
         self.position = self.plan.position(self._iter)
+        if self._iter == self.plan.shared_iters > 0:
+            self._supernet().copy_first_candidates()
+            self.runner.optim_wrapper['weights'].optimizer.state.clear()
         self.enter(self.position.phase)
 
     def enter(self, phase: Phase) -> None:
@@ -172,7 +218,7 @@ class BranchedSearchLoop(SearchLoop):
             return
         self._phase = phase
         backbone = self.model.backbone
-        backbone.set_routing_mode('warmup' if phase == 'warmup' else 'relaxed')
+        backbone.set_routing_mode(_ROUTING_MODES[phase])
         for parameter in self.model.parameters():
             parameter.requires_grad_(phase != 'arch')
         for parameter in backbone.architecture_parameters():

@@ -5,7 +5,7 @@ from typing import Literal
 
 from mmbmtas.errors import InputError
 
-Phase = Literal['warmup', 'arch', 'weights']
+Phase = Literal['shared', 'warmup', 'arch', 'weights']
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class Position:
     """Where an iteration stands in the search.
 
     Attributes:
-        phase: ``warmup`` and ``weights`` train the model weights, ``arch`` the architecture
-            parameters.
+        phase: ``shared``, ``warmup`` and ``weights`` train the model weights, ``arch`` the
+            architecture parameters.
         index: Iterations since the phase began.
         epoch: Passes over the phase's split that were begun before this one.
         batch: Batches of this pass that were used before this one.
@@ -36,11 +36,13 @@ class SearchPlan:
     Attributes:
         weight_iters: Iterations of the weights.
         warmup_iters: How many of them are warm-up.
+        shared_iters: How many of the warm-up train one shared network, before all else.
         weight_batches: Batches in a pass over the weight split.
         arch_batches: Batches in a pass over the architecture split.
 
     Raises:
-        ValueError: A split has no batch, or the warm-up is longer than the search.
+        ValueError: A split has no batch, the warm-up is longer than the search, or its shared
+            part longer than the warm-up.
 
     Example:
         >>> plan = SearchPlan(weight_iters=10, warmup_iters=2, weight_batches=4, arch_batches=1)
@@ -52,18 +54,21 @@ class SearchPlan:
     warmup_iters: int
     weight_batches: int
     arch_batches: int
+    shared_iters: int = 0
 
     def __post_init__(self) -> None:
-        counts = self.weight_iters, self.warmup_iters
-        if not all(isinstance(count, int) for count in counts):
-            raise InputError(
-                f'weight_iters {self.weight_iters!r} and warmup_iters {self.warmup_iters!r} of '
-                'train_cfg: expected whole numbers'
-            )
+        for name in ('weight_iters', 'warmup_iters', 'shared_iters'):
+            if not isinstance(count := getattr(self, name), int):
+                raise InputError(f'train_cfg.{name} {count!r}: expected a whole number')
         if not 0 <= self.warmup_iters <= self.weight_iters:
             raise InputError(
                 f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters '
                 f'{self.weight_iters} (train_cfg.warmup_iters)'
+            )
+        if not 0 <= self.shared_iters <= self.warmup_iters:
+            raise InputError(
+                f'shared_iters {self.shared_iters}: expected 0 to the {self.warmup_iters} '
+                'iterations of warm-up, of which they are the first (train_cfg.shared_iters)'
             )
         if min(self.weight_batches, self.arch_batches) < 1:
             raise InputError(
@@ -89,8 +94,10 @@ class SearchPlan:
     def position(self, iteration: int) -> Position:
         """Return the position of ``iteration``, from 0 to ``max_iters - 1``."""
         warm_epochs, warm_batch = divmod(min(iteration, self.warmup_iters), self.weight_batches)
+        if iteration < self.shared_iters:
+            return Position('shared', iteration, warm_epochs, warm_batch)
         if iteration < self.warmup_iters:
-            return Position('warmup', iteration, warm_epochs, warm_batch)
+            return Position('warmup', iteration - self.shared_iters, warm_epochs, warm_batch)
         warm_epochs += warm_batch > 0
         cycle, step = divmod(iteration - self.warmup_iters, self.arch_batches + self.weight_batches)
         if step < self.arch_batches:

@@ -17,7 +17,6 @@ from torch import Tensor
 from mmbmtas.errors import InputError
 from mmbmtas.grouping import FeatureMoments, Tree, most_similar_tree
 from mmbmtas.grouping.least_cost import MAX_TASKS
-from mmbmtas.models.backbones import BranchedSupernet
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures.values import filled_in_from, require_count
 from mmbmtas.visualization.affinity import plot_affinities_and_tree
@@ -37,8 +36,8 @@ class SimilaritySearchLoop(BranchedSearchLoop):
 
     This method is ours, not the paper's: see ``docs/method.md``.
 
-    1. Every task trains its own candidate of every layer, as in the paper's warm-up, on the weight
-       split. No architecture parameters are trained.
+    1. For ``shared_iters`` iterations all tasks train one copy of each layer, then every task its
+       own, as in the paper's warm-up, on the weight split. No architecture parameters are trained.
     2. On images of the architecture split, the loop measures how well each task's features predict
        those of each other task, linearly and pixel by pixel (:class:`FeatureMoments`).
     3. Dynamic programming finds the best of **all** trees by the scatter within groups
@@ -57,6 +56,8 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         weight_iters: Iterations of the weights.
         arch_fraction: Share of the training images in the architecture split.
         split_seed: Seed of the split.
+        shared_iters: How many of the iterations train one shared network, from which the tasks
+            part. Tasks that share a layer then more often learn the same features in it.
         batches: Batches of the architecture split on which features are compared; the whole split
             if it has fewer. Each batch counts with at most 1,024 pixels and 256 channels of each
             layer, drawn at random; with fewer channels where there are not eight pixels for each.
@@ -80,9 +81,23 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         arch_fraction: float = 0.2,
         split_seed: int = 0,
         batches: int = 16,
+        shared_iters: int = 0,
     ) -> None:
         require_count('train_cfg.batches of SimilaritySearchLoop', batches)
-        super().__init__(runner, dataloader, weight_iters, weight_iters, arch_fraction, split_seed)
+        super().__init__(
+            runner,
+            dataloader,
+            weight_iters,
+            weight_iters,
+            arch_fraction,
+            split_seed,
+            shared_iters=shared_iters,
+        )
+        if shared_iters == weight_iters:
+            raise InputError(
+                f'train_cfg.shared_iters {shared_iters} are all of weight_iters, so that all tasks '
+                'have the same features: expected fewer'
+            )
         self.batches = batches
 
     def run(self) -> Any:
@@ -99,20 +114,6 @@ class SimilaritySearchLoop(BranchedSearchLoop):
             )
         self._supernet()  # before any work
         return super().run()
-
-    def _supernet(self) -> BranchedSupernet:
-        """The network whose candidates are compared.
-
-        Raises:
-            InputError: It is of another kind.
-        """
-        backbone = self.model.backbone
-        if not isinstance(backbone, BranchedSupernet):
-            raise InputError(
-                'SimilaritySearchLoop compares the candidates of a BranchedSupernet, found '
-                f'{type(backbone).__name__}: search with BranchedSearchLoop'
-            )
-        return backbone
 
     def _step_weights(self, data: dict[str, Any], tasks: Sequence[str]) -> dict[str, Tensor]:
         """Step the weights after each task; after the last iteration, choose the tree."""

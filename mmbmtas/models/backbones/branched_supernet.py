@@ -41,6 +41,7 @@ class BranchedSupernet(BaseModule):
       ``z`` a Gumbel-softmax sample at temperature ``tau`` (Eq. 2), drawn anew in every forward. In
       evaluation the argmax instead. Other schemes than this sum: ``routing``.
     - ``warmup``: candidate ``i`` alone serves task ``i``.
+    - ``shared``: the first candidate alone serves all tasks.
     - ``argmax``: the candidate with the largest parameter alone serves the task.
 
     With one-hot routing only the chosen candidates run. Those of a mixture run as one wide
@@ -138,7 +139,7 @@ class BranchedSupernet(BaseModule):
         """Choose how tasks are routed; see the class.
 
         Raises:
-            ValueError: ``mode`` is not one of the three.
+            ValueError: ``mode`` is not one of these.
         """
         if mode not in get_args(RoutingMode):
             raise InputError(f'routing mode {mode!r}: expected one of {get_args(RoutingMode)}')
@@ -169,6 +170,8 @@ class BranchedSupernet(BaseModule):
         position = self.tasks.index(task)
         if self.routing_mode == 'warmup':
             return (position,) * len(self.layers)
+        if self.routing_mode == 'shared':
+            return (0,) * len(self.layers)
         return tuple(self.arch_params[:, position].argmax(dim=-1).tolist())
 
     def sample_routing(self, task: str) -> Tensor:
@@ -269,10 +272,14 @@ class BranchedSupernet(BaseModule):
             affine |= {f'layers.{index}.{name}.weight', f'layers.{index}.{name}.bias'}
         copies = ((index, copy) for index, layer in enumerate(self.layers) for copy in layer)
         init_encoder(self.encoder, self.stem, copies, self.init_cfg, unused=affine.__contains__)
+        self.copy_first_candidates()
+        self._is_init = True
+
+    def copy_first_candidates(self) -> None:
+        """Give all candidates of a layer the weights and statistics of its first."""
         for first, *others in self.layers:
             for other in others:
                 other.load_state_dict(first.state_dict())
-        self._is_init = True
 
     def starts_alike(self) -> bool:
         """Whether the candidates of every layer hold equal weights."""

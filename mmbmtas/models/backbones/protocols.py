@@ -19,7 +19,7 @@ A backbone with an attribute ``taps``, at first ``encoder.low_level_and_last``, 
 these layers. The segmentor sets it to ``encoder.taps`` where a decoder reads several levels.
 """
 
-RoutingMode = Literal['relaxed', 'warmup', 'argmax']
+RoutingMode = Literal['relaxed', 'warmup', 'shared', 'argmax']
 
 
 class Backbone(Protocol):
@@ -63,7 +63,7 @@ class Supernet(Backbone, Protocol):
         """Return how likely each task takes each candidate of a layer, ``(L, T, C)``."""
 
     def set_routing_mode(self, mode: RoutingMode) -> None:
-        """Choose how tasks are routed: by chance, each by its own candidate, or by the argmax."""
+        """Choose how tasks are routed: by chance, by one's own candidate, by one, by the argmax."""
 
     def searched_modules(self) -> Iterable[nn.Module]:
         """Yield the modules that routings choose from, which see other inputs at each step."""

@@ -176,6 +176,11 @@ METHODS = {
     method.name: method
     for method in (
         Method('similarity', 'similarity.py'),
+        Method(
+            'similarity, no shared start',
+            'similarity.py',
+            {'weight_iters': 400, 'train_cfg.shared_iters': 0},
+        ),
         Method('gradient', 'search.py'),
         Method('gradient, lambda 10', 'search.py', {'model.resource_loss.weight': 10.0}),
         Method('recursion', 'search.py', {'model.resource_loss.expectation': 'recursive'}),
