@@ -8,13 +8,14 @@
 #
 # Writes work_dirs/similarity_nyud_lite0/architecture.json, which branched_nyud_lite0.py retrains,
 # and the similarities as similarity.json and .png. Takes 5,000 iterations of the weights, in which
-# one candidate runs for each task, and no iterations of the architecture.
+# one candidate runs for each task (the same one for all in the first 2,000), and no iterations of
+# the architecture.
 _base_ = './search_nyud_lite0.py'
 
 weight_iters = 5000
 
 model = dict(resource_loss=dict(weight=1.0))
-train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2)
+train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2, shared_fraction=0.4)
 custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval=1000),
     dict(type='ArchitectureExportHook'),

@@ -8,7 +8,8 @@
 #
 # Writes work_dirs/similarity_scenes/architecture.json, which branched_scenes.py retrains, and the
 # similarities as similarity.json and .png. Takes 150 iterations of the weights and none of the
-# architecture, a few minutes on two cores. Without a budget, resource_loss.weight weighs the cost
+# architecture, a few minutes on two cores. In the first 60 all tasks train one shared network, from
+# which they then part. Without a budget, resource_loss.weight weighs the cost
 # against the scatter of features within groups; with 1, sharing all and sharing nothing are
 # equally good.
 _base_ = './search_scenes.py'
@@ -16,7 +17,7 @@ _base_ = './search_scenes.py'
 weight_iters = 150
 
 model = dict(resource_loss=dict(weight=1.0))
-train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2)
+train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2, shared_fraction=0.4)
 custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval=150),
     dict(type='ArchitectureExportHook'),

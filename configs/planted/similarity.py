@@ -10,7 +10,7 @@ _base_ = './search.py'
 weight_iters = 500
 
 optim_wrapper = dict(weights=dict(optimizer=dict(lr=2e-2)))
-train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2, shared_iters=200)
+train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction=0.2, shared_fraction=0.4)
 custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval=500),
     dict(type='ArchitectureExportHook'),

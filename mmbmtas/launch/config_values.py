@@ -36,6 +36,7 @@ _ARCHITECTURE = 'an architecture or its file', lambda value: isinstance(value, s
 _FLAG = 'True or False', lambda value: isinstance(value, bool)
 _RATE = 'a number from 0', lambda value: _is_number(value) and value >= 0
 _SHARE = 'a number between 0 and 1', lambda value: _is_number(value) and 0 < value < 1
+_SHARE_OR_NONE = 'a number from 0 to below 1', lambda value: _is_number(value) and 0 <= value < 1
 _SEED = whole_number(0, 2**32 - 1)
 
 _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -52,7 +53,7 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'train_cfg.max_iters': whole_number(1),
     'train_cfg.weight_iters': whole_number(1),
     'train_cfg.warmup_iters': whole_number(0),
-    'train_cfg.shared_iters': whole_number(0),
+    'train_cfg.shared_fraction': _SHARE_OR_NONE,
     'train_cfg.arch_fraction': _SHARE,
     'train_cfg.split_seed': _SEED,
     'train_cfg.batches': whole_number(1),

@@ -213,7 +213,12 @@ def _search(plan: Plan, folder: str, search: str) -> str:
     if search == 'similarity':
         what = "by the similarity of the tasks' features (docs/method.md)"
         settings = f"""weight_iters = {total}
-train_cfg = dict(_delete_=True, type='SimilaritySearchLoop', arch_fraction={plan.arch_fraction})
+train_cfg = dict(
+    _delete_=True,
+    type='SimilaritySearchLoop',
+    arch_fraction={plan.arch_fraction},
+    shared_fraction=0.4,  # at first all tasks train one network, from which they then part
+)
 param_scheduler = dict(weights=[])
 custom_hooks = [
     dict(type='ArchitectureLoggerHook', interval={total}),

@@ -128,6 +128,17 @@ def require_shape(name: str, value: Any) -> tuple[int, int]:
     return height, width
 
 
+def require_fraction(name: str, value: Any) -> float:
+    """Return a value that is a number from 0 to below 1.
+
+    Raises:
+        InputError: It is not.
+    """
+    if require_number(name, value, least=0) >= 1:
+        raise InputError(f'{name} {value!r}: expected a number from 0 to below 1')
+    return value
+
+
 def require_numbers(name: str, value: Any) -> tuple[float, ...]:
     """Return one finite number, or a list of them, as a tuple.
 

@@ -163,7 +163,7 @@ class Candidates(Hook):
 
 def test_tasks_part_from_a_shared_start(run, tmp_path):
     watched = Candidates()
-    run(tmp_path, hooks=[watched], loop={'shared_iters': 3}).train()
+    run(tmp_path, hooks=[watched], loop={'shared_fraction': 0.5}).train()
     for before, after in itertools.pairwise(watched.seen[:3]):
         assert not torch.equal(before[0], after[0])
         for index in (1, 2):
@@ -178,7 +178,7 @@ def test_tasks_part_from_a_shared_start(run, tmp_path):
 
 def test_all_tasks_train_the_shared_copy(run, tmp_path, toys):
     """Its last gradients are those of the last task, through the first candidate alone."""
-    loop = run(tmp_path, loop={'shared_iters': 3}).train_loop
+    loop = run(tmp_path, loop={'shared_fraction': 0.5}).train_loop
     loop.model.init_weights()
     loop.enter('shared')
     for task in TASKS:
@@ -193,7 +193,7 @@ def test_all_tasks_train_the_shared_copy(run, tmp_path, toys):
 
 
 @pytest.mark.parametrize(
-    ('loop', 'stop'), [({}, 5), *(({'shared_iters': 3}, i) for i in (2, 3, 4))]
+    ('loop', 'stop'), [({}, 5), *(({'shared_fraction': 0.5}, i) for i in (2, 3, 4))]
 )
 def test_resumed_is_as_whole(run, tmp_path, loop, stop):
     run(tmp_path / 'whole', loop=loop).train()
@@ -208,10 +208,10 @@ def test_resumed_is_as_whole(run, tmp_path, loop, stop):
     assert json.loads(whole)['similarities'][2][0][1] < 1
 
 
-@pytest.mark.parametrize('shared', [6, 7, -1, 1.5])
+@pytest.mark.parametrize('shared', [1, -0.1, 1.5, 'half', math.nan])
 def test_shared_starts_without_meaning(run, tmp_path, shared):
-    with pytest.raises(ValueError, match=r'shared_iters.*expected'):
-        run(tmp_path, loop={'shared_iters': shared}).train()
+    with pytest.raises(ValueError, match=r'train_cfg\.shared_fraction.*expected'):
+        run(tmp_path, loop={'shared_fraction': shared}).train()
 
 
 @pytest.mark.parametrize('batches', [0, 1.5, math.nan])

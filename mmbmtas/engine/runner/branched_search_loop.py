@@ -26,7 +26,7 @@ from mmbmtas.models.backbones.protocols import RoutingMode
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture
-from mmbmtas.structures.values import filled_in_from, require_switch
+from mmbmtas.structures.values import filled_in_from, require_fraction, require_switch
 
 from .iteration_graphs import IterationGraphs, require_plain_wrapper, require_recordable
 from .search_loop import SearchLoop
@@ -70,9 +70,10 @@ class BranchedSearchLoop(SearchLoop):
         warmup_iters: Iterations in which candidate ``i`` alone serves task ``i``.
         arch_fraction: Share of the training images in the architecture split.
         split_seed: Seed of the split.
-        shared_iters: Iterations at the beginning of the warm-up in which all tasks train the first
-            candidate of each layer, as one shared network. Then the other candidates become copies
-            of it. So tasks part from common features (our choice; the paper has none).
+        shared_fraction: Share of the warm-up, 0 or more and below 1, at the beginning of which all
+            tasks train the first candidate of each layer, as one shared network. Then the other
+            candidates become copies of it. So tasks part from common features (our choice; the
+            paper has none).
         graphs: Record the forward and backward passes as CUDA graphs and replay them
             (:mod:`mmbmtas.engine.runner.iteration_graphs`): the same numbers up to rounding,
             without a launch for each kernel. It needs one GPU, images of one size that have labels
@@ -102,7 +103,7 @@ class BranchedSearchLoop(SearchLoop):
         arch_fraction: float = 0.2,
         split_seed: int = 0,
         graphs: bool = False,
-        shared_iters: int = 0,
+        shared_fraction: float = 0.0,
     ) -> None:
         if require_switch('train_cfg.graphs', graphs):
             require_recordable(runner.model)
@@ -113,9 +114,9 @@ class BranchedSearchLoop(SearchLoop):
             warmup_iters,
             whole_batches(self.dataloader),
             whole_batches(self.arch_dataloader),
-            shared_iters,
+            int(require_fraction('train_cfg.shared_fraction', shared_fraction) * warmup_iters),
         )
-        if shared_iters:
+        if shared_fraction:
             self._supernet()  # refuses others
         if self.searches_by_gradient and self.plan.arch_iters == 0:
             raise InputError(
@@ -144,9 +145,9 @@ class BranchedSearchLoop(SearchLoop):
         backbone = self.model.backbone
         if not isinstance(backbone, BranchedSupernet):
             raise InputError(
-                'SimilaritySearchLoop and train_cfg.shared_iters need the candidates of a '
+                'SimilaritySearchLoop and train_cfg.shared_fraction need the candidates of a '
                 f'BranchedSupernet, found {type(backbone).__name__}: search with '
-                'BranchedSearchLoop and without shared_iters'
+                'BranchedSearchLoop and without shared_fraction'
             )
         return backbone
 
@@ -174,9 +175,9 @@ class BranchedSearchLoop(SearchLoop):
         self.tell_of_change(
             'search_shared_iters',
             plan.shared_iters,
-            'The search began with train_cfg.shared_iters={begun}, now {now}: from iteration '
-            '{iteration} on it follows the latter. For the search that it was, resume with '
-            'train_cfg.shared_iters={begun}.',
+            'The search began with {begun} iterations of a shared network, now it has {now}: from '
+            'iteration {iteration} on its phases are those of the new plan. For the search that it '
+            'was, resume with the train_cfg.shared_fraction that it began with.',
         )
         super().check_resumed()
 

@@ -57,7 +57,7 @@ class SearchPlan:
     shared_iters: int = 0
 
     def __post_init__(self) -> None:
-        for name in ('weight_iters', 'warmup_iters', 'shared_iters'):
+        for name in ('weight_iters', 'warmup_iters'):
             if not isinstance(count := getattr(self, name), int):
                 raise InputError(f'train_cfg.{name} {count!r}: expected a whole number')
         if not 0 <= self.warmup_iters <= self.weight_iters:
@@ -67,8 +67,7 @@ class SearchPlan:
             )
         if not 0 <= self.shared_iters <= self.warmup_iters:
             raise InputError(
-                f'shared_iters {self.shared_iters}: expected 0 to the {self.warmup_iters} '
-                'iterations of warm-up, of which they are the first (train_cfg.shared_iters)'
+                f'shared_iters {self.shared_iters}: expected 0 to warmup_iters {self.warmup_iters}'
             )
         if min(self.weight_batches, self.arch_batches) < 1:
             raise InputError(

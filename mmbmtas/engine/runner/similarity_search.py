@@ -36,8 +36,8 @@ class SimilaritySearchLoop(BranchedSearchLoop):
 
     This method is ours, not the paper's: see ``docs/method.md``.
 
-    1. For ``shared_iters`` iterations all tasks train one copy of each layer, then every task its
-       own, as in the paper's warm-up, on the weight split. No architecture parameters are trained.
+    1. First all tasks train one copy of each layer (``shared_fraction``), then every task its own,
+       as in the paper's warm-up, on the weight split. No architecture parameters are trained.
     2. On images of the architecture split, the loop measures how well each task's features predict
        those of each other task, linearly and pixel by pixel (:class:`FeatureMoments`).
     3. Dynamic programming finds the best of **all** trees by the scatter within groups
@@ -56,8 +56,8 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         weight_iters: Iterations of the weights.
         arch_fraction: Share of the training images in the architecture split.
         split_seed: Seed of the split.
-        shared_iters: How many of the iterations train one shared network, from which the tasks
-            part. Tasks that share a layer then more often learn the same features in it.
+        shared_fraction: Share of the iterations, at the beginning, that train one shared network,
+            from which the tasks part. Tasks that need the same features then learn them alike.
         batches: Batches of the architecture split on which features are compared; the whole split
             if it has fewer. Each batch counts with at most 1,024 pixels and 256 channels of each
             layer, drawn at random; with fewer channels where there are not eight pixels for each.
@@ -81,7 +81,7 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         arch_fraction: float = 0.2,
         split_seed: int = 0,
         batches: int = 16,
-        shared_iters: int = 0,
+        shared_fraction: float = 0.0,
     ) -> None:
         require_count('train_cfg.batches of SimilaritySearchLoop', batches)
         super().__init__(
@@ -91,13 +91,8 @@ class SimilaritySearchLoop(BranchedSearchLoop):
             weight_iters,
             arch_fraction,
             split_seed,
-            shared_iters=shared_iters,
+            shared_fraction=shared_fraction,
         )
-        if shared_iters == weight_iters:
-            raise InputError(
-                f'train_cfg.shared_iters {shared_iters} are all of weight_iters, so that all tasks '
-                'have the same features: expected fewer'
-            )
         self.batches = batches
 
     def run(self) -> Any:

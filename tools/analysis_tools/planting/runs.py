@@ -179,7 +179,7 @@ METHODS = {
         Method(
             'similarity, no shared start',
             'similarity.py',
-            {'weight_iters': 400, 'train_cfg.shared_iters': 0},
+            {'weight_iters': 400, 'train_cfg.shared_fraction': 0.0},
         ),
         Method('gradient', 'search.py'),
         Method('gradient, lambda 10', 'search.py', {'model.resource_loss.weight': 10.0}),
