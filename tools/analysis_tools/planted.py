@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -96,13 +96,26 @@ def main() -> int:
             f'{found} of {len(made)} methods found the tree; {left / 60:.0f} min left',
             flush=True,
         )
-    print(write_report([*rows.values()], args.out))
+    print(write_report(_in_order(rows.values()), args.out))
     if args.quick:
         own = [
             rows[problem.name, m, seed] for problem in problems for m in methods for seed in seeds
         ]
         return int(recovery(own)[0] < 5 / 6)
     return 0
+
+
+def _in_order(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Sort rows as problems and methods are listed, those of --trees behind."""
+    problems, methods = ({name: i for i, name in enumerate(table)} for table in (PROBLEMS, METHODS))
+
+    def place(row: Mapping[str, Any]) -> tuple[int, int]:
+        return (
+            problems.get(row['problem'], len(problems)),
+            methods.get(row['method'], len(methods)),
+        )
+
+    return sorted(rows, key=place)
 
 
 def _run_all(jobs: list[Any], processes: int, with_regret: bool) -> Iterator[list[dict[str, Any]]]:
