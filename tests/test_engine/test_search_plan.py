@@ -15,7 +15,7 @@ def plans(draw):
         warmup_iters=warmup,
         weight_batches=draw(st.integers(1, 12)),
         arch_batches=draw(st.integers(1, 12)),
-        shared_iters=draw(st.integers(0, warmup)),
+        shared_fraction=draw(st.floats(0, 0.99)) if warmup else 0.0,
     )
 
 
@@ -97,6 +97,8 @@ def test_pascal_context():
         ((10, 11, 2, 2), 'warmup_iters 11: expected 0 to weight_iters 10'),
         ((10, 0.5, 2, 2), r'warmup_iters 0\.5: expected a whole'),
         ((10, -1, 2, 2), 'warmup_iters -1'),
+        ((10, 0, 2, 2, 0.5), r'shared_fraction 0\.5 of no warm-up'),
+        ((10, 5, 2, 2, 1.0), r'shared_fraction 1\.0: expected a number from 0 to below 1'),
         ((10, 1, 0, 2), '0 weight and 2 architecture batches'),
         ((10, 1, 2, 0), '2 weight and 0 architecture batches'),
     ],

@@ -26,7 +26,7 @@ from mmbmtas.models.backbones.protocols import RoutingMode
 from mmbmtas.models.segmentors import SearchEncoderDecoder
 from mmbmtas.registry import LOOPS
 from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture
-from mmbmtas.structures.values import filled_in_from, require_fraction, require_switch
+from mmbmtas.structures.values import filled_in_from, require_switch
 
 from .iteration_graphs import IterationGraphs, require_plain_wrapper, require_recordable
 from .search_loop import SearchLoop
@@ -114,7 +114,7 @@ class BranchedSearchLoop(SearchLoop):
             warmup_iters,
             whole_batches(self.dataloader),
             whole_batches(self.arch_dataloader),
-            int(require_fraction('train_cfg.shared_fraction', shared_fraction) * warmup_iters),
+            shared_fraction,
         )
         if shared_fraction:
             self._supernet()  # refuses others

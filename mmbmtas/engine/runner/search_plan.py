@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmbmtas.errors import InputError
+from mmbmtas.structures.values import require_fraction
 
 Phase = Literal['shared', 'warmup', 'arch', 'weights']
 
@@ -36,13 +37,13 @@ class SearchPlan:
     Attributes:
         weight_iters: Iterations of the weights.
         warmup_iters: How many of them are warm-up.
-        shared_iters: How many of the warm-up train one shared network, before all else.
         weight_batches: Batches in a pass over the weight split.
         arch_batches: Batches in a pass over the architecture split.
+        shared_fraction: Share of the warm-up that trains one shared network, before all else.
 
     Raises:
-        ValueError: A split has no batch, the warm-up is longer than the search, or its shared
-            part longer than the warm-up.
+        ValueError: A split has no batch, the warm-up is longer than the search, or all of it or
+            less than nothing is shared.
 
     Example:
         >>> plan = SearchPlan(weight_iters=10, warmup_iters=2, weight_batches=4, arch_batches=1)
@@ -54,7 +55,7 @@ class SearchPlan:
     warmup_iters: int
     weight_batches: int
     arch_batches: int
-    shared_iters: int = 0
+    shared_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ('weight_iters', 'warmup_iters'):
@@ -65,15 +66,25 @@ class SearchPlan:
                 f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters '
                 f'{self.weight_iters} (train_cfg.warmup_iters)'
             )
-        if not 0 <= self.shared_iters <= self.warmup_iters:
+        if (
+            require_fraction('train_cfg.shared_fraction', self.shared_fraction)
+            > 0
+            == self.warmup_iters
+        ):
             raise InputError(
-                f'shared_iters {self.shared_iters}: expected 0 to warmup_iters {self.warmup_iters}'
+                f'train_cfg.shared_fraction {self.shared_fraction} of no warm-up: expected '
+                'train_cfg.warmup_iters above 0'
             )
         if min(self.weight_batches, self.arch_batches) < 1:
             raise InputError(
                 f'an epoch of the search has {self.weight_batches} weight and {self.arch_batches} '
                 'architecture batches: expected at least one each'
             )
+
+    @property
+    def shared_iters(self) -> int:
+        """Iterations that train one shared network, rounded down."""
+        return int(self.shared_fraction * self.warmup_iters)
 
     @property
     def max_iters(self) -> int:
