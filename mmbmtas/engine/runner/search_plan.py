@@ -66,11 +66,8 @@ class SearchPlan:
                 f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters '
                 f'{self.weight_iters} (train_cfg.warmup_iters)'
             )
-        if (
-            require_fraction('train_cfg.shared_fraction', self.shared_fraction)
-            > 0
-            == self.warmup_iters
-        ):
+        require_fraction('train_cfg.shared_fraction', self.shared_fraction)
+        if self.shared_fraction and not self.warmup_iters:
             raise InputError(
                 f'train_cfg.shared_fraction {self.shared_fraction} of no warm-up: expected '
                 'train_cfg.warmup_iters above 0'
