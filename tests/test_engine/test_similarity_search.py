@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from mmbmtas.engine.runner import similarity_search
+from mmbmtas.engine.runner import branched_search_loop, similarity_search
 from mmbmtas.structures import BranchedArchitecture, TaskGrouping
 
 TASKS = ('semseg', 'normals', 'edge')
@@ -174,6 +174,25 @@ def test_tasks_part_from_a_shared_start(run, tmp_path):
     assert not torch.equal(begun[0], watched.seen[2][0])
     for own, other in itertools.combinations(last, 2):
         assert not torch.equal(own, other)
+
+
+class Scramble(Hook):
+    """Gives the candidates of a layer different weights, as loaded ones can have."""
+
+    def before_train(self, runner):
+        with torch.no_grad():
+            next(runner.train_loop.model.backbone.layers[1][1].parameters()).normal_()
+
+
+@pytest.mark.parametrize(
+    ('hooks', 'loop', 'told'),
+    [([Scramble()], {}, True), ([], {}, False), ([Scramble()], {'shared_fraction': 0.5}, False)],
+)
+def test_unlike_candidates_are_told_of(run, tmp_path, monkeypatch, hooks, loop, told):
+    seen = []
+    monkeypatch.setattr(branched_search_loop, 'print_log', lambda text, **_: seen.append(text))
+    run(tmp_path, hooks=hooks, loop=loop).train()
+    assert any('start from different weights' in text for text in seen) == told
 
 
 def test_all_tasks_train_the_shared_copy(run, tmp_path, toys):

@@ -1,24 +1,17 @@
 """The search of trees: weights and architecture parameters in turn, on two splits of the images."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mmbmtas.cost import (
-    MAX_TASKS,
-    MAX_TASKS_COUNTED,
-    LatencyTable,
-    expected_cost,
-    expected_madds,
-    sampled_expected_cost,
-    sampled_expected_madds,
-)
 from mmbmtas.engine.optimizers import JacobianOptimWrapper
 from mmbmtas.errors import InputError
 from mmbmtas.models.backbones import BranchedSupernet
@@ -28,6 +21,7 @@ from mmbmtas.registry import LOOPS
 from mmbmtas.structures import BranchedArchitecture, RoutedArchitecture
 from mmbmtas.structures.values import filled_in_from, require_switch
 
+from .expected_costs import expected_latency_of, expected_madds_of
 from .iteration_graphs import IterationGraphs, require_plain_wrapper, require_recordable
 from .search_loop import SearchLoop
 from .search_plan import Phase, Position, SearchPlan
@@ -162,8 +156,10 @@ class BranchedSearchLoop(SearchLoop):
         )
 
     def check_resumed(self) -> None:
-        """Warn where a resumed search does not go on as it began."""
-        plan = self.plan
+        """Warn where a search begins badly, or a resumed one does not go on as it began."""
+        plan, backbone = self.plan, self.model.backbone
+        if self._iter == plan.shared_iters == 0 and isinstance(backbone, BranchedSupernet):
+            _warn_unless_alike(backbone)
         self.tell_of_change(
             'search_passes',
             [plan.warmup_iters, plan.weight_batches, plan.arch_batches],
@@ -252,13 +248,13 @@ class BranchedSearchLoop(SearchLoop):
         model, tree = self.model, BranchedArchitecture.of(architecture)
         probs = model.backbone.routing_probs()
         layer_madds = torch.tensor(model.network_cost.layer_madds, dtype=torch.float64)
-        expected = _expected_madds(probs, layer_madds) + model.fixed_cost.madds
+        expected = expected_madds_of(probs, layer_madds) + model.fixed_cost.madds
         values = {
             'expected_gmadds': expected / 1e9,
             'argmax_gmadds': model.network_cost.tree(tree).madds / 1e9,
         }
         if (table := model.resource_loss.latency) is not None:
-            values['expected_latency_ms'] = _expected_latency(probs, table)
+            values['expected_latency_ms'] = expected_latency_of(probs, table)
             values['argmax_latency_ms'] = table.tree(tree)
         return values
 
@@ -364,6 +360,18 @@ class BranchedSearchLoop(SearchLoop):
         return _merge(logs)
 
 
+def _warn_unless_alike(supernet: BranchedSupernet) -> None:
+    """Warn if a search begins with candidates that know different features."""
+    if not supernet.starts_alike():
+        print_log(
+            'The candidates of a layer start from different weights, perhaps by load_from. So a task '
+            "can hardly take a layer from another task's column. Expected: weights by "
+            'model.backbone.init_cfg, which all candidates receive, or train_cfg.shared_fraction',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
 def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Merge the logs of several tasks; ``loss`` is their sum."""
     merged: dict[str, Tensor] = {}
@@ -371,22 +379,3 @@ def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         total = log['loss'] + merged.get('loss', 0)
         merged |= log | {'loss': total}
     return merged
-
-
-def _expected_madds(probs: Tensor, layer_madds: Tensor) -> float:
-    """Return the expected cost, of too many tasks its estimate, without touching torch's noise."""
-    probs = probs.detach().double().cpu()
-    if probs.shape[1] <= MAX_TASKS:
-        return float(expected_madds(probs, layer_madds))
-    generator = torch.Generator().manual_seed(0)
-    return float(sampled_expected_madds(probs, layer_madds, 16, generator))
-
-
-def _expected_latency(probs: Tensor, table: LatencyTable) -> float:
-    """Return the expected milliseconds of a whole network, as :func:`_expected_madds` does."""
-    probs = probs.detach().double().cpu()
-    if probs.shape[1] <= MAX_TASKS_COUNTED:
-        return float(expected_cost(probs, table.layers_ms)) + table.fixed_ms
-    generator = torch.Generator().manual_seed(0)
-    expected = sampled_expected_cost(probs, table.layers_ms, generator=generator)
-    return float(expected) + table.fixed_ms
