@@ -364,8 +364,8 @@ def _warn_unless_alike(supernet: BranchedSupernet) -> None:
     """Warn if a search begins with candidates that know different features."""
     if not supernet.starts_alike():
         print_log(
-            'The candidates of a layer start from different weights, perhaps by load_from. So a task '
-            "can hardly take a layer from another task's column. Expected: weights by "
+            'The candidates of a layer start from different weights, perhaps by load_from. So a '
+            "task can hardly take a layer from another task's column. Expected: weights by "
             'model.backbone.init_cfg, which all candidates receive, or train_cfg.shared_fraction',
             logger='current',
             level=logging.WARNING,
