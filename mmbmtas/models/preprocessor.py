@@ -36,13 +36,15 @@ class BatchPreprocessor(ImgDataPreprocessor):
         Args:
             data: What the loader gives: ``inputs``, images ``(3, H, W)`` or a batch of them, and
                 ``data_samples``.
-            training: Not used.
+            training: Whether labels are only read. On a CPU they then stay where they are; otherwise
+                samples are copied, because predictions are added to them.
 
         Raises:
             InputError: Images have other channels than three, where these are exchanged or
                 normalised one by one.
         """
-        data = self.cast_data(data)
+        if not training or self.device.type != 'cpu':
+            data = self.cast_data(data)
         images = data['inputs']
         if isinstance(images, Tensor):
             groups = [images]

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from mmengine.model import ImgDataPreprocessor
+from mmengine.structures import PixelData
 
 from mmbmtas.errors import InputError
 from mmbmtas.models.preprocessor import BatchPreprocessor
+from mmbmtas.structures.data_sample import MultiTaskDataSample
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,13 @@ def test_bytes_travel_not_floats(pretence):
         assert not waits
         assert pretence.copied['bytes'] == 4 * 3 * 6 * 8
         assert pretence.launched.total() == 5  # stack, flip, convert, subtract, divide
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_samples_are_copied_where_predictions_are_added(training):
+    """A data set may keep its samples and give them out again."""
+    sample = MultiTaskDataSample(gt_edge=PixelData(data=torch.zeros(1, 6, 8)))
+    batch = {'inputs': [torch.zeros(3, 6, 8)], 'data_samples': [sample]}
+    (given,) = BatchPreprocessor()(batch, training)['data_samples']
+    assert (given is sample) == training
+    assert torch.equal(given.gt_edge.data, sample.gt_edge.data)
