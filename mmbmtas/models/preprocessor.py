@@ -36,8 +36,8 @@ class BatchPreprocessor(ImgDataPreprocessor):
         Args:
             data: What the loader gives: ``inputs``, images ``(3, H, W)`` or a batch of them, and
                 ``data_samples``.
-            training: Whether labels are only read. On a CPU they then stay where they are; otherwise
-                samples are copied, because predictions are added to them.
+            training: Whether samples are only read. If so, on a CPU they are not copied. Otherwise
+                they are, because predictions are added to them.
 
         Raises:
             InputError: Images have other channels than three, where these are exchanged or
