@@ -8,10 +8,9 @@
 #
 # Writes work_dirs/similarity_scenes/architecture.json, which branched_scenes.py retrains, and the
 # similarities as similarity.json and .png. Takes 150 iterations of the weights and none of the
-# architecture, a few minutes on two cores. In the first 60 all tasks train one shared network, from
-# which they then part. Without a budget, resource_loss.weight weighs the cost
-# against the scatter of features within groups; with 1, sharing all and sharing nothing are
-# equally good.
+# architecture, a few minutes on two cores. In the first 60 all tasks train one shared network; then
+# each continues from a copy of it. Without a budget, resource_loss.weight weighs the cost against
+# the scatter of features within groups; with 1, sharing all and sharing nothing are equally good.
 _base_ = './search_scenes.py'
 
 weight_iters = 150

@@ -4,7 +4,7 @@
 #
 # Writes work_dirs/planted_similarity/architecture.json, and the similarities as similarity.json and
 # .png. Takes 500 iterations of the weights, a quarter of a minute on a CPU. In the first 200 all
-# tasks train one shared network, from which they then part.
+# tasks train one shared network; then each continues from a copy of it.
 _base_ = './search.py'
 
 weight_iters = 500

@@ -217,7 +217,7 @@ train_cfg = dict(
     _delete_=True,
     type='SimilaritySearchLoop',
     arch_fraction={plan.arch_fraction},
-    shared_fraction=0.4,  # at first all tasks train one network, from which they then part
+    shared_fraction=0.4,  # first, all tasks train one network; then each has a copy
 )
 param_scheduler = dict(weights=[])
 custom_hooks = [

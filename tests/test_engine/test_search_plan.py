@@ -15,7 +15,7 @@ def plans(draw):
         warmup_iters=warmup,
         weight_batches=draw(st.integers(1, 12)),
         arch_batches=draw(st.integers(1, 12)),
-        shared_fraction=draw(st.floats(0, 0.99)) if warmup else 0.0,
+        shared_iters=draw(st.integers(0, warmup)),
     )
 
 
@@ -97,8 +97,7 @@ def test_pascal_context():
         ((10, 11, 2, 2), 'warmup_iters 11: expected 0 to weight_iters 10'),
         ((10, 0.5, 2, 2), r'warmup_iters 0\.5: expected a whole'),
         ((10, -1, 2, 2), 'warmup_iters -1'),
-        ((10, 0, 2, 2, 0.5), r'shared_fraction 0\.5 of no warm-up'),
-        ((10, 5, 2, 2, 1.0), r'shared_fraction 1\.0: expected a number from 0 to below 1'),
+        ((10, 5, 2, 2, 6), 'shared_iters 6: expected 0 to warmup_iters 5'),
         ((10, 1, 0, 2), '0 weight and 2 architecture batches'),
         ((10, 1, 2, 0), '2 weight and 0 architecture batches'),
     ],
@@ -106,3 +105,24 @@ def test_pascal_context():
 def test_impossible_plans(arguments, message):
     with pytest.raises(ValueError, match=message):
         SearchPlan(*arguments)
+
+
+@pytest.mark.parametrize(
+    ('warmup', 'fraction', 'iters'),
+    [(500, 0.4, 200), (100, 0.29, 29), (10, 0.99, 9), (1, 0.9, 0), (0, 0, 0), (7, 0, 0)],
+)
+def test_a_share_of_the_warm_up_is_shared(warmup, fraction, iters):
+    plan = SearchPlan(warmup + 1, warmup, 2, 2)
+    assert plan.with_shared_start(fraction).shared_iters == iters
+
+
+@pytest.mark.parametrize(
+    ('warmup', 'fraction', 'message'),
+    [
+        (0, 0.5, r'shared_fraction 0\.5 of no warm-up'),
+        (5, 1.0, r'shared_fraction 1\.0: expected a number from 0 to below 1'),
+    ],
+)
+def test_impossible_shares(warmup, fraction, message):
+    with pytest.raises(ValueError, match=message):
+        SearchPlan(10, warmup, 2, 2).with_shared_start(fraction)

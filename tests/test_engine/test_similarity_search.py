@@ -186,13 +186,19 @@ class Scramble(Hook):
 
 @pytest.mark.parametrize(
     ('hooks', 'loop', 'told'),
-    [([Scramble()], {}, True), ([], {}, False), ([Scramble()], {'shared_fraction': 0.5}, False)],
+    [
+        ([Scramble()], {}, 'features differ'),
+        ([], {}, None),
+        ([Scramble()], {'shared_fraction': 0.5}, 'After iteration 3 they become copies'),
+    ],
 )
 def test_unlike_candidates_are_told_of(run, tmp_path, monkeypatch, hooks, loop, told):
     seen = []
     monkeypatch.setattr(branched_search_loop, 'print_log', lambda text, **_: seen.append(text))
     run(tmp_path, hooks=hooks, loop=loop).train()
-    assert any('start from different weights' in text for text in seen) == told
+    (text,) = [text for text in seen if 'different weights' in text] or ['']
+    assert bool(text) == bool(told)
+    assert (told or '') in text
 
 
 def test_all_tasks_train_the_shared_copy(run, tmp_path, toys):
@@ -211,20 +217,64 @@ def test_all_tasks_train_the_shared_copy(run, tmp_path, toys):
             assert all(p.grad is None for other in others for p in other.parameters())
 
 
-@pytest.mark.parametrize(
-    ('loop', 'stop'), [({}, 5), *(({'shared_fraction': 0.5}, i) for i in (2, 3, 4))]
-)
-def test_resumed_is_as_whole(run, tmp_path, loop, stop):
-    run(tmp_path / 'whole', loop=loop).train()
-    stopped = run(tmp_path / 'parts', hooks=[Stop(stop)], loop=loop)
+class Begun(Hook):
+    """Notes the iteration at which a run begins, and its phases."""
+
+    def __init__(self):
+        self.phases = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.phases.append((runner.iter, runner.train_loop.position.phase))
+
+
+EACH = {'checkpoint': {'type': 'CheckpointHook', 'by_epoch': False, 'interval': 1}}
+
+
+def resumed(run, folder, stop, before, **options):
+    """Stop a search before an iteration and resume it; return the runner and its phases."""
+    stopped = run(folder, hooks=[Stop(stop)], loop=before, default_hooks=EACH)
     with pytest.raises(KeyboardInterrupt):
         stopped.train()
-    run(tmp_path / 'parts', resume=True, loop=loop).train()
-    whole, parts = (
-        (tmp_path / name / 'similarity.json').read_text() for name in ('whole', 'parts')
-    )
-    assert whole == parts
-    assert json.loads(whole)['similarities'][2][0][1] < 1
+    begun = Begun()
+    runner = run(folder, hooks=[begun], resume=True, default_hooks=EACH, **options)
+    runner.train()
+    assert begun.phases[0][0] == stop
+    return runner, [phase for _, phase in begun.phases]
+
+
+@pytest.mark.parametrize(
+    ('loop', 'stop'), [({}, 5), *(({'shared_fraction': 0.5}, stop) for stop in (2, 3, 4))]
+)
+def test_resumed_is_as_whole(run, tmp_path, loop, stop):
+    whole = run(tmp_path / 'whole', loop=loop)
+    whole.train()
+    parts, _ = resumed(run, tmp_path / 'parts', stop, loop, loop=loop)
+    expected, found = (runner.train_loop.model.state_dict() for runner in (whole, parts))
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+    texts = [(tmp_path / name / 'similarity.json').read_text() for name in ('whole', 'parts')]
+    assert texts[0] == texts[1]
+    assert json.loads(texts[0])['similarities'][2][0][1] < 1
+
+
+@pytest.mark.parametrize(
+    ('before', 'stop', 'after', 'phases'),
+    [
+        (0.5, 4, {'weight_iters': 12}, ['warmup'] * 8),  # else shared again, and copied over
+        (0.0, 2, {}, ['warmup'] * 4),  # as of a checkpoint from before there was a shared start
+        (0.5, 2, {'shared_fraction': 0.0}, ['shared', *['warmup'] * 3]),  # else never copied
+    ],
+)
+def test_a_resumed_search_keeps_its_shared_start(
+    run, tmp_path, monkeypatch, before, stop, after, phases
+):
+    seen = []
+    monkeypatch.setattr(branched_search_loop, 'print_log', lambda text, **_: seen.append(text))
+    loop = {'shared_fraction': 0.5, **after}
+    _, found = resumed(run, tmp_path, stop, {'shared_fraction': before}, loop=loop)
+    assert found == phases
+    told = f'began with {round(before * 6)} iterations of one shared network and keeps to them'
+    assert any(told in text for text in seen)
 
 
 @pytest.mark.parametrize('shared', [1, -0.1, 1.5, 'half', math.nan])

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -61,13 +62,14 @@ class BranchedSearchLoop(SearchLoop):
         runner: The runner.
         dataloader: Config of the loader; both splits use it.
         weight_iters: Iterations of the weights, warm-up included.
-        warmup_iters: Iterations in which candidate ``i`` alone serves task ``i``.
+        warmup_iters: Iterations before the architecture trains. After the shared part of them,
+            candidate ``i`` alone serves task ``i``.
         arch_fraction: Share of the training images in the architecture split.
         split_seed: Seed of the split.
-        shared_fraction: Share of the warm-up, 0 or more and below 1, at the beginning of which all
-            tasks train the first candidate of each layer, as one shared network. Then the other
-            candidates become copies of it. So tasks part from common features (our choice; the
-            paper has none).
+        shared_fraction: Share of the warm-up, from 0 to below 1. In this first part all tasks train
+            one shared network, the first candidates. Then the other candidates become copies of
+            these, and the optimiser of the weights forgets its state (our choice; the paper has no
+            shared start).
         graphs: Record the forward and backward passes as CUDA graphs and replay them
             (:mod:`mmbmtas.engine.runner.iteration_graphs`): the same numbers up to rounding,
             without a launch for each kernel. It needs one GPU, images of one size that have labels
@@ -108,8 +110,7 @@ class BranchedSearchLoop(SearchLoop):
             warmup_iters,
             whole_batches(self.dataloader),
             whole_batches(self.arch_dataloader),
-            shared_fraction,
-        )
+        ).with_shared_start(shared_fraction)
         if shared_fraction:
             self._supernet()  # refuses others
         if self.searches_by_gradient and self.plan.arch_iters == 0:
@@ -139,9 +140,9 @@ class BranchedSearchLoop(SearchLoop):
         backbone = self.model.backbone
         if not isinstance(backbone, BranchedSupernet):
             raise InputError(
-                'SimilaritySearchLoop and train_cfg.shared_fraction need the candidates of a '
-                f'BranchedSupernet, found {type(backbone).__name__}: search with '
-                'BranchedSearchLoop and without shared_fraction'
+                f'{type(backbone).__name__}: similarities of tasks and train_cfg.shared_fraction '
+                'need a BranchedSupernet; search with BranchedSearchLoop and without '
+                'shared_fraction'
             )
         return backbone
 
@@ -156,10 +157,8 @@ class BranchedSearchLoop(SearchLoop):
         )
 
     def check_resumed(self) -> None:
-        """Warn where a search begins badly, or a resumed one does not go on as it began."""
-        plan, backbone = self.plan, self.model.backbone
-        if self._iter == plan.shared_iters == 0 and isinstance(backbone, BranchedSupernet):
-            _warn_unless_alike(backbone)
+        """Warn where a search begins with unlike candidates, or does not go on as it began."""
+        plan = self.plan
         self.tell_of_change(
             'search_passes',
             [plan.warmup_iters, plan.weight_batches, plan.arch_batches],
@@ -168,14 +167,27 @@ class BranchedSearchLoop(SearchLoop):
             'those of the new plan. For the search that it was, resume with the '
             'total_batch_size, the warm-up and the images that it began with.',
         )
-        self.tell_of_change(
-            'search_shared_iters',
-            plan.shared_iters,
-            'The search began with {begun} iterations of a shared network, now it has {now}: from '
-            'iteration {iteration} on its phases are those of the new plan. For the search that it '
-            'was, resume with the train_cfg.shared_fraction that it began with.',
-        )
+        self._keep_shared_start()
         super().check_resumed()
+
+    def _keep_shared_start(self) -> None:
+        """Let a resumed search have the shared start that it began with.
+
+        Another would part the tasks a second time, or before they had something to part from.
+        """
+        hub, now = self.runner.message_hub, self.plan.shared_iters
+        begun = hub.runtime_info.get('search_shared_iters', 0) if self._iter else now
+        hub.update_info('search_shared_iters', begun)
+        if begun != now:
+            self.plan = replace(self.plan, shared_iters=min(begun, self.plan.warmup_iters))
+            print_log(
+                f'The search began with {begun} iterations of one shared network and keeps to '
+                f'them; train_cfg.shared_fraction would now give {now}.',
+                logger='current',
+                level=logging.WARNING,
+            )
+        if self._iter == 0 and isinstance(backbone := self.model.backbone, BranchedSupernet):
+            _tell_of_unlike_candidates(backbone, now)
 
     def check_loader(self, loader: DataLoader) -> None:
         """Refuse an infinite sampler: an epoch over a split must end.
@@ -206,7 +218,9 @@ class BranchedSearchLoop(SearchLoop):
         self.position = self.plan.position(self._iter)
         if self._iter == self.plan.shared_iters > 0:
             self._supernet().copy_first_candidates()
-            self.runner.optim_wrapper['weights'].optimizer.state.clear()
+            wrapper = self.runner.optim_wrapper['weights']
+            wrapper.zero_grad()  # what accumulates is of another network
+            wrapper.optimizer.state.clear()
         self.enter(self.position.phase)
 
     def enter(self, phase: Phase) -> None:
@@ -360,16 +374,21 @@ class BranchedSearchLoop(SearchLoop):
         return _merge(logs)
 
 
-def _warn_unless_alike(supernet: BranchedSupernet) -> None:
-    """Warn if a search begins with candidates that know different features."""
-    if not supernet.starts_alike():
-        print_log(
-            'The candidates of a layer start from different weights, perhaps by load_from. So a '
-            "task can hardly take a layer from another task's column. Expected: weights by "
-            'model.backbone.init_cfg, which all candidates receive, or train_cfg.shared_fraction',
-            logger='current',
-            level=logging.WARNING,
-        )
+def _tell_of_unlike_candidates(supernet: BranchedSupernet, shared_iters: int) -> None:
+    """Warn if a search begins with candidates whose weights differ."""
+    if supernet.starts_alike():
+        return
+    then = (
+        f'After iteration {shared_iters} they become copies of the first, and lose these weights'
+        if shared_iters
+        else 'So their features differ before their tasks have trained them; expected: weights by '
+        'model.backbone.init_cfg, which all candidates receive, or a train_cfg.shared_fraction'
+    )
+    print_log(
+        f'The candidates of a layer start from different weights, perhaps by load_from. {then}.',
+        logger='current',
+        level=logging.WARNING,
+    )
 
 
 def _merge(logs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

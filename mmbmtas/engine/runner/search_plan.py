@@ -1,6 +1,6 @@
 """The phases of a search and the iterations that belong to them: only arithmetic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mmbmtas.errors import InputError
@@ -39,11 +39,11 @@ class SearchPlan:
         warmup_iters: How many of them are warm-up.
         weight_batches: Batches in a pass over the weight split.
         arch_batches: Batches in a pass over the architecture split.
-        shared_fraction: Share of the warm-up that trains one shared network, before all else.
+        shared_iters: Iterations, the first of the warm-up, that train one shared network.
 
     Raises:
-        ValueError: A split has no batch, the warm-up is longer than the search, or all of it or
-            less than nothing is shared.
+        ValueError: A split has no batch, the warm-up is longer than the search, or its shared
+            part longer than the warm-up.
 
     Example:
         >>> plan = SearchPlan(weight_iters=10, warmup_iters=2, weight_batches=4, arch_batches=1)
@@ -55,7 +55,7 @@ class SearchPlan:
     warmup_iters: int
     weight_batches: int
     arch_batches: int
-    shared_fraction: float = 0.0
+    shared_iters: int = 0
 
     def __post_init__(self) -> None:
         for name in ('weight_iters', 'warmup_iters'):
@@ -66,11 +66,9 @@ class SearchPlan:
                 f'warmup_iters {self.warmup_iters}: expected 0 to weight_iters '
                 f'{self.weight_iters} (train_cfg.warmup_iters)'
             )
-        require_fraction('train_cfg.shared_fraction', self.shared_fraction)
-        if self.shared_fraction and not self.warmup_iters:
+        if not 0 <= self.shared_iters <= self.warmup_iters:
             raise InputError(
-                f'train_cfg.shared_fraction {self.shared_fraction} of no warm-up: expected '
-                'train_cfg.warmup_iters above 0'
+                f'shared_iters {self.shared_iters}: expected 0 to warmup_iters {self.warmup_iters}'
             )
         if min(self.weight_batches, self.arch_batches) < 1:
             raise InputError(
@@ -78,10 +76,22 @@ class SearchPlan:
                 'architecture batches: expected at least one each'
             )
 
-    @property
-    def shared_iters(self) -> int:
-        """Iterations that train one shared network, rounded down."""
-        return int(self.shared_fraction * self.warmup_iters)
+    def with_shared_start(self, fraction: float) -> 'SearchPlan':
+        """Return this plan with a share of the warm-up that trains one shared network.
+
+        Args:
+            fraction: From 0 to below 1; at least one iteration of the warm-up stays.
+
+        Raises:
+            InputError: It is not, or there is no warm-up to share.
+        """
+        if require_fraction('train_cfg.shared_fraction', fraction) and not self.warmup_iters:
+            raise InputError(
+                f'train_cfg.shared_fraction {fraction} of no warm-up: expected '
+                'train_cfg.warmup_iters above 0'
+            )
+        iters = min(round(fraction * self.warmup_iters), max(self.warmup_iters - 1, 0))
+        return replace(self, shared_iters=iters)
 
     @property
     def max_iters(self) -> int:

@@ -36,8 +36,9 @@ class SimilaritySearchLoop(BranchedSearchLoop):
 
     This method is ours, not the paper's: see ``docs/method.md``.
 
-    1. First all tasks train one copy of each layer (``shared_fraction``), then every task its own,
-       as in the paper's warm-up, on the weight split. No architecture parameters are trained.
+    1. With ``shared_fraction``, all tasks first train one shared network. Then every task trains
+       its own candidates, as in the paper's warm-up. This takes the weight split; no architecture
+       parameters are trained.
     2. On images of the architecture split, the loop measures how well each task's features predict
        those of each other task, linearly and pixel by pixel (:class:`FeatureMoments`).
     3. Dynamic programming finds the best of **all** trees by the scatter within groups
@@ -56,8 +57,8 @@ class SimilaritySearchLoop(BranchedSearchLoop):
         weight_iters: Iterations of the weights.
         arch_fraction: Share of the training images in the architecture split.
         split_seed: Seed of the split.
-        shared_fraction: Share of the iterations, at the beginning, that train one shared network,
-            from which the tasks part. Tasks that need the same features then learn them alike.
+        shared_fraction: Share of the iterations that train one shared network first; see
+            :class:`BranchedSearchLoop`.
         batches: Batches of the architecture split on which features are compared; the whole split
             if it has fewer. Each batch counts with at most 1,024 pixels and 256 channels of each
             layer, drawn at random; with fewer channels where there are not eight pixels for each.

@@ -63,7 +63,13 @@ class Supernet(Backbone, Protocol):
         """Return how likely each task takes each candidate of a layer, ``(L, T, C)``."""
 
     def set_routing_mode(self, mode: RoutingMode) -> None:
-        """Choose how tasks are routed: by chance, by one's own candidate, by one, by the argmax."""
+        """Choose how tasks are routed.
+
+        Args:
+            mode: ``relaxed``: by chance. ``warmup``: each by its own candidate. ``argmax``: by the
+                most probable. ``shared``, which only a ``BranchedSupernet`` is asked for: all by
+                the first.
+        """
 
     def searched_modules(self) -> Iterable[nn.Module]:
         """Yield the modules that routings choose from, which see other inputs at each step."""
