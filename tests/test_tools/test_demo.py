@@ -40,7 +40,7 @@ def test_the_two_trees_are_trained_and_tested_alike(demo):
 def test_other_settings_need_overwrite_which_leaves_what_is_not_ours(demo, tmp_path):
     before = demo(seed=0)
     before.folders.write(before.search, seconds=1, done=True)
-    mine = tmp_path / 'out/work/mine'
+    mine = tmp_path / 'out' / 'work' / 'mine'
     mine.mkdir()
     demo(seed=0).check_settings(overwrite=False)
     with pytest.raises(ValueError, match=r'seed: 0, now 1.*--overwrite'):

@@ -168,6 +168,8 @@ class BranchedSearchLoop(SearchLoop):
             'total_batch_size, the warm-up and the images that it began with.',
         )
         self._keep_shared_start()
+        if self._iter == 0 and isinstance(self.model.backbone, BranchedSupernet):
+            _tell_of_unlike_candidates(self.model.backbone, plan.shared_iters)
         super().check_resumed()
 
     def _keep_shared_start(self) -> None:
@@ -186,8 +188,6 @@ class BranchedSearchLoop(SearchLoop):
                 logger='current',
                 level=logging.WARNING,
             )
-        if self._iter == 0 and isinstance(backbone := self.model.backbone, BranchedSupernet):
-            _tell_of_unlike_candidates(backbone, now)
 
     def check_loader(self, loader: DataLoader) -> None:
         """Refuse an infinite sampler: an epoch over a split must end.
